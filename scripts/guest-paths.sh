@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Which kernel and initramfs the guests run, after common.sh:
+#
+#   nothing given    Debian's kernel of this machine's release
+#   KERNEL           your kernel image, with the NTB drivers built in, or
+#   KERNEL_MODULES   with ntb*.ko of that kernel in this directory
+
+case $(debian_release) in
+    12) NTB_GUEST_SUITE=bookworm ;;
+    *) NTB_GUEST_SUITE=trixie ;;
+esac
+
+if [ -n "${KERNEL:-}" ] && [ "${KERNEL#"$NTB_CACHE"/guest/}" = "$KERNEL" ]; then
+    [ -f "$KERNEL" ] || die "KERNEL=$KERNEL does not exist"
+    KERNEL=$(cd "$(dirname "$KERNEL")" && pwd)/$(basename "$KERNEL")
+    NTB_GUEST_OWN=yes
+    INITRD=$NTB_CACHE/guest/own-initrd
+    [ -z "${KERNEL_MODULES:-}" ] || [ -f "$KERNEL_MODULES/ntb.ko" ] ||
+        die "KERNEL_MODULES=$KERNEL_MODULES has no ntb.ko"
+else
+    NTB_GUEST_OWN=
+    KERNEL=$NTB_CACHE/guest/$NTB_GUEST_SUITE/vmlinuz
+    KERNEL_MODULES=$NTB_CACHE/guest/$NTB_GUEST_SUITE/modules
+    INITRD=$NTB_CACHE/guest/$NTB_GUEST_SUITE/initrd
+fi
