@@ -20,7 +20,7 @@ if [ -n "${KERNEL:-}" ] && [ "${KERNEL#"$NTB_CACHE"/guest/}" = "$KERNEL" ]; then
         die "KERNEL_MODULES=$KERNEL_MODULES has no ntb.ko"
 else
     NTB_GUEST_OWN=
-    KERNEL=$NTB_CACHE/guest/$NTB_GUEST_SUITE/vmlinuz
+    KERNEL=$NTB_CACHE/guest/$NTB_GUEST_SUITE/vmlinux
     KERNEL_MODULES=$NTB_CACHE/guest/$NTB_GUEST_SUITE/modules
     INITRD=$NTB_CACHE/guest/$NTB_GUEST_SUITE/initrd
 fi
