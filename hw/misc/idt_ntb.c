@@ -1,0 +1,505 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: one NT port as a PCI device
+ *
+ * Devices that connect to the same ivshmem-server are ports of one switch; see
+ * docs/specs/idt-ntb.rst.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/log.h"
+#include "qemu/module.h"
+#include "qemu/range.h"
+#include "qemu/timer.h"
+#include "hw/misc/idt_ntb.h"
+#include "hw/pci/msi.h"
+#include "hw/pci/pci_bridge.h"
+#include "hw/pci/pci_device.h"
+#include "hw/pci/pcie.h"
+#include "hw/pci/pcie_aer.h"
+#include "hw/qdev-properties.h"
+#include "hw/qdev-properties-system.h"
+#include "hw/resettable.h"
+#include "migration/blocker.h"
+#include "migration/vmstate.h"
+#include "idt_ntb_peers.h"
+#include "idt_ntb_regs_access.h"
+#include "idt_ntb_switch.h"
+#include "trace.h"
+
+OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
+
+#define PORT_AUTO               -1
+
+/*
+ * The lock of a killed process outlives the server's notice by the time that
+ * the kernel takes to free the guest's RAM.  A process that lost only its
+ * connection is looked at less often after REAP_FAST_MS.
+ */
+#define REAP_PERIOD_MS          10
+#define REAP_FAST_MS            5000
+#define REAP_SLOW_PERIOD_MS     1000
+
+/* How long the main loop may wait for others that attach */
+#define REATTACH_TIMEOUT_MS     100
+
+struct IdtNtbState {
+    PCIDevice parent_obj;
+
+    /* Properties */
+    CharBackend chr;
+    int32_t port;
+    uint32_t partitions;
+    uint32_t server_timeout;
+
+    IdtNtbPeers peers;
+    IdtNtbSwitch sw;
+    IdtNtbRegs regs;
+    MemoryRegion bar0;
+    uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
+    QEMUTimer *reap_timer;
+    int64_t reap_fast_until;
+    Error *migration_blocker;
+};
+
+/* Interrupt */
+
+/*
+ * Derives the interrupt from the registers.  MSI: sent when a bit rises; bits
+ * that fell in a register write since the last look count as low in between.
+ */
+static void idt_ntb_update_irq(IdtNtbState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    bool msi = msi_enabled(pci);
+    IdtNtbIntState state;
+    uint32_t level;
+
+    s->int_level &= ~idt_ntb_switch_take_fell(&s->sw);
+    idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
+    level = idt_ntb_int_status(&state) & ~state.ntintmsk;
+    pci_set_irq(pci, level && !msi);
+
+    /* What can't be sent now is sent when it can */
+    if (!msi || !(pci_get_word(pci->config + PCI_COMMAND) &
+                  PCI_COMMAND_MASTER)) {
+        s->int_level = 0;
+        return;
+    }
+    if (level & ~s->int_level) {
+        trace_idt_ntb_msi(s->sw.port, level, s->int_level);
+        msi_notify(pci, 0);
+    }
+    s->int_level = level;
+}
+
+/* Configuration space and BAR0 */
+
+static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
+                                 unsigned size)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    idt_ntb_regs_write(&s->regs, addr, value, size);
+    /* The global address space reaches the header too */
+    pcie_cap_flr_write_config(pci, addr, value, size);
+    idt_ntb_switch_publish(&s->sw, pci->config);
+    idt_ntb_update_irq(s);
+}
+
+static uint32_t idt_ntb_config_read(PCIDevice *pci, uint32_t addr, int len)
+{
+    return idt_ntb_regs_read(&IDT_NTB(pci)->regs, addr, len);
+}
+
+static void idt_ntb_config_write(PCIDevice *pci, uint32_t addr, uint32_t value,
+                                 int len)
+{
+    idt_ntb_access_write(IDT_NTB(pci), addr, value, len);
+}
+
+static uint64_t idt_ntb_bar0_read(void *opaque, hwaddr addr, unsigned size)
+{
+    IdtNtbState *s = opaque;
+
+    return idt_ntb_regs_read(&s->regs, addr, size);
+}
+
+static void idt_ntb_bar0_write(void *opaque, hwaddr addr, uint64_t value,
+                               unsigned size)
+{
+    idt_ntb_access_write(opaque, addr, value, size);
+}
+
+static const MemoryRegionOps idt_ntb_bar0_ops = {
+    .read = idt_ntb_bar0_read,
+    .write = idt_ntb_bar0_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+};
+
+/* The other ports */
+
+static void idt_ntb_reap(void *opaque)
+{
+    IdtNtbState *s = opaque;
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    if (!idt_ntb_peers_have_server(&s->peers)) {
+        /* Nobody else tells who has died */
+        idt_ntb_switch_suspect(&s->sw, -1);
+    }
+    if (idt_ntb_switch_reap(&s->sw) ||
+        !idt_ntb_peers_have_server(&s->peers)) {
+        timer_mod(s->reap_timer, now + (now < s->reap_fast_until ?
+                                        REAP_PERIOD_MS : REAP_SLOW_PERIOD_MS));
+    }
+    /* A clean-up is a switch event for us too */
+    idt_ntb_update_irq(s);
+}
+
+static void idt_ntb_signalled(void *opaque)
+{
+    idt_ntb_update_irq(opaque);
+}
+
+static void idt_ntb_client_joined(void *opaque, unsigned id)
+{
+    IdtNtbState *s = opaque;
+
+    if (idt_ntb_switch_is_client(&s->sw, id)) {
+        idt_ntb_peers_signal(&s->peers, id);
+    }
+}
+
+static void idt_ntb_client_left(void *opaque, unsigned id)
+{
+    IdtNtbState *s = opaque;
+
+    idt_ntb_switch_suspect(&s->sw, id);
+    s->reap_fast_until = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + REAP_FAST_MS;
+    idt_ntb_reap(s);
+}
+
+static void idt_ntb_server_lost(void *opaque)
+{
+    IdtNtbState *s = opaque;
+
+    warn_report("idt-ntb: the ivshmem-server of port %u has gone; attached "
+                "ports go on, new ones can't join", s->sw.port);
+    idt_ntb_reap(s);
+}
+
+static void idt_ntb_server_back(void *opaque)
+{
+    IdtNtbState *s = opaque;
+
+    timer_del(s->reap_timer);
+    idt_ntb_switch_detach(&s->sw);
+    idt_ntb_switch_isolate(&s->sw);
+    s->int_level = 0;
+    idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
+    idt_ntb_update_irq(s);
+}
+
+static void idt_ntb_server_ready(void *opaque)
+{
+    IdtNtbState *s = opaque;
+    IdtNtbSwitch isolated = s->sw;
+    Error *err = NULL;
+
+    if (!idt_ntb_switch_attach(&s->sw, s->peers.shm_fd, s->sw.port,
+                               s->peers.id, REATTACH_TIMEOUT_MS, &err)) {
+        error_reportf_err(err, "idt-ntb: port %u can't attach to the new "
+                          "server: ", s->sw.port);
+        return;
+    }
+    idt_ntb_switch_detach(&isolated);
+    idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
+    idt_ntb_switch_link_up(&s->sw);
+    idt_ntb_update_irq(s);
+    info_report("idt-ntb: port %u attached to the new server", s->sw.port);
+}
+
+static const IdtNtbPeersOps idt_ntb_peers_ops = {
+    .signalled = idt_ntb_signalled,
+    .joined = idt_ntb_client_joined,
+    .left = idt_ntb_client_left,
+    .server_lost = idt_ntb_server_lost,
+    .server_back = idt_ntb_server_back,
+    .server_ready = idt_ntb_server_ready,
+};
+
+/* Reset */
+
+static void idt_ntb_reset_hold(Object *obj, ResetType type)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+
+    s->regs.gasaaddr = 0;
+    s->int_level = 0;
+    pcie_cap_deverr_reset(PCI_DEVICE(s));
+    idt_ntb_switch_put_down(&s->sw, s->sw.port);
+}
+
+static void idt_ntb_reset_exit(Object *obj, ResetType type)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+
+    idt_ntb_switch_link_up(&s->sw);
+}
+
+/* Realize and unrealize */
+
+static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
+{
+    const IdtNtbChip *chip = s->sw.chip;
+    g_autoptr(GString) ports = g_string_new(NULL);
+
+    if (!pci_bus_is_express(pci_get_bus(PCI_DEVICE(s)))) {
+        error_setg(errp, "idt-ntb needs a PCI Express bus; use a machine that "
+                   "has one, such as -machine q35");
+        return false;
+    }
+    if (!qemu_chr_fe_backend_connected(&s->chr)) {
+        error_setg(errp, "property 'chardev' is missing; use -chardev "
+                   "socket,id=ID,path=PATH with the path of an "
+                   "ivshmem-server's socket, and chardev=ID");
+        return false;
+    }
+    if (s->partitions < 2 || s->partitions > chip->num_ports) {
+        error_setg(errp, "partitions=%u is out of range; %s has 2 to %u",
+                   s->partitions, chip->name, chip->num_ports);
+        return false;
+    }
+    if (s->port == PORT_AUTO) {
+        return true;
+    }
+    for (unsigned i = 0; i < s->partitions; i++) {
+        if (chip->ports[i] == s->port) {
+            return true;
+        }
+        g_string_append_printf(ports, " %u", chip->ports[i]);
+    }
+    for (unsigned i = s->partitions; i < chip->num_ports; i++) {
+        if (chip->ports[i] == s->port) {
+            error_setg(errp, "port=%d needs partitions=%u or more; with "
+                       "partitions=%u the ports are%s", s->port, i + 1,
+                       s->partitions, ports->str);
+            return false;
+        }
+    }
+    error_setg(errp, "port=%d of %s can't carry an NT function; with "
+               "partitions=%u the ports are%s", s->port, chip->name,
+               s->partitions, ports->str);
+    return false;
+}
+
+/* Capabilities are prepended to the list: the last one comes first. */
+static bool idt_ntb_init_capabilities(IdtNtbState *s, Error **errp)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    const uint64_t serial = (uint64_t)PCI_VENDOR_ID_IDT << 48 |
+                            (uint64_t)s->sw.chip->device_id << 32;
+
+    /* Only what a capability opens is writable */
+    memset(pci->wmask + PCI_CONFIG_HEADER_SIZE, 0,
+           IDT_NT_CFG_SIZE - PCI_CONFIG_HEADER_SIZE);
+
+    if (pci_bridge_ssvid_init(pci, IDT_CAP_SSVID, PCI_VENDOR_ID_IDT,
+                              s->sw.chip->device_id, errp) < 0 ||
+        msi_init(pci, IDT_CAP_MSI, 1, true, false, errp) < 0 ||
+        pci_pm_init(pci, IDT_CAP_PM, errp) < 0 ||
+        pcie_cap_init(pci, IDT_CAP_PCIE, PCI_EXP_TYPE_ENDPOINT, 0, errp) < 0) {
+        return false;
+    }
+    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_PMC, 3);
+    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_CTRL,
+                 PCI_PM_CTRL_NO_SOFT_RESET);
+    pci_set_word(pci->wmask + IDT_CAP_PM + PCI_PM_CTRL,
+                 PCI_PM_CTRL_STATE_MASK);
+
+    pcie_cap_fill_link_ep_usp(pci, QEMU_PCI_EXP_LNK_X4,
+                              QEMU_PCI_EXP_LNK_5GT);
+    pci_word_test_and_set_mask(pci->config + IDT_CAP_PCIE + PCI_EXP_LNKSTA,
+                               PCI_EXP_LNKSTA_SLC);
+    pcie_cap_deverr_init(pci);
+    pcie_cap_flr_init(pci);
+
+    if (pcie_aer_init(pci, PCI_ERR_VER, IDT_CAP_AER, PCI_ERR_SIZEOF,
+                      errp) < 0) {
+        return false;
+    }
+    pcie_dev_ser_num_init(pci, IDT_CAP_DSN, serial);
+    return true;
+}
+
+static void idt_ntb_exit_capabilities(PCIDevice *pci)
+{
+    if (pci->exp.aer_cap) {
+        pcie_aer_exit(pci);
+    }
+    if (pci->exp.exp_cap) {
+        pcie_cap_exit(pci);
+    }
+    msi_uninit(pci);
+}
+
+/* Connects to the server and takes a port of its switch. */
+static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    if (!idt_ntb_peers_connect(&s->peers, &s->chr, &idt_ntb_peers_ops, s,
+                               s->server_timeout, errp)) {
+        return false;
+    }
+    s->sw.partitions = s->partitions;
+    s->sw.peers = &s->peers;
+    for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
+        s->sw.cfg[i] = ldl_le_p(pci->config + i * 4);
+    }
+    if (!idt_ntb_switch_attach(&s->sw, s->peers.shm_fd, s->port, s->peers.id,
+                               s->server_timeout, errp)) {
+        idt_ntb_peers_disconnect(&s->peers);
+        return false;
+    }
+    s->port = s->sw.port;
+    for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
+        stl_le_p(pci->config + i * 4,
+                 idt_ntb_switch_reset_cfg(&s->sw, s->port, i * 4));
+    }
+    s->regs = (IdtNtbRegs) { .sw = &s->sw, .pci = pci };
+    return true;
+}
+
+static void idt_ntb_realize(PCIDevice *pci, Error **errp)
+{
+    ERRP_GUARD();
+    IdtNtbState *s = IDT_NTB(pci);
+
+    s->sw.chip = &idt_ntb_chip_24nt6ag2;
+    s->sw.fd = -1;
+    if (!idt_ntb_check_config(s, errp)) {
+        return;
+    }
+    error_setg(&s->migration_blocker, "idt-ntb: the other ports of the switch "
+               "do not migrate with this guest");
+    if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
+        return;
+    }
+    pci_config_set_interrupt_pin(pci->config, 1);
+    memory_region_init_io(&s->bar0, OBJECT(s), &idt_ntb_bar0_ops, s,
+                          "idt-ntb-cfg", IDT_NT_CFG_SIZE);
+    pci_register_bar(pci, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->bar0);
+
+    if (!idt_ntb_init_capabilities(s, errp) || !idt_ntb_attach(s, errp)) {
+        idt_ntb_exit_capabilities(pci);
+        migrate_del_blocker(&s->migration_blocker);
+        return;
+    }
+    s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, idt_ntb_reap, s);
+    idt_ntb_peers_start(&s->peers);
+}
+
+static void idt_ntb_unrealize(PCIDevice *pci)
+{
+    IdtNtbState *s = IDT_NTB(pci);
+
+    idt_ntb_switch_detach(&s->sw);
+    idt_ntb_peers_disconnect(&s->peers);
+    timer_free(s->reap_timer);
+    idt_ntb_exit_capabilities(pci);
+    migrate_del_blocker(&s->migration_blocker);
+}
+
+/* QOM */
+
+static bool idt_ntb_get_link(Object *obj, Error **errp)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+
+    return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.port);
+}
+
+static void idt_ntb_instance_init(Object *obj)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+
+    object_property_add_uint32_ptr(obj, "partition", &s->sw.partition,
+                                   OBJ_PROP_FLAG_READ);
+}
+
+static const Property idt_ntb_properties[] = {
+    DEFINE_PROP_CHR("chardev", IdtNtbState, chr),
+    DEFINE_PROP_INT32("port", IdtNtbState, port, PORT_AUTO),
+    DEFINE_PROP_UINT32("partitions", IdtNtbState, partitions, 2),
+    DEFINE_PROP_UINT32("server-timeout", IdtNtbState, server_timeout, 5000),
+};
+
+static const VMStateDescription idt_ntb_vmstate = {
+    .name = TYPE_IDT_NTB,
+    .unmigratable = 1,
+};
+
+static void idt_ntb_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+    ResettableClass *rc = RESETTABLE_CLASS(klass);
+
+    pc->realize = idt_ntb_realize;
+    pc->exit = idt_ntb_unrealize;
+    pc->config_read = idt_ntb_config_read;
+    pc->config_write = idt_ntb_config_write;
+    pc->vendor_id = PCI_VENDOR_ID_IDT;
+    pc->device_id = PCI_DEVICE_ID_IDT_89HPES24NT6AG2;
+    pc->subsystem_vendor_id = PCI_VENDOR_ID_IDT;
+    pc->subsystem_id = PCI_DEVICE_ID_IDT_89HPES24NT6AG2;
+    pc->class_id = PCI_CLASS_BRIDGE_OTHER;
+
+    rc->phases.hold = idt_ntb_reset_hold;
+    rc->phases.exit = idt_ntb_reset_exit;
+
+    dc->desc = "IDT PCIe switch, one non-transparent bridge port";
+    dc->vmsd = &idt_ntb_vmstate;
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+    device_class_set_props(dc, idt_ntb_properties);
+    object_class_property_set_description(klass, "chardev",
+        "Socket chardev that is connected to an ivshmem-server");
+    object_class_property_set_description(klass, "port",
+        "Port of the switch (default: the lowest free one)");
+    object_class_property_set_description(klass, "partitions",
+        "Number of ports with an NT function, the same for all (default: 2)");
+    object_class_property_set_description(klass, "server-timeout",
+        "How long to wait for the server at start, in milliseconds");
+    object_class_property_add_bool(klass, "link", idt_ntb_get_link, NULL);
+    object_class_property_set_description(klass, "link",
+        "PCIe link of the port");
+
+    idt_ntb_regs_init();
+}
+
+static const TypeInfo idt_ntb_info = {
+    .name = TYPE_IDT_NTB,
+    .parent = TYPE_PCI_DEVICE,
+    .instance_size = sizeof(IdtNtbState),
+    .instance_init = idt_ntb_instance_init,
+    .class_init = idt_ntb_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { INTERFACE_PCIE_DEVICE },
+        { }
+    },
+};
+
+static void idt_ntb_register_types(void)
+{
+    type_register_static(&idt_ntb_info);
+}
+
+type_init(idt_ntb_register_types)

@@ -1,0 +1,384 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: attaching to the switch in shared memory
+ *
+ * A port belongs to who holds the write lock of the first byte of its block;
+ * creation, claims and clean-up after the dead happen under the lock of the
+ * first byte of the header.  They are open file description locks: the kernel
+ * drops them with their owner, so nothing is left behind by a killed process.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/mman.h>
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/mmap-alloc.h"
+#include "qemu/timer.h"
+#include "idt_ntb_regs_access.h"
+#include "idt_ntb_switch.h"
+#include "trace.h"
+
+/* How long to sleep while another process attaches */
+#define LOCK_RETRY_MS   2
+
+#define LOCK_HEADER     offsetof(IdtNtbShm, header)
+#define LOCK_PORTS      offsetof(IdtNtbShm, port)
+#define LOCK_PORTS_LEN  (sizeof(IdtNtbShm) - LOCK_PORTS)
+
+static int64_t attach_port_lock(unsigned port)
+{
+    return LOCK_PORTS + port * IDT_NTB_SHM_BLOCK;
+}
+
+static IdtNtbShmPort *attach_port(const IdtNtbSwitch *sw, unsigned port)
+{
+    return &sw->shm->port[port].p;
+}
+
+/*
+ * Opens the memory anew: the lock shall be ours alone, and the descriptor from
+ * the server is shared by all its clients.
+ */
+static int attach_open(int shm_fd, Error **errp)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", shm_fd);
+    struct stat st;
+    int fd;
+
+    if (!qemu_has_ofd_lock()) {
+        error_setg(errp, "this host has no open file description locks "
+                   "(F_OFD_SETLK, Linux 3.15)");
+        return -1;
+    }
+    if (fstat(shm_fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        error_setg(errp, "what the server sent as shared memory is no "
+                   "regular file");
+        return -1;
+    }
+    if (st.st_size < sizeof(IdtNtbShm)) {
+        error_setg(errp, "the server's shared memory has %" PRId64 " bytes, "
+                   "a switch needs %zu; start ivshmem-server with -l 1M or "
+                   "more", (int64_t)st.st_size, sizeof(IdtNtbShm));
+        return -1;
+    }
+    fd = RETRY_ON_EINTR(open(path, O_RDWR | O_CLOEXEC));
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "can't open the server's shared memory "
+                         "again through %s", path);
+        error_append_hint(errp, "Run ivshmem-server and QEMU as the same "
+                          "user, with /proc mounted, and let AppArmor or "
+                          "SELinux allow QEMU to open the memory.\n");
+    }
+    return fd;
+}
+
+static bool attach_map(IdtNtbSwitch *sw, Error **errp)
+{
+    void *shm;
+
+    /* A file system without space would answer a store with SIGBUS */
+    if (fallocate(sw->fd, 0, 0, sizeof(IdtNtbShm)) < 0 &&
+        errno != EOPNOTSUPP) {
+        error_setg_errno(errp, errno, "can't allocate the server's shared "
+                         "memory");
+        return false;
+    }
+    sw->shm_size = ROUND_UP(sizeof(IdtNtbShm), qemu_fd_getpagesize(sw->fd));
+    shm = mmap(NULL, sw->shm_size, PROT_READ | PROT_WRITE, MAP_SHARED, sw->fd,
+               0);
+    if (shm == MAP_FAILED) {
+        error_setg_errno(errp, errno, "can't map the server's shared memory");
+        return false;
+    }
+    sw->shm = shm;
+    return true;
+}
+
+static bool attach_lock_header(int fd, unsigned timeout_ms, Error **errp)
+{
+    int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms;
+    int ret;
+
+    while (true) {
+        ret = qemu_lock_fd(fd, LOCK_HEADER, 1, true);
+        if (ret != -EAGAIN && ret != -EACCES) {
+            break;
+        }
+        if (qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= deadline) {
+            error_setg(errp, "another process holds the lock of the switch "
+                       "for more than %u ms; end the QEMU that hangs",
+                       timeout_ms);
+            return false;
+        }
+        g_usleep(LOCK_RETRY_MS * 1000);
+    }
+    if (ret < 0) {
+        error_setg_errno(errp, -ret, "can't lock the server's shared memory");
+        return false;
+    }
+    return true;
+}
+
+static void attach_unlock_header(int fd)
+{
+    qemu_unlock_fd(fd, LOCK_HEADER, 1);
+}
+
+/* Writes a switch in its reset state. */
+static void attach_create(IdtNtbSwitch *sw)
+{
+    IdtNtbShmHeader *header = &sw->shm->header;
+
+    memset(sw->shm, 0, sizeof(*sw->shm));
+    header->version = IDT_NTB_SHM_VERSION;
+    header->size = sizeof(IdtNtbShm);
+    header->device_id = sw->chip->device_id;
+    header->partitions = sw->partitions;
+    idt_ntb_regs_reset_switch(&sw->shm->sw);
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
+
+        idt_ntb_regs_reset_port(attach_port(sw, port));
+        idt_ntb_switch_publish_reset(sw, port);
+    }
+    /* Who sees the magic sees the rest */
+    qatomic_store_release(&header->magic, IDT_NTB_SHM_MAGIC);
+}
+
+/* The switch that others are attached to must be the one that is asked for. */
+static bool attach_check(const IdtNtbSwitch *sw, Error **errp)
+{
+    IdtNtbShmHeader *header = &sw->shm->header;
+    uint64_t magic = qatomic_load_acquire(&header->magic);
+    uint32_t version = qatomic_read(&header->version);
+    uint32_t size = qatomic_read(&header->size);
+    uint32_t device_id = qatomic_read(&header->device_id);
+    uint32_t partitions = qatomic_read(&header->partitions);
+
+    if (magic != IDT_NTB_SHM_MAGIC) {
+        error_setg(errp, "the server's shared memory is in use, but holds no "
+                   "idt-ntb switch; start an ivshmem-server of its own for "
+                   "each switch");
+        return false;
+    }
+    if (version != IDT_NTB_SHM_VERSION || size != sizeof(IdtNtbShm)) {
+        error_setg(errp, "the switch that is running has layout version %u "
+                   "(%u bytes), this QEMU has version %u (%zu bytes); use "
+                   "the same QEMU for all ports", version, size,
+                   IDT_NTB_SHM_VERSION, sizeof(IdtNtbShm));
+        return false;
+    }
+    if (device_id != sw->chip->device_id) {
+        error_setg(errp, "chip %s has device ID 0x%04x, but the switch that "
+                   "is running is a chip with device ID 0x%04x; use the same "
+                   "chip for all ports", sw->chip->name, sw->chip->device_id,
+                   device_id);
+        return false;
+    }
+    if (partitions != sw->partitions) {
+        error_setg(errp, "partitions=%u, but the switch that is running has "
+                   "partitions=%u; use the same value for all ports",
+                   sw->partitions, partitions);
+        return false;
+    }
+    return true;
+}
+
+static bool attach_create_or_check(IdtNtbSwitch *sw, Error **errp)
+{
+    int ret = qemu_lock_fd_test(sw->fd, LOCK_PORTS, LOCK_PORTS_LEN, true);
+
+    if (ret < 0 && ret != -EAGAIN) {
+        error_setg_errno(errp, -ret, "can't test the locks of the ports");
+        return false;
+    }
+    if (ret < 0) {
+        return attach_check(sw, errp);
+    }
+    trace_idt_ntb_create(sw->chip->name, sw->partitions);
+    attach_create(sw);
+    return true;
+}
+
+/* Locks @port, or the lowest free one if it is negative. */
+static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
+{
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned candidate = idt_ntb_switch_port(sw, part);
+        int ret;
+
+        if (port >= 0 && port != candidate) {
+            continue;
+        }
+        ret = qemu_lock_fd(sw->fd, attach_port_lock(candidate), 1, true);
+        if (!ret) {
+            sw->port = candidate;
+            sw->partition = part;
+            return true;
+        }
+        if (ret != -EAGAIN && ret != -EACCES) {
+            error_setg_errno(errp, -ret, "can't lock port %u", candidate);
+            return false;
+        }
+    }
+    if (port >= 0) {
+        error_setg(errp, "port %d is taken by another idt-ntb device; choose "
+                   "another one, or none to take the lowest free one", port);
+    } else {
+        error_setg(errp, "all %u ports are taken; start all devices of the "
+                   "switch with a larger partitions= (%s has up to %u)",
+                   sw->partitions, sw->chip->name, sw->chip->num_ports);
+    }
+    return false;
+}
+
+/* Ends what a dead owner of the port left, and takes it. */
+static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
+{
+    IdtNtbShmPort *p = attach_port(sw, sw->port);
+
+    idt_ntb_switch_put_down(sw, sw->port);
+    qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
+    qatomic_set(&p->client, client);
+}
+
+static void attach_unmap(IdtNtbSwitch *sw)
+{
+    if (sw->shm) {
+        munmap(sw->shm, sw->shm_size);
+        sw->shm = NULL;
+    }
+    if (sw->fd >= 0) {
+        close(sw->fd);          /* drops the locks */
+        sw->fd = -1;
+    }
+}
+
+bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
+                           unsigned client, unsigned timeout_ms, Error **errp)
+{
+    IdtNtbSwitch new = *sw;
+
+    new.suspects = 0;
+    new.shm = NULL;
+    new.fd = attach_open(shm_fd, errp);
+    if (new.fd < 0) {
+        return false;
+    }
+    if (!attach_map(&new, errp) ||
+        !attach_lock_header(new.fd, timeout_ms, errp) ||
+        !attach_create_or_check(&new, errp) ||
+        !attach_lock_port(&new, port, errp)) {
+        attach_unmap(&new);
+        return false;
+    }
+    attach_take_port(&new, client);
+    attach_unlock_header(new.fd);
+    *sw = new;
+    trace_idt_ntb_attach(sw->port, sw->partition, client);
+    return true;
+}
+
+void idt_ntb_switch_isolate(IdtNtbSwitch *sw)
+{
+    sw->fd = -1;
+    sw->suspects = 0;
+    sw->shm_size = ROUND_UP(sizeof(IdtNtbShm), qemu_real_host_page_size());
+    sw->shm = mmap(NULL, sw->shm_size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (sw->shm == MAP_FAILED) {
+        error_setg_errno(&error_abort, errno, "idt-ntb: out of memory");
+    }
+    attach_create(sw);
+    qatomic_set(&attach_port(sw, sw->port)->state, IDT_NTB_PORT_DOWN);
+}
+
+void idt_ntb_switch_detach(IdtNtbSwitch *sw)
+{
+    if (!sw->shm) {
+        return;
+    }
+    idt_ntb_switch_put_down(sw, sw->port);
+    qatomic_set_mb(&attach_port(sw, sw->port)->state, IDT_NTB_PORT_FREE);
+    trace_idt_ntb_detach(sw->port);
+    attach_unmap(sw);
+}
+
+/* The dead */
+
+bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned client)
+{
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
+        IdtNtbShmPort *p = attach_port(sw, port);
+
+        if (port != sw->port && qatomic_read(&p->client) == client &&
+            qatomic_read(&p->state) != IDT_NTB_PORT_FREE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void idt_ntb_switch_suspect(IdtNtbSwitch *sw, int client)
+{
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
+        IdtNtbShmPort *p = attach_port(sw, port);
+
+        if (port != sw->port &&
+            qatomic_read(&p->state) != IDT_NTB_PORT_FREE &&
+            (client < 0 || qatomic_read(&p->client) == client)) {
+            sw->generation[port] = qatomic_read(&p->generation);
+            sw->suspects |= BIT(port);
+        }
+    }
+}
+
+/* True when the owner that was suspected holds @port no more. */
+static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
+{
+    return !qemu_lock_fd_test(sw->fd, attach_port_lock(port), 1, true);
+}
+
+/* True when @port is no more what it was when it was suspected. */
+static bool attach_has_moved_on(const IdtNtbSwitch *sw, unsigned port)
+{
+    IdtNtbShmPort *p = attach_port(sw, port);
+
+    return qatomic_read(&p->state) == IDT_NTB_PORT_FREE ||
+           qatomic_read(&p->generation) != sw->generation[port];
+}
+
+/* Returns: true when @port needs no more looks. */
+static bool attach_reap_port(IdtNtbSwitch *sw, unsigned port)
+{
+    if (attach_has_moved_on(sw, port)) {
+        return true;
+    }
+    if (!attach_is_abandoned(sw, port) ||
+        qemu_lock_fd(sw->fd, LOCK_HEADER, 1, true)) {
+        return false;
+    }
+    /* Nobody can claim the port now; another may have done either before */
+    if (!attach_has_moved_on(sw, port) && attach_is_abandoned(sw, port)) {
+        trace_idt_ntb_reap(port);
+        idt_ntb_switch_put_down(sw, port);
+        qatomic_set_mb(&attach_port(sw, port)->state, IDT_NTB_PORT_FREE);
+    }
+    attach_unlock_header(sw->fd);
+    return attach_has_moved_on(sw, port);
+}
+
+bool idt_ntb_switch_reap(IdtNtbSwitch *sw)
+{
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
+
+        if (sw->suspects & BIT(port) && attach_reap_port(sw, port)) {
+            sw->suspects &= ~BIT(port);
+        }
+    }
+    return sw->suspects;
+}

@@ -1,0 +1,499 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: client of the ivshmem-server
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <poll.h>
+#include "qapi/error.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/log.h"
+#include "qemu/main-loop.h"
+#include "qemu/timer.h"
+#include "chardev/char-socket.h"
+#include "hw/misc/ivshmem.h"
+#include "idt_ntb_peers.h"
+#include "trace.h"
+
+/* A server that invents clients shall not use up our descriptors. */
+#define MAX_CLIENTS 256
+
+static void peers_close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+static void peers_free_eventfd(gpointer value)
+{
+    close(GPOINTER_TO_INT(value));
+}
+
+/* Anything but an eventfd could block us, or spin the main loop. */
+static bool peers_is_eventfd(int fd)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autofree char *target = g_file_read_link(path, NULL);
+
+    return g_strcmp0(target, "anon_inode:[eventfd]") == 0;
+}
+
+static bool peers_poll(int fd, short event)
+{
+    struct pollfd pfd = { .fd = fd, .events = event };
+
+    return RETRY_ON_EINTR(poll(&pfd, 1, 0)) == 1 && (pfd.revents & event);
+}
+
+/*
+ * QEMU's socket layer clears O_NONBLOCK of a descriptor that it receives, and
+ * the flag is shared by all processes that hold it.
+ */
+static void peers_set_nonblock(int fd)
+{
+    g_unix_set_fd_nonblocking(fd, true, NULL);
+}
+
+static void peers_restore_nonblock(IdtNtbPeers *peers)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    if (peers->eventfd >= 0) {
+        peers_set_nonblock(peers->eventfd);
+    }
+    g_hash_table_iter_init(&iter, peers->eventfds);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        peers_set_nonblock(GPOINTER_TO_INT(value));
+    }
+}
+
+static void peers_eventfd_readable(void *opaque)
+{
+    IdtNtbPeers *peers = opaque;
+    uint64_t count;
+
+    /* Clear first, then read state: a later signal makes it readable again */
+    if (peers_poll(peers->eventfd, POLLIN) &&
+        RETRY_ON_EINTR(read(peers->eventfd, &count, sizeof(count))) < 0 &&
+        errno != EAGAIN) {
+        error_report("idt-ntb: can't read the eventfd of client %u: %s",
+                     peers->id, strerror(errno));
+        qemu_set_fd_handler(peers->eventfd, NULL, NULL, NULL);
+    }
+    peers->ops->signalled(peers->opaque);
+}
+
+void idt_ntb_peers_signal(IdtNtbPeers *peers, unsigned id)
+{
+    const uint64_t one = 1;
+    gpointer value;
+    int fd;
+
+    if (!peers->eventfds) {
+        return;
+    }
+    if (id == peers->id) {
+        fd = peers->eventfd;
+    } else if (g_hash_table_lookup_extended(peers->eventfds,
+                                            GUINT_TO_POINTER(id),
+                                            NULL, &value)) {
+        fd = GPOINTER_TO_INT(value);
+    } else {
+        return;
+    }
+    /* A full counter is a signal that was not taken yet */
+    if (!peers_poll(fd, POLLOUT)) {
+        return;
+    }
+    if (RETRY_ON_EINTR(write(fd, &one, sizeof(one))) < 0 && errno != EAGAIN) {
+        error_report_once("idt-ntb: can't signal client %u: %s", id,
+                          strerror(errno));
+    }
+}
+
+/* Another client's eventfd, or (@fd < 0) the end of that client. */
+static void peers_other(IdtNtbPeers *peers, unsigned id, int *fd)
+{
+    gpointer key = GUINT_TO_POINTER(id);
+
+    if (*fd < 0) {
+        g_hash_table_remove(peers->eventfds, key);
+        trace_idt_ntb_client_left(peers->id, id);
+        if (peers->started) {
+            peers->ops->left(peers->opaque, id);
+        }
+        return;
+    }
+    if (g_hash_table_contains(peers->eventfds, key)) {
+        return;                     /* a further vector: one is enough */
+    }
+    if (g_hash_table_size(peers->eventfds) >= MAX_CLIENTS) {
+        warn_report_once("idt-ntb: more than %d clients at one "
+                         "ivshmem-server: some can't be signalled",
+                         MAX_CLIENTS);
+        return;
+    }
+    g_hash_table_insert(peers->eventfds, key, GINT_TO_POINTER(*fd));
+    *fd = -1;
+    trace_idt_ntb_client_joined(peers->id, id);
+    if (peers->started) {
+        peers->ops->joined(peers->opaque, id);
+    }
+}
+
+static bool peers_eventfd_message(IdtNtbPeers *peers, int64_t value, int *fd,
+                                  Error **errp)
+{
+    if (value < 0 || value > IDT_NTB_MAX_CLIENT_ID) {
+        error_setg(errp, "the server sent the client id %" PRId64
+                   ", which is out of range", value);
+        return false;
+    }
+    if (*fd >= 0 && !peers_is_eventfd(*fd)) {
+        error_setg(errp, "the server sent a descriptor for client %" PRId64
+                   " that is no eventfd", value);
+        return false;
+    }
+    if (value != peers->id) {
+        peers_other(peers, value, fd);
+        return true;
+    }
+    if (*fd < 0) {
+        error_setg(errp, "the server sent no eventfd for this client; "
+                   "start ivshmem-server with at least one vector (-n 1)");
+        return false;
+    }
+    if (peers->eventfd < 0) {
+        peers->eventfd = *fd;
+        *fd = -1;
+        peers->state = IDT_NTB_PEERS_READY;
+    }
+    return true;
+}
+
+/*
+ * One message of the server.  Takes @fd over by setting it to -1.
+ */
+static bool peers_message(IdtNtbPeers *peers, int64_t value, int *fd,
+                          Error **errp)
+{
+    switch (peers->state) {
+    case IDT_NTB_PEERS_VERSION:
+        if (value != IVSHMEM_PROTOCOL_VERSION || *fd >= 0) {
+            error_setg(errp, "the server speaks version %" PRId64 " of the "
+                       "ivshmem protocol (or another protocol); only version "
+                       "%d is known. Connect to an ivshmem-server",
+                       value, IVSHMEM_PROTOCOL_VERSION);
+            return false;
+        }
+        peers->state = IDT_NTB_PEERS_ID;
+        return true;
+    case IDT_NTB_PEERS_ID:
+        if (value < 0 || value > IDT_NTB_MAX_CLIENT_ID || *fd >= 0) {
+            error_setg(errp, "the server sent the invalid client id %" PRId64,
+                       value);
+            return false;
+        }
+        peers->id = value;
+        peers->state = IDT_NTB_PEERS_SHM;
+        return true;
+    case IDT_NTB_PEERS_SHM:
+        if (value != -1 || *fd < 0) {
+            error_setg(errp, "the server sent %" PRId64 " %s descriptor in "
+                       "place of the shared memory", value,
+                       *fd < 0 ? "without a" : "with a");
+            return false;
+        }
+        peers->shm_fd = *fd;
+        *fd = -1;
+        peers->state = IDT_NTB_PEERS_EVENTFD;
+        return true;
+    case IDT_NTB_PEERS_EVENTFD:
+    case IDT_NTB_PEERS_READY:
+        return peers_eventfd_message(peers, value, fd, errp);
+    case IDT_NTB_PEERS_CLOSED:
+        return true;
+    }
+    g_assert_not_reached();
+}
+
+static void peers_close_descriptors(IdtNtbPeers *peers)
+{
+    if (peers->eventfd >= 0) {
+        qemu_set_fd_handler(peers->eventfd, NULL, NULL, NULL);
+    }
+    peers_close_fd(&peers->eventfd);
+    peers_close_fd(&peers->shm_fd);
+    peers_close_fd(&peers->msg_fd);
+    peers->msg_len = 0;
+    g_hash_table_remove_all(peers->eventfds);
+}
+
+/*
+ * The handshake failed: realize finds the reason in @error, later the user is
+ * told.  Takes @err.
+ */
+static void peers_handshake_failed(IdtNtbPeers *peers, Error *err)
+{
+    peers->state = IDT_NTB_PEERS_CLOSED;
+    if (peers->started) {
+        timer_del(peers->timer);
+        peers_close_descriptors(peers);
+        error_reportf_err(err, "idt-ntb: the new server is of no use: ");
+    } else if (peers->error) {
+        error_free(err);
+    } else {
+        peers->error = err;
+    }
+}
+
+/* The silent server of a handshake in the main loop.  The chardev may retry. */
+static void peers_handshake_timeout(void *opaque)
+{
+    IdtNtbPeers *peers = opaque;
+    Error *err = NULL;
+
+    error_setg(&err, "no complete handshake within %u ms", peers->timeout_ms);
+    peers_handshake_failed(peers, err);
+    qemu_chr_fe_disconnect(peers->chr);
+}
+
+static void peers_arm_eventfd(IdtNtbPeers *peers)
+{
+    qemu_set_fd_handler(peers->eventfd, peers_eventfd_readable, NULL, peers);
+}
+
+static bool peers_in_handshake(const IdtNtbPeers *peers)
+{
+    return peers->state != IDT_NTB_PEERS_CLOSED &&
+           peers->state != IDT_NTB_PEERS_READY;
+}
+
+/* Never more than the rest of one message: its descriptor comes with it. */
+static int peers_can_read(void *opaque)
+{
+    IdtNtbPeers *peers = opaque;
+
+    return sizeof(peers->msg) - peers->msg_len;
+}
+
+static void peers_read(void *opaque, const uint8_t *buf, int size)
+{
+    IdtNtbPeers *peers = opaque;
+    bool handshake = peers_in_handshake(peers);
+    Error *err = NULL;
+    int fd = qemu_chr_fe_get_msgfd(peers->chr);
+
+    if (peers->msg_fd < 0) {
+        peers->msg_fd = fd;
+    } else {
+        peers_close_fd(&fd);
+    }
+    assert(size <= sizeof(peers->msg) - peers->msg_len);
+    memcpy(peers->msg + peers->msg_len, buf, size);
+    peers->msg_len += size;
+    if (peers->msg_len < sizeof(peers->msg)) {
+        return;
+    }
+    peers->msg_len = 0;
+    fd = peers->msg_fd;
+    peers->msg_fd = -1;
+
+    if (!peers_message(peers, ldq_le_p(peers->msg), &fd, &err)) {
+        if (handshake) {
+            peers_handshake_failed(peers, err);
+            qemu_chr_fe_disconnect(peers->chr);
+        } else {
+            warn_reportf_err(err, "idt-ntb: message ignored: ");
+        }
+    }
+    peers_close_fd(&fd);
+    peers_restore_nonblock(peers);
+
+    if (handshake && peers->started && peers->state == IDT_NTB_PEERS_READY) {
+        timer_del(peers->timer);
+        peers_arm_eventfd(peers);
+        peers->ops->server_ready(peers->opaque);
+    }
+}
+
+static void peers_opened(IdtNtbPeers *peers)
+{
+    peers_close_descriptors(peers);
+    peers->state = IDT_NTB_PEERS_VERSION;
+    if (peers->started) {
+        timer_mod(peers->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                                peers->timeout_ms);
+    }
+}
+
+static void peers_event(void *opaque, QEMUChrEvent event)
+{
+    IdtNtbPeers *peers = opaque;
+    bool handshake = peers_in_handshake(peers);
+    Error *err = NULL;
+
+    switch (event) {
+    case CHR_EVENT_OPENED:
+        if (peers->started) {
+            peers->ops->server_back(peers->opaque);
+        }
+        peers_opened(peers);
+        break;
+    case CHR_EVENT_CLOSED:
+        if (handshake || !peers->started) {
+            error_setg(&err, "the server closed the connection in the "
+                       "handshake; is it an ivshmem-server?");
+            peers_handshake_failed(peers, err);
+        } else if (peers->state == IDT_NTB_PEERS_READY) {
+            peers->state = IDT_NTB_PEERS_CLOSED;
+            peers->ops->server_lost(peers->opaque);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+/*
+ * Makes sure that the chardev is connected, trying at most once: for a chardev
+ * that reconnects, qemu_chr_fe_wait_connected() alone would wait for ever.
+ */
+static bool peers_chardev_connect(CharBackend *chr, Error **errp)
+{
+    Chardev *cd = qemu_chr_fe_get_driver(chr);
+    SocketChardev *socket;
+    int64_t reconnect_ms;
+    int ret;
+
+    if (!cd || !object_dynamic_cast(OBJECT(cd), TYPE_CHARDEV_SOCKET) ||
+        !qemu_chr_has_feature(cd, QEMU_CHAR_FEATURE_FD_PASS)) {
+        error_setg(errp, "chardev '%s' is no UNIX socket; use -chardev "
+                   "socket,id=ID,path=PATH with the path of an "
+                   "ivshmem-server's socket", cd ? cd->label : "");
+        return false;
+    }
+    socket = SOCKET_CHARDEV(cd);
+    if (socket->is_listen) {
+        error_setg(errp, "chardev '%s' is a server itself (server=on); it "
+                   "must connect to an ivshmem-server", cd->label);
+        return false;
+    }
+    if (qemu_chr_fe_backend_open(chr)) {
+        return true;
+    }
+    reconnect_ms = socket->reconnect_time_ms;
+    socket->reconnect_time_ms = 0;
+    ret = qemu_chr_fe_wait_connected(chr, errp);
+    socket->reconnect_time_ms = reconnect_ms;
+    if (ret < 0) {
+        error_prepend(errp, "chardev '%s' can't connect to an "
+                      "ivshmem-server: ", cd->label);
+        error_append_hint(errp, "Start ivshmem-server first. A chardev made "
+                          "from a descriptor can't connect again; give it "
+                          "a path.\n");
+        return false;
+    }
+    return true;
+}
+
+static gboolean peers_realize_timeout(gpointer opaque)
+{
+    IdtNtbPeers *peers = opaque;
+    Error *err = NULL;
+
+    error_setg(&err, "the server sent no complete handshake within %u ms; "
+               "is it an ivshmem-server?", peers->timeout_ms);
+    peers_handshake_failed(peers, err);
+    return G_SOURCE_REMOVE;
+}
+
+/*
+ * Reads the handshake in a context of its own: the main loop must not run in
+ * the middle of realize.
+ */
+static bool peers_handshake(IdtNtbPeers *peers, Error **errp)
+{
+    g_autoptr(GMainContext) context = g_main_context_new();
+    g_autoptr(GSource) timeout = g_timeout_source_new(peers->timeout_ms);
+
+    g_source_set_callback(timeout, peers_realize_timeout, peers, NULL);
+    g_source_attach(timeout, context);
+    /* Sends CHR_EVENT_OPENED, which starts the state machine */
+    qemu_chr_fe_set_handlers(peers->chr, peers_can_read, peers_read,
+                             peers_event, NULL, peers, context, true);
+    while (peers->state != IDT_NTB_PEERS_READY && !peers->error) {
+        g_main_context_iteration(context, true);
+    }
+    qemu_chr_fe_set_handlers(peers->chr, NULL, NULL, NULL, NULL, NULL, NULL,
+                             false);
+    g_source_destroy(timeout);
+    if (peers->error) {
+        error_propagate(errp, peers->error);
+        peers->error = NULL;
+        return false;
+    }
+    return true;
+}
+
+bool idt_ntb_peers_connect(IdtNtbPeers *peers, CharBackend *chr,
+                           const IdtNtbPeersOps *ops, void *opaque,
+                           unsigned timeout_ms, Error **errp)
+{
+    *peers = (IdtNtbPeers) {
+        .ops = ops,
+        .opaque = opaque,
+        .chr = chr,
+        .msg_fd = -1,
+        .shm_fd = -1,
+        .eventfd = -1,
+        .timeout_ms = timeout_ms,
+    };
+    if (!peers_chardev_connect(chr, errp)) {
+        return false;
+    }
+    peers->eventfds = g_hash_table_new_full(NULL, NULL, NULL,
+                                            peers_free_eventfd);
+    peers->timer = timer_new_ms(QEMU_CLOCK_REALTIME, peers_handshake_timeout,
+                                peers);
+    if (!peers_handshake(peers, errp)) {
+        idt_ntb_peers_disconnect(peers);
+        return false;
+    }
+    return true;
+}
+
+void idt_ntb_peers_start(IdtNtbPeers *peers)
+{
+    peers->started = true;
+    peers_arm_eventfd(peers);
+    /* No CHR_EVENT_OPENED for the connection that exists */
+    qemu_chr_fe_set_handlers_full(peers->chr, peers_can_read, peers_read,
+                                  peers_event, NULL, peers, NULL, true,
+                                  false);
+}
+
+bool idt_ntb_peers_have_server(const IdtNtbPeers *peers)
+{
+    return peers->state == IDT_NTB_PEERS_READY;
+}
+
+void idt_ntb_peers_disconnect(IdtNtbPeers *peers)
+{
+    if (!peers->eventfds) {
+        return;
+    }
+    peers->state = IDT_NTB_PEERS_CLOSED;
+    qemu_chr_fe_set_handlers(peers->chr, NULL, NULL, NULL, NULL, NULL, NULL,
+                             true);
+    /* The server speaks at connect only: the next user must connect anew */
+    qemu_chr_fe_disconnect(peers->chr);
+    peers_close_descriptors(peers);
+    g_clear_pointer(&peers->eventfds, g_hash_table_destroy);
+    g_clear_pointer(&peers->timer, timer_free);
+}

@@ -1,0 +1,94 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: client of the ivshmem-server
+ *
+ * Speaks the server's protocol (docs/specs/ivshmem-spec.rst) and keeps the
+ * eventfds of the other clients.  Client ids name eventfds, never ports: the
+ * server does not use an id again, so a restarted guest gets a new one.
+ *
+ * All functions are called from the main loop or a vCPU, with the BQL held.
+ * Nothing here waits without a bound.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_PEERS_H
+#define HW_MISC_IDT_NTB_PEERS_H
+
+#include "chardev/char-fe.h"
+
+/* The server counts clients in 16 bits. */
+#define IDT_NTB_MAX_CLIENT_ID UINT16_MAX
+
+/* Called from the main loop, with the BQL held. */
+typedef struct IdtNtbPeersOps {
+    /* The own eventfd was signalled; its counter is cleared already. */
+    void (*signalled)(void *opaque);
+    /* The eventfd of client @id has come: earlier signals did not reach it. */
+    void (*joined)(void *opaque, unsigned id);
+    /* The server says that client @id has gone. */
+    void (*left)(void *opaque, unsigned id);
+    /* The server has gone.  Known eventfds stay usable. */
+    void (*server_lost)(void *opaque);
+    /* A server is there again; nothing of the old one is valid any more. */
+    void (*server_back)(void *opaque);
+    /* The handshake with that server is over: @shm_fd and @id are new. */
+    void (*server_ready)(void *opaque);
+} IdtNtbPeersOps;
+
+typedef enum IdtNtbPeersState {
+    IDT_NTB_PEERS_CLOSED,
+    IDT_NTB_PEERS_VERSION,      /* waiting for the protocol version */
+    IDT_NTB_PEERS_ID,           /* ... for the own client id */
+    IDT_NTB_PEERS_SHM,          /* ... for the descriptor of the memory */
+    IDT_NTB_PEERS_EVENTFD,      /* ... for the own eventfd, others' before it */
+    IDT_NTB_PEERS_READY,
+} IdtNtbPeersState;
+
+typedef struct IdtNtbPeers {
+    const IdtNtbPeersOps *ops;
+    void *opaque;
+    CharBackend *chr;
+    IdtNtbPeersState state;
+    bool started;               /* handlers are in the main context */
+    Error *error;               /* why the handshake failed */
+
+    uint8_t msg[8];             /* the message that is being received */
+    unsigned msg_len;
+    int msg_fd;
+
+    unsigned id;                /* own client id */
+    int shm_fd;                 /* as received: shared by all clients */
+    int eventfd;                /* own */
+    GHashTable *eventfds;       /* client id -> descriptor, of the others */
+
+    unsigned timeout_ms;
+    QEMUTimer *timer;           /* bounds a handshake in the main loop */
+} IdtNtbPeers;
+
+/*
+ * Connects @chr to its server if it is not, and reads the handshake.  Waits
+ * up to @timeout_ms for it.  On success @id and @shm_fd are valid; no callback
+ * is called before idt_ntb_peers_start().
+ *
+ * Returns: true, or false with @errp set and nothing left open.
+ */
+bool idt_ntb_peers_connect(IdtNtbPeers *peers, CharBackend *chr,
+                           const IdtNtbPeersOps *ops, void *opaque,
+                           unsigned timeout_ms, Error **errp);
+
+/* Lets the main loop serve the connection and the own eventfd. */
+void idt_ntb_peers_start(IdtNtbPeers *peers);
+
+/*
+ * Signals client @id.  A client that is not known (any more, or not yet) is
+ * skipped: @joined tells when its eventfd comes.  Never blocks.
+ */
+void idt_ntb_peers_signal(IdtNtbPeers *peers, unsigned id);
+
+/* True while a server is connected. */
+bool idt_ntb_peers_have_server(const IdtNtbPeers *peers);
+
+/* Ends the connection and closes all descriptors. */
+void idt_ntb_peers_disconnect(IdtNtbPeers *peers);
+
+#endif

@@ -1,0 +1,296 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: registers
+ *
+ * Offsets and fields, in the order of the address map; no behaviour.  Shared
+ * with tests/qtest/idt-ntb-test.c.
+ *
+ * Sources: the Linux driver drivers/ntb/hw/idt and public EEPROM images for
+ * boards with these chips; docs/specs/idt-ntb.rst says what is inferred.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_REGS_H
+#define HW_MISC_IDT_NTB_REGS_H
+
+#include "hw/registerfields.h"
+
+/*
+ * Global address space, in bytes.  Each port has its PCI-to-PCI bridge function
+ * at IDT_GAS_PORT_STRIDE * port and its NT function IDT_GAS_NT_FUNCTION above;
+ * the registers of the switch lie from IDT_GAS_SWITCH on.
+ */
+#define IDT_GAS_SIZE            0x40000
+#define IDT_GAS_PORT_STRIDE     0x2000
+#define IDT_GAS_NT_FUNCTION     0x1000
+#define IDT_GAS_SWITCH          0x3e000
+
+#define IDT_NT_CFG_SIZE         0x1000
+#define IDT_NT_REGS             0x400   /* first register of the NT function */
+
+#define IDT_MAX_PORTS           24
+#define IDT_MAX_PARTITIONS      8
+#define IDT_NUM_DOORBELLS       32
+#define IDT_NUM_MESSAGES        4
+#define IDT_NUM_BARS            6
+#define IDT_NUM_MTBL            64
+#define IDT_NUM_FAILOVER_CAPS   4
+#define IDT_NUM_STACKS          4
+#define IDT_NUM_SERDES          8
+
+/* Capabilities of the NT function */
+
+#define IDT_CAP_PCIE            0x040
+#define IDT_CAP_PM              0x0c0
+#define IDT_CAP_MSI             0x0d0
+#define IDT_CAP_SSVID           0x0f0
+#define IDT_CAP_AER             0x100
+#define IDT_CAP_DSN             0x180
+
+REG32(PCIELCAP, 0x04c)
+    FIELD(PCIELCAP, PORTNUM, 24, 8)
+REG32(DSN_LOWER, 0x184)
+    FIELD(DSN_LOWER, PORTNUM, 0, 8)
+
+/* Extended configuration space through the first 256 bytes */
+
+REG32(ECFGADDR, 0x0f8)
+REG32(ECFGDATA, 0x0fc)
+
+/* NT function: control and interrupts */
+
+REG32(NTCTL, 0x400)
+    FIELD(NTCTL, IDPROTDIS, 0, 1)
+    FIELD(NTCTL, CPEN, 1, 1)
+    FIELD(NTCTL, RNS, 2, 1)
+    FIELD(NTCTL, ATP, 3, 1)
+REG32(NTINTSTS, 0x404)
+    FIELD(NTINTSTS, MSG, 0, 1)
+    FIELD(NTINTSTS, DBELL, 1, 1)
+    FIELD(NTINTSTS, SEVENT, 3, 1)
+    FIELD(NTINTSTS, FMCI, 4, 1)
+    FIELD(NTINTSTS, FMCC, 5, 1)
+    FIELD(NTINTSTS, TMPSENSOR, 7, 1)
+REG32(NTINTMSK, 0x408)
+REG32(NTSDATA, 0x40c)
+REG32(NTGSIGNAL, 0x410)
+    FIELD(NTGSIGNAL, SET, 0, 1)
+REG32(NTIERRORMSK0, 0x414)
+REG32(NTIERRORMSK1, 0x418)
+
+/* NT function: doorbells */
+
+REG32(OUTDBELLSET, 0x420)
+REG32(INDBELLSTS, 0x428)
+REG32(INDBELLMSK, 0x42c)
+
+/* NT function: messages */
+
+REG32(OUTMSG0, 0x430)
+REG32(INMSG0, 0x440)
+REG32(INMSGSRC0, 0x450)
+    FIELD(INMSGSRC0, SRC, 0, 3)
+REG32(MSGSTS, 0x460)
+    FIELD(MSGSTS, OUTMSGSTS, 0, 4)
+    FIELD(MSGSTS, INMSGSTS, 16, 4)
+REG32(MSGSTSMSK, 0x464)
+
+/* NT function: BARs; register n is 0x10 * n above register 0 */
+
+#define IDT_BAR_STRIDE          0x10
+
+REG32(BARSETUP0, 0x470)
+    FIELD(BARSETUP0, MEMSI, 0, 1)
+    FIELD(BARSETUP0, TYPE, 1, 2)
+    FIELD(BARSETUP0, PREF, 3, 1)
+    FIELD(BARSETUP0, SIZE, 4, 6)
+    FIELD(BARSETUP0, MODE, 10, 1)
+    FIELD(BARSETUP0, ATRAN, 11, 2)
+    FIELD(BARSETUP0, TPART, 13, 3)
+    FIELD(BARSETUP0, EN, 31, 1)
+REG32(BARLIMIT0, 0x474)
+REG32(BARLTBASE0, 0x478)
+REG32(BARUTBASE0, 0x47c)
+
+/* NT function: mapping table */
+
+REG32(NTMTBLADDR, 0x4d0)
+    FIELD(NTMTBLADDR, ENTRY, 0, 7)
+REG32(NTMTBLSTS, 0x4d4)
+    FIELD(NTMTBLSTS, ERR, 0, 1)
+REG32(NTMTBLDATA, 0x4d8)
+    FIELD(NTMTBLDATA, VALID, 0, 1)
+    FIELD(NTMTBLDATA, REQID, 1, 16)
+    FIELD(NTMTBLDATA, PART, 17, 3)
+    FIELD(NTMTBLDATA, ATP, 29, 1)
+    FIELD(NTMTBLDATA, CNS, 30, 1)
+    FIELD(NTMTBLDATA, RNS, 31, 1)
+REG32(REQIDCAP, 0x4dc)
+    FIELD(REQIDCAP, REQID, 0, 16)
+
+/* NT function: window lookup table */
+
+REG32(LUTOFFSET, 0x4e0)
+    FIELD(LUTOFFSET, INDEX, 0, 5)
+    FIELD(LUTOFFSET, BAR, 8, 3)
+REG32(LUTLDATA, 0x4e4)
+REG32(LUTMDATA, 0x4e8)
+REG32(LUTUDATA, 0x4ec)
+    FIELD(LUTUDATA, PART, 0, 4)
+    FIELD(LUTUDATA, VALID, 31, 1)
+
+/* NT function: error emulation, punch-through, multicast */
+
+REG32(NTUEEM, 0x4f0)
+REG32(NTCEEM, 0x4f4)
+REG32(PTCCTL0, 0x510)
+REG32(PTCCTL1, 0x514)
+REG32(PTCDATA, 0x518)
+REG32(PTCSTS, 0x51c)
+REG32(NTMCG0PA, 0x600)
+
+/* NT function: global address space access */
+
+REG32(GASAADDR, 0xff8)
+REG32(GASADATA, 0xffc)
+
+/* Switch: control */
+
+REG32(SWCTL, 0x3e000)
+REG32(BCVSTS, 0x3e004)
+REG32(PCLKMODE, 0x3e008)
+REG32(STK0CFG, 0x3e010)
+REG32(RDRAINDELAY, 0x3e080)
+REG32(POMCDELAY, 0x3e084)
+REG32(SEDELAY, 0x3e088)
+REG32(USSBRDELAY, 0x3e08c)
+
+/* Switch: partitions; register of partition n is IDT_PART_STRIDE * n above */
+
+#define IDT_PART_STRIDE         0x20
+
+REG32(SWPART0CTL, 0x3e100)
+    FIELD(SWPART0CTL, STATE, 0, 2)
+REG32(SWPART0STS, 0x3e104)
+    FIELD(SWPART0STS, SCI, 0, 1)
+    FIELD(SWPART0STS, SCC, 1, 1)
+    FIELD(SWPART0STS, STATE, 5, 2)
+    FIELD(SWPART0STS, US, 8, 1)
+    FIELD(SWPART0STS, USID, 9, 5)
+    FIELD(SWPART0STS, NT, 14, 1)
+    FIELD(SWPART0STS, DMA, 15, 1)
+REG32(SWPART0FCTL, 0x3e108)
+
+#define IDT_PART_STATE_DISABLED 0
+#define IDT_PART_STATE_ACTIVE   1
+#define IDT_PART_STATE_RESET    3
+
+/* Switch: ports; register of port n is IDT_SWPORT_STRIDE * n above */
+
+#define IDT_SWPORT_STRIDE       0x20
+
+REG32(SWPORT0CTL, 0x3e200)
+    FIELD(SWPORT0CTL, MODE, 0, 4)
+    FIELD(SWPORT0CTL, SWPART, 4, 3)
+REG32(SWPORT0STS, 0x3e204)
+    FIELD(SWPORT0STS, OMCI, 0, 1)
+    FIELD(SWPORT0STS, OMCC, 1, 1)
+    FIELD(SWPORT0STS, LINKUP, 4, 1)
+    FIELD(SWPORT0STS, DS, 5, 1)
+    FIELD(SWPORT0STS, MODE, 6, 4)
+    FIELD(SWPORT0STS, SWPART, 10, 3)
+    FIELD(SWPORT0STS, DEVNUM, 16, 5)
+REG32(SWPORT0FCTL, 0x3e208)
+
+#define IDT_PORT_MODE_DISABLED  0
+#define IDT_PORT_MODE_NT        3
+
+/* Switch: failover capability; 0x10 apart */
+
+REG32(FCAP0CTL, 0x3e500)
+REG32(FCAP0STS, 0x3e504)
+REG32(FCAP0TIMER, 0x3e508)
+
+/* Switch: protection */
+
+REG32(GASAPROT, 0x3e700)
+REG32(NTMTBLPROT0, 0x3e710)
+
+/* Switch: events.  STS and MSK have the same bits, 1 in MSK = masked */
+
+REG32(SESTS, 0x3ec00)
+    FIELD(SESTS, LINKUP, 0, 1)
+    FIELD(SESTS, LINKDN, 1, 1)
+    FIELD(SESTS, FRST, 2, 1)
+    FIELD(SESTS, HRST, 3, 1)
+    FIELD(SESTS, FAILOVER, 4, 1)
+    FIELD(SESTS, GSIGNAL, 5, 1)
+REG32(SEMSK, 0x3ec04)
+REG32(SEPMSK, 0x3ec08)          /* a bit per partition */
+REG32(SELINKUPSTS, 0x3ec0c)     /* a bit per port */
+REG32(SELINKUPMSK, 0x3ec10)
+REG32(SELINKDNSTS, 0x3ec14)     /* a bit per port */
+REG32(SELINKDNMSK, 0x3ec18)
+REG32(SEFRSTSTS, 0x3ec1c)       /* a bit per partition */
+REG32(SEFRSTMSK, 0x3ec20)
+REG32(SEHRSTSTS, 0x3ec24)       /* a bit per partition */
+REG32(SEHRSTMSK, 0x3ec28)
+REG32(SEFOVRMSK, 0x3ec2c)
+REG32(SEGSIGSTS, 0x3ec30)       /* a bit per partition */
+REG32(SEGSIGMSK, 0x3ec34)
+
+/* Switch: doorbells and messages */
+
+REG32(GDBELLSTS, 0x3ec3c)
+REG32(GODBELLMSK0, 0x3ed00)     /* bit p: partition p may not raise it */
+REG32(GIDBELLMSK0, 0x3ed80)     /* bit p: it does not reach partition p */
+
+#define IDT_MSGCTL_MSG_STRIDE   0x20    /* between messages of a partition */
+
+REG32(SWP0MSGCTL0, 0x3ee00)
+    FIELD(SWP0MSGCTL0, REG, 0, 2)
+    FIELD(SWP0MSGCTL0, PART, 4, 3)
+
+/* Switch: SerDes, GPIO, SMBus; SerDes n is 0x20 * n above */
+
+REG32(S0CTL, 0x3f000)
+REG32(S0TXLCTL0, 0x3f004)
+REG32(S0TXLCTL1, 0x3f008)
+REG32(S0RXEQLCTL, 0x3f010)
+REG32(GPIOFUNC, 0x3f16c)
+REG32(GPIOAFSEL, 0x3f170)
+REG32(GPIOCFG, 0x3f174)
+REG32(GPIOD, 0x3f178)
+REG32(HPCFGCTL, 0x3f17c)
+REG32(SMBUSSTS, 0x3f188)
+REG32(SMBUSCTL, 0x3f18c)
+REG32(EEPROMINTF, 0x3f190)
+REG32(IOEXPADDR0, 0x3f198)
+REG32(GPECTL, 0x3f1b0)
+REG32(GPESTS, 0x3f1b4)
+
+/* Switch: temperature sensor; temperatures in half degrees Celsius */
+
+REG32(TMPCTL, 0x3f1d4)
+    FIELD(TMPCTL, LTH, 0, 8)
+    FIELD(TMPCTL, MTH, 8, 8)
+    FIELD(TMPCTL, HTH, 16, 8)
+    FIELD(TMPCTL, BLTH_EN, 26, 1)
+    FIELD(TMPCTL, AHTH_EN, 29, 1)
+    FIELD(TMPCTL, PDOWN, 31, 1)
+REG32(TMPSTS, 0x3f1d8)
+    FIELD(TMPSTS, TEMP, 0, 8)
+    FIELD(TMPSTS, LTEMP, 8, 8)
+    FIELD(TMPSTS, HTEMP, 16, 8)
+    FIELD(TMPSTS, BLTH, 24, 1)
+    FIELD(TMPSTS, AHTH, 29, 1)
+REG32(TMPALARM, 0x3f1dc)
+    FIELD(TMPALARM, LTEMP, 8, 8)
+    FIELD(TMPALARM, HTEMP, 16, 8)
+    FIELD(TMPALARM, IRQ, 24, 6)
+REG32(TMPADJ, 0x3f1e0)
+    FIELD(TMPADJ, OFFSET, 0, 8)
+REG32(TSSLOPE, 0x3f1e4)
+REG32(SMBUSCBHL, 0x3f1e8)
+
+#endif

@@ -1,0 +1,349 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: the switch in shared memory
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/bswap.h"
+#include "hw/misc/idt_ntb.h"
+#include "idt_ntb_peers.h"
+#include "idt_ntb_regs_access.h"
+#include "idt_ntb_switch.h"
+#include "trace.h"
+
+QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmHeader) > IDT_NTB_SHM_BLOCK);
+QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmSwitch) > IDT_NTB_SHM_BLOCK);
+QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmPort) > IDT_NTB_SHM_BLOCK);
+QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
+
+/*
+ * A compare-and-swap fails when another process wrote in between; one that
+ * does so all the time shall not hold us up.
+ */
+#define MAX_CAS_TRIES   64
+
+const IdtNtbChip idt_ntb_chip_24nt6ag2 = {
+    .name = "89HPES24NT6AG2",
+    .device_id = PCI_DEVICE_ID_IDT_89HPES24NT6AG2,
+    .num_ports = 6,
+    .ports = { 0, 2, 4, 6, 8, 12 },
+};
+
+static IdtNtbShmPort *switch_port(const IdtNtbSwitch *sw, unsigned port)
+{
+    return &sw->shm->port[port].p;
+}
+
+unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned partition)
+{
+    return sw->chip->ports[partition];
+}
+
+int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port)
+{
+    for (unsigned i = 0; i < sw->partitions; i++) {
+        if (sw->chip->ports[i] == port) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port)
+{
+    return qatomic_read(&switch_port(sw, port)->state) == IDT_NTB_PORT_UP;
+}
+
+void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned port)
+{
+    if (port != sw->port) {
+        idt_ntb_peers_signal(sw->peers,
+                             qatomic_read(&switch_port(sw, port)->client));
+    }
+}
+
+/* Events */
+
+typedef struct IdtNtbEventWords {
+    uint32_t *sts;
+    uint32_t *msk;
+} IdtNtbEventWords;
+
+static IdtNtbEventWords switch_event_words(IdtNtbSwitch *sw, IdtNtbEvent event)
+{
+    IdtNtbShmSwitch *regs = &sw->shm->sw;
+    const IdtNtbEventWords words[] = {
+        [IDT_NTB_EVENT_LINKUP] = { &regs->selinkupsts, &regs->selinkupmsk },
+        [IDT_NTB_EVENT_LINKDN] = { &regs->selinkdnsts, &regs->selinkdnmsk },
+        [IDT_NTB_EVENT_FRST] = { &regs->sefrststs, &regs->sefrstmsk },
+        [IDT_NTB_EVENT_HRST] = { &regs->sehrststs, &regs->sehrstmsk },
+        [IDT_NTB_EVENT_GSIGNAL] = { &regs->segsigsts, &regs->segsigmsk },
+    };
+
+    return words[event];
+}
+
+uint32_t idt_ntb_switch_sests(IdtNtbSwitch *sw)
+{
+    static const IdtNtbEvent events[] = {
+        IDT_NTB_EVENT_LINKUP, IDT_NTB_EVENT_LINKDN, IDT_NTB_EVENT_FRST,
+        IDT_NTB_EVENT_HRST, IDT_NTB_EVENT_GSIGNAL,
+    };
+    uint32_t sests = 0;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
+        IdtNtbEventWords words = switch_event_words(sw, events[i]);
+
+        if (qatomic_read(words.sts) & ~qatomic_read(words.msk)) {
+            sests |= BIT(events[i]);
+        }
+    }
+    return sests;
+}
+
+void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
+                          int except)
+{
+    IdtNtbEventWords words = switch_event_words(sw, event);
+    IdtNtbShmSwitch *regs = &sw->shm->sw;
+    uint32_t sepmsk;
+
+    qatomic_fetch_or(words.sts, BIT(n));
+    if (qatomic_read(words.msk) & BIT(n) ||
+        qatomic_read(&regs->semsk) & BIT(event)) {
+        return;
+    }
+    sepmsk = qatomic_read(&regs->sepmsk);
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
+
+        if (sepmsk & BIT(part) || port == except ||
+            !idt_ntb_switch_link(sw, port)) {
+            continue;
+        }
+        trace_idt_ntb_event(port, event, n);
+        qatomic_fetch_or(&switch_port(sw, port)->ntintsts,
+                         R_NTINTSTS_SEVENT_MASK);
+        idt_ntb_switch_signal(sw, port);
+    }
+}
+
+/* Link */
+
+uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
+                                  unsigned offset)
+{
+    uint32_t value = sw->cfg[offset / 4];
+
+    switch (offset) {
+    case A_PCIELCAP:
+        return FIELD_DP32(value, PCIELCAP, PORTNUM, port);
+    case A_DSN_LOWER:
+        return FIELD_DP32(value, DSN_LOWER, PORTNUM, port);
+    default:
+        return value;
+    }
+}
+
+void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port)
+{
+    IdtNtbShmPort *p = switch_port(sw, port);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
+        qatomic_set(&p->cfg[i], idt_ntb_switch_reset_cfg(sw, port, i * 4));
+    }
+}
+
+/* The mapping table is shared, but an entry for a partition is its own. */
+static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned partition)
+{
+    for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
+        uint32_t *entry = &sw->shm->sw.mtbl[i];
+        uint32_t old = qatomic_read(entry);
+
+        if (old && FIELD_EX32(old, NTMTBLDATA, PART) == partition) {
+            qatomic_cmpxchg(entry, old, 0);
+        }
+    }
+}
+
+void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
+{
+    IdtNtbShmPort *p = switch_port(sw, port);
+    bool was_up = qatomic_read(&p->state) == IDT_NTB_PORT_UP;
+    bool tell = was_up || qatomic_read(&p->state) == IDT_NTB_PORT_GOING_DOWN;
+
+    qatomic_set_mb(&p->state,
+                   tell ? IDT_NTB_PORT_GOING_DOWN : IDT_NTB_PORT_DOWN);
+    idt_ntb_regs_reset_port(p);
+    switch_clear_mtbl(sw, idt_ntb_switch_partition(sw, port));
+    idt_ntb_switch_publish_reset(sw, port);
+    if (tell) {
+        trace_idt_ntb_link(port, false);
+        idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKDN, port, port);
+        qatomic_set_mb(&p->state, IDT_NTB_PORT_DOWN);
+    }
+}
+
+void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
+{
+    IdtNtbShmPort *p = switch_port(sw, sw->port);
+
+    if (qatomic_read(&p->state) == IDT_NTB_PORT_UP) {
+        return;
+    }
+    /* A doorbell that was on its way when the link went down is too late */
+    idt_ntb_regs_reset_port(p);
+    trace_idt_ntb_link(sw->port, true);
+    qatomic_set_mb(&p->state, IDT_NTB_PORT_UP);
+    idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKUP, sw->port, sw->port);
+}
+
+void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
+{
+    IdtNtbShmPort *p = switch_port(sw, sw->port);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
+        qatomic_set(&p->cfg[i], ldl_le_p(config + i * 4));
+    }
+}
+
+/* Doorbells and messages */
+
+void idt_ntb_switch_doorbell(IdtNtbSwitch *sw, unsigned port, uint32_t bits)
+{
+    IdtNtbShmSwitch *regs = &sw->shm->sw;
+    unsigned source = idt_ntb_switch_partition(sw, port);
+    uint32_t reaches[IDT_MAX_PARTITIONS] = { };
+
+    for (unsigned n = 0; n < IDT_NUM_DOORBELLS; n++) {
+        uint32_t blocked;
+
+        if (!(bits & BIT(n))) {
+            continue;
+        }
+        if (qatomic_read(&regs->godbellmsk[n]) & BIT(source)) {
+            trace_idt_ntb_doorbell_refused(port, n);
+            continue;
+        }
+        blocked = qatomic_read(&regs->gidbellmsk[n]);
+        for (unsigned part = 0; part < sw->partitions; part++) {
+            if (!(blocked & BIT(part))) {
+                reaches[part] |= BIT(n);
+            }
+        }
+    }
+
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned target = idt_ntb_switch_port(sw, part);
+
+        if (reaches[part] && idt_ntb_switch_link(sw, target)) {
+            trace_idt_ntb_doorbell(port, target, reaches[part]);
+            qatomic_fetch_or(&switch_port(sw, target)->indbellsts,
+                             reaches[part]);
+            idt_ntb_switch_signal(sw, target);
+        }
+    }
+}
+
+/* Puts @word into an inbound message register, unless that is full. */
+static bool switch_deliver(uint64_t *inmsg, uint64_t word)
+{
+    uint64_t old = qatomic_read(inmsg);
+
+    for (unsigned i = 0; i < MAX_CAS_TRIES; i++) {
+        uint64_t seen;
+
+        if (old & R_SHM_INMSG_FULL_MASK) {
+            return false;
+        }
+        seen = qatomic_cmpxchg(inmsg, old, word);
+        if (seen == old) {
+            return true;
+        }
+        old = seen;
+    }
+    return false;
+}
+
+void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
+                            uint32_t data)
+{
+    unsigned source = idt_ntb_switch_partition(sw, port);
+    uint32_t ctl = qatomic_read(&sw->shm->sw.msgctl[n][source]);
+    unsigned part = FIELD_EX32(ctl, SWP0MSGCTL0, PART);
+    unsigned reg = FIELD_EX32(ctl, SWP0MSGCTL0, REG);
+    uint64_t word = data;
+
+    word = FIELD_DP64(word, SHM_INMSG, SRC, source);
+    word = FIELD_DP64(word, SHM_INMSG, FULL, 1);
+    if (part < sw->partitions) {
+        unsigned target = idt_ntb_switch_port(sw, part);
+
+        if (idt_ntb_switch_link(sw, target) &&
+            switch_deliver(&switch_port(sw, target)->inmsg[reg], word)) {
+            trace_idt_ntb_message(port, n, target, reg, data);
+            idt_ntb_switch_signal(sw, target);
+            return;
+        }
+    }
+    trace_idt_ntb_message_failed(port, n, part, reg, data);
+    qatomic_fetch_or(&switch_port(sw, port)->outmsgsts, BIT(n));
+    idt_ntb_switch_signal(sw, port);
+}
+
+uint32_t idt_ntb_switch_msgsts(IdtNtbSwitch *sw, unsigned port)
+{
+    IdtNtbShmPort *p = switch_port(sw, port);
+    uint32_t full = 0;
+    uint32_t value;
+
+    for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
+        if (qatomic_read(&p->inmsg[i]) & R_SHM_INMSG_FULL_MASK) {
+            full |= BIT(i);
+        }
+    }
+    value = FIELD_DP32(0, MSGSTS, INMSGSTS, full);
+    return FIELD_DP32(value, MSGSTS, OUTMSGSTS, qatomic_read(&p->outmsgsts));
+}
+
+/* Interrupt */
+
+void idt_ntb_switch_int_state(IdtNtbSwitch *sw, unsigned port,
+                              IdtNtbIntState *state)
+{
+    IdtNtbShmPort *p = switch_port(sw, port);
+
+    *state = (IdtNtbIntState) {
+        .ntintsts = qatomic_read(&p->ntintsts),
+        .ntintmsk = qatomic_read(&p->ntintmsk),
+        .indbellsts = qatomic_read(&p->indbellsts),
+        .indbellmsk = qatomic_read(&p->indbellmsk),
+        .msgsts = idt_ntb_switch_msgsts(sw, port),
+        .msgstsmsk = qatomic_read(&p->msgstsmsk),
+    };
+}
+
+uint32_t idt_ntb_int_status(const IdtNtbIntState *state)
+{
+    uint32_t status = state->ntintsts;
+
+    status = FIELD_DP32(status, NTINTSTS, MSG,
+                        (state->msgsts & ~state->msgstsmsk) != 0);
+    return FIELD_DP32(status, NTINTSTS, DBELL,
+                      (state->indbellsts & ~state->indbellmsk) != 0);
+}
+
+void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port,
+                           const IdtNtbIntState *state)
+{
+    qatomic_fetch_or(&switch_port(sw, port)->int_fell,
+                     ~idt_ntb_int_status(state) | state->ntintmsk);
+}
+
+uint32_t idt_ntb_switch_take_fell(IdtNtbSwitch *sw)
+{
+    return qatomic_xchg(&switch_port(sw, sw->port)->int_fell, 0);
+}

@@ -1,0 +1,281 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: the switch in shared memory
+ *
+ * Every port works on the same memory with atomic operations; no process owns
+ * the switch.  The layout is an ABI between QEMU processes, described in
+ * docs/specs/idt-ntb.rst; change IDT_NTB_SHM_VERSION with it.  Words are in the
+ * byte order of the host.  What is read from there is input: another process
+ * may have written anything.
+ *
+ * All functions are called with the BQL held, from the main loop or a vCPU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_SWITCH_H
+#define HW_MISC_IDT_NTB_SWITCH_H
+
+#include "idt_ntb_regs.h"
+
+/* What tells the chips of the family apart. */
+typedef struct IdtNtbChip {
+    const char *name;
+    uint16_t device_id;
+    uint8_t num_ports;
+    uint8_t ports[IDT_MAX_PARTITIONS];  /* those that can carry an NT function */
+} IdtNtbChip;
+
+extern const IdtNtbChip idt_ntb_chip_24nt6ag2;
+
+#define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
+#define IDT_NTB_SHM_VERSION 1
+#define IDT_NTB_SHM_BLOCK   4096
+
+typedef struct IdtNtbShmHeader {
+    uint64_t magic;             /* written last by the creator */
+    uint32_t version;
+    uint32_t size;              /* of IdtNtbShm, in bytes */
+    uint32_t device_id;         /* PCI device ID of the chip */
+    uint32_t partitions;
+} IdtNtbShmHeader;
+
+typedef struct IdtNtbShmSwitch {
+    uint32_t reserved;          /* offset 0 is no register */
+    uint32_t semsk;
+    uint32_t sepmsk;
+    uint32_t selinkupsts;
+    uint32_t selinkupmsk;
+    uint32_t selinkdnsts;
+    uint32_t selinkdnmsk;
+    uint32_t sefrststs;
+    uint32_t sefrstmsk;
+    uint32_t sehrststs;
+    uint32_t sehrstmsk;
+    uint32_t sefovrmsk;
+    uint32_t segsigsts;
+    uint32_t segsigmsk;
+    uint32_t godbellmsk[IDT_NUM_DOORBELLS];
+    uint32_t gidbellmsk[IDT_NUM_DOORBELLS];
+    uint32_t msgctl[IDT_NUM_MESSAGES][IDT_MAX_PARTITIONS];
+    uint32_t mtbl[IDT_NUM_MTBL];
+    uint32_t tmpctl;
+    uint32_t tmpadj;
+    uint32_t tmp_sample;        /* what the sensor measures, half degrees */
+    uint32_t tmp_lowest;
+    uint32_t tmp_highest;
+} IdtNtbShmSwitch;
+
+/*
+ * A port is claimed by who holds the write lock (F_OFD_SETLK) of the first byte
+ * of its block; the kernel drops the lock with its owner.
+ */
+typedef enum IdtNtbPortState {
+    IDT_NTB_PORT_FREE,
+    IDT_NTB_PORT_DOWN,          /* claimed, no link */
+    IDT_NTB_PORT_UP,            /* link up */
+    IDT_NTB_PORT_GOING_DOWN,    /* no link, the others are not told yet */
+} IdtNtbPortState;
+
+typedef struct IdtNtbShmPort {
+    uint32_t generation;        /* of the claim */
+    uint32_t state;             /* IdtNtbPortState */
+    uint32_t client;            /* client id of the owner at the server */
+    /*
+     * Bits of NTINTSTS that were low, and unmasked or not, when a write to
+     * this port's interrupt registers took effect; taken by the owner.
+     */
+    uint32_t int_fell;
+    uint32_t ntctl;
+    uint32_t ntintsts;          /* the bits that latch: not MSG and DBELL */
+    uint32_t ntintmsk;
+    uint32_t ntsdata;
+    uint32_t indbellsts;
+    uint32_t indbellmsk;
+    uint32_t outmsg[IDT_NUM_MESSAGES];
+    uint32_t outmsgsts;         /* MSGSTS.OUTMSGSTS */
+    uint32_t msgstsmsk;
+    uint32_t ntmtbladdr;
+    uint32_t reserved;
+    uint64_t inmsg[IDT_NUM_MESSAGES];   /* FIELD(SHM_INMSG, ...) */
+    uint32_t cfg[IDT_NT_REGS / 4];      /* header and capabilities, published */
+} IdtNtbShmPort;
+
+/* An inbound message register: one word, so that a send is one exchange. */
+FIELD(SHM_INMSG, DATA, 0, 32)
+FIELD(SHM_INMSG, SRC, 32, 3)
+FIELD(SHM_INMSG, FULL, 63, 1)
+
+typedef struct IdtNtbShm {
+    union {
+        IdtNtbShmHeader header;
+        uint8_t header_block[IDT_NTB_SHM_BLOCK];
+    };
+    union {
+        IdtNtbShmSwitch sw;
+        uint8_t switch_block[IDT_NTB_SHM_BLOCK];
+    };
+    union {
+        IdtNtbShmPort p;
+        uint8_t block[IDT_NTB_SHM_BLOCK];
+    } port[IDT_MAX_PORTS];
+} IdtNtbShm;
+
+/* Switch events; the position of their bit in SESTS. */
+typedef enum IdtNtbEvent {
+    IDT_NTB_EVENT_LINKUP = R_SESTS_LINKUP_SHIFT,
+    IDT_NTB_EVENT_LINKDN = R_SESTS_LINKDN_SHIFT,
+    IDT_NTB_EVENT_FRST = R_SESTS_FRST_SHIFT,
+    IDT_NTB_EVENT_HRST = R_SESTS_HRST_SHIFT,
+    IDT_NTB_EVENT_GSIGNAL = R_SESTS_GSIGNAL_SHIFT,
+} IdtNtbEvent;
+
+typedef struct IdtNtbPeers IdtNtbPeers;
+
+/* One port's attachment to the switch. */
+typedef struct IdtNtbSwitch {
+    IdtNtbShm *shm;             /* valid at all times after attach */
+    size_t shm_size;            /* mapped */
+    int fd;                     /* holds the lock of the port; -1: isolated */
+    const IdtNtbChip *chip;
+    unsigned partitions;
+    unsigned port;
+    unsigned partition;
+    IdtNtbPeers *peers;         /* who is signalled through it */
+    uint32_t cfg[IDT_NT_REGS / 4];  /* of a port in reset, all but its number */
+    uint32_t generation[IDT_MAX_PORTS]; /* of ports that may have died */
+    uint32_t suspects;          /* a bit per such port */
+} IdtNtbSwitch;
+
+/*
+ * The partition of @port, which is its place in the chip's list; -1 when it
+ * carries no NT function.
+ */
+int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
+
+/* The port in @partition, which must be below @sw->partitions. */
+unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned partition);
+
+/* True while the link of @port is up. */
+bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port);
+
+/* Attach and detach: idt_ntb_attach.c */
+
+/*
+ * Attaches to the switch in the memory @shm_fd (which stays the caller's), and
+ * creates it when no port is attached.  @port < 0 takes the lowest free port;
+ * the link stays down.  @sw->chip, @partitions, @peers and @cfg are set by the
+ * caller.  Waits up to @timeout_ms for another process that attaches.
+ *
+ * Returns: true, or false with @errp set and @sw unchanged.
+ */
+bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
+                           unsigned client, unsigned timeout_ms, Error **errp);
+
+/*
+ * Gives a port without switch one of its own, so that accesses of the guest
+ * have a result: nobody else is plugged in.
+ */
+void idt_ntb_switch_isolate(IdtNtbSwitch *sw);
+
+/*
+ * Leaves the switch: the link goes down for the others, the port is free and in
+ * its reset state.
+ */
+void idt_ntb_switch_detach(IdtNtbSwitch *sw);
+
+/*
+ * Client @client has gone, or (@client < 0) any may have: idt_ntb_switch_reap()
+ * shall look at the ports that it may have held.
+ */
+void idt_ntb_switch_suspect(IdtNtbSwitch *sw, int client);
+
+/*
+ * Cleans up after the suspects that died.  To be repeated while it returns
+ * true: some suspect is still alive, or its lock outlives it by a moment.
+ */
+bool idt_ntb_switch_reap(IdtNtbSwitch *sw);
+
+/* True when some other port is claimed by @client. */
+bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned client);
+
+/* The switch at work: idt_ntb_switch.c */
+
+/*
+ * Takes the link of @port down, which is our own or that of a dead process,
+ * tells the others, and resets its NT function.  A process that is killed in
+ * here leaves a state from which another finishes.
+ */
+void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port);
+
+/* Brings our link up. */
+void idt_ntb_switch_link_up(IdtNtbSwitch *sw);
+
+/* The dword at @offset of the configuration space of @port in reset. */
+uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
+                                  unsigned offset);
+
+/* Shows the others the configuration space of @port as it is in reset. */
+void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port);
+
+/* Shows the others @config, the first IDT_NT_REGS bytes of our function. */
+void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config);
+
+/* Makes the owner of @port look at its registers; no-op for our own. */
+void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned port);
+
+/*
+ * The operations below act for @port, which is the own one or, through the
+ * global address space, any other.  They signal all owners but our own device:
+ * the caller evaluates its interrupt itself.
+ */
+
+/* Raises doorbells @bits through GODBELLMSK and GIDBELLMSK. */
+void idt_ntb_switch_doorbell(IdtNtbSwitch *sw, unsigned port, uint32_t bits);
+
+/*
+ * Sends @data through outbound message register @n.  OUTMSGSTS is final on
+ * return.
+ */
+void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
+                            uint32_t data);
+
+/*
+ * Sets bit @n of the event's sub-status and latches SEVENT in all partitions
+ * that the masks admit; @except (or -1) is a port that is left out.
+ */
+void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
+                          int except);
+
+/* MSGSTS as it reads. */
+uint32_t idt_ntb_switch_msgsts(IdtNtbSwitch *sw, unsigned port);
+
+/* SESTS as it reads. */
+uint32_t idt_ntb_switch_sests(IdtNtbSwitch *sw);
+
+/* The words that an NT function's interrupt is derived from. */
+typedef struct IdtNtbIntState {
+    uint32_t ntintsts;          /* latched bits only */
+    uint32_t ntintmsk;
+    uint32_t indbellsts;
+    uint32_t indbellmsk;
+    uint32_t msgsts;
+    uint32_t msgstsmsk;
+} IdtNtbIntState;
+
+void idt_ntb_switch_int_state(IdtNtbSwitch *sw, unsigned port,
+                              IdtNtbIntState *state);
+
+/* NTINTSTS as it reads, from @state. */
+uint32_t idt_ntb_int_status(const IdtNtbIntState *state);
+
+/*
+ * Records which unmasked bits of NTINTSTS were low in @state, the state that a
+ * write to an interrupt register of @port left: they may rise anew.
+ */
+void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port,
+                           const IdtNtbIntState *state);
+
+/* Takes what was recorded for our own port. */
+uint32_t idt_ntb_switch_take_fell(IdtNtbSwitch *sw);
+
+#endif
