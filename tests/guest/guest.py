@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A Linux guest: one QEMU, driven through QMP and a shell agent in it."""
+
+import base64
+import itertools
+import os
+import re
+import socket
+import time
+
+import settings
+from qemu.machine import QEMUMachine
+from qemu.machine.machine import AbnormalShutdown
+
+# An emulated guest boots in three seconds; two cores may run three of them
+# and a compiler.
+BOOT_DEADLINE = 120
+RUN_DEADLINE = 60
+
+# What only a broken kernel or a broken device makes Linux say
+KERNEL_TROUBLE = re.compile(
+    r'Kernel panic|BUG:|WARNING:|Oops|Call Trace|nobody cared|soft lockup|'
+    r'general protection|rcu: INFO|unable to handle|hung_task')
+
+
+class GuestError(Exception):
+    """The guest did not do what it was told; the text says what is known."""
+
+
+def wait_until(condition, what, deadline=30, interval=0.05):
+    """Poll until CONDITION returns something true, and return that."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise GuestError(f'not within {deadline} s: {what}')
+        time.sleep(interval)
+
+
+class Guest:
+    """One guest.  boot() starts it, kill() or shutdown() ends it.
+
+    name     of its log files, and its host name
+    folder   where its sockets and logs are
+    args     more QEMU arguments
+    modules  what it loads while booting
+    append   more kernel command line, e.g. ntb_pingpong.delay_ms=1
+    """
+
+    def __init__(self, name, folder, args=(), append='',
+                 modules=('ntb', 'ntb_hw_idt', 'ntb_pingpong')):
+        self.name = name
+        self.args = list(args)
+        self.append = append
+        self.modules = list(modules)
+        self.folder = os.path.join(folder, name)
+        os.makedirs(self.folder)
+        self.vm = None
+        self._starts = 0
+        self._agent = None
+        self._pending = b''
+        self._ids = itertools.count(1)
+
+    # Starting and ending
+
+    def boot(self, wait=True):
+        """Start QEMU; wait until the guest takes commands, or don't."""
+        self._starts += 1
+        agent = os.path.join(self.folder, f'agent-{self._starts}')
+        self.vm = QEMUMachine(
+            settings.QEMU, name=f'qemu-{self._starts}', log_dir=self.folder,
+            base_temp_dir=self.folder,
+            args=[
+                '-nodefaults', '-M', 'q35', '-m', '256', '-accel', 'tcg',
+                '-display', 'none', '-name', self.name, *settings.FIRMWARE,
+                '-kernel', settings.KERNEL, '-initrd', settings.INITRD,
+                '-append', ' '.join((
+                    'console=ttyS0 loglevel=7',
+                    f'guest.name={self.name}',
+                    'guest.modules=' + ','.join(self.modules),
+                    self.append)),
+                '-serial', f'file:{self._console_path()}',
+                '-chardev', f'socket,id=agent,path={agent},server=on,wait=off',
+                '-serial', 'chardev:agent',
+                *self.args])
+        self.vm.launch()
+        self._connect(agent)
+        if wait:
+            self.wait_ready()
+
+    def _console_path(self):
+        return os.path.join(self.folder, f'console-{self._starts}')
+
+    def _connect(self, path):
+        self._disconnect()
+        self._agent = socket.socket(socket.AF_UNIX)
+        self._agent.connect(path)
+
+    def _disconnect(self):
+        if self._agent:
+            self._agent.close()
+        self._agent = None
+        self._pending = b''
+
+    def wait_ready(self):
+        """Wait until a guest that (re)starts takes commands."""
+        end = time.monotonic() + BOOT_DEADLINE
+        while self._read_line(end) != b'agent ready':
+            pass
+
+    def reset(self):
+        """The reset button."""
+        self.vm.cmd('system_reset')
+        self.wait_ready()
+
+    def reboot(self):
+        """Linux restarts itself, drivers' shutdown hooks included."""
+        self.send('reboot -f')
+        self.wait_ready()
+
+    def kill(self):
+        """QEMU dies at once, as by kill -9, and is gone when this returns."""
+        self._disconnect()
+        self.vm.kill()
+
+    def shutdown(self):
+        """QEMU ends in an orderly way.  Harmless if it has ended already."""
+        self._disconnect()
+        if self.vm:
+            try:
+                self.vm.shutdown()
+            except AbnormalShutdown as error:
+                raise GuestError(f'{self.name}: QEMU did not end well: '
+                                 f'{error.__cause__}') from error
+
+    def running(self):
+        return self.vm is not None and self.vm.is_running()
+
+    # Commands
+
+    def send(self, script):
+        """Start a shell script in the guest and return its number."""
+        number = next(self._ids)
+        encoded = base64.b64encode(script.encode()).decode()
+        self._agent.sendall(f'{number} {encoded}\n'.encode())
+        return number
+
+    def try_run(self, script, deadline=RUN_DEADLINE):
+        """Run a shell script in the guest: its exit status and output."""
+        number = self.send(script)
+        end = time.monotonic() + deadline
+        try:
+            while True:
+                # Anything else is from a command nobody waited for
+                words = self._read_line(end).split()
+                if len(words) != 3 or not words[2].isdigit():
+                    continue
+                output = self._read(int(words[2]), end)
+                if words[0] == str(number).encode():
+                    return int(words[1]), output.decode(errors='replace')
+        except GuestError as error:
+            raise GuestError(f'{error}\nwhile it ran: {script}') from error
+
+    def run(self, script, deadline=RUN_DEADLINE):
+        """Run a shell script that must succeed, and return its output."""
+        status, output = self.try_run(script, deadline)
+        if status != 0:
+            raise GuestError(f'{self.name}: exit status {status} of: {script}'
+                             f'\n{output}')
+        return output
+
+    def _receive(self, end):
+        """Get more from the agent; whatever is wrong with the guest ends up
+        here, because then nothing comes."""
+        while True:
+            self._agent.settimeout(1)
+            try:
+                data = self._agent.recv(65536)
+            except socket.timeout:
+                data = None
+            except ConnectionError:
+                data = b''
+            if data:
+                self._pending += data
+                return
+            if data == b'':
+                raise GuestError(f'{self.name}: QEMU is gone\n'
+                                 f'{self.qemu_log()}')
+            if 'Kernel panic' in self.console():
+                raise GuestError(f'{self.name}: Linux is dead\n'
+                                 f'{self.console()[-4000:]}')
+            if time.monotonic() > end:
+                raise GuestError(f'{self.name}: no answer in time; the end of '
+                                 f'its console:\n{self.console()[-1000:]}')
+
+    def _read_line(self, end):
+        while b'\n' not in self._pending:
+            self._receive(end)
+        line, _, self._pending = self._pending.partition(b'\n')
+        return line.strip()
+
+    def _read(self, length, end):
+        while len(self._pending) < length:
+            self._receive(end)
+        data = self._pending[:length]
+        self._pending = self._pending[length:]
+        return data
+
+    # Logs
+
+    def console(self):
+        """What came out of the serial console since the last boot()."""
+        try:
+            with open(self._console_path(), errors='replace') as file:
+                return file.read()
+        except FileNotFoundError:
+            return ''
+
+    def qemu_log(self):
+        """What QEMU wrote to its standard output and error."""
+        path = os.path.join(self.folder, f'qemu-{self._starts}.log')
+        try:
+            with open(path, errors='replace') as file:
+                return file.read()
+        except FileNotFoundError:
+            return ''
+
+    def dmesg(self):
+        return self.run('dmesg')

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unmodified ntb_pingpong in two and three guests."""
+
+import time
+import unittest
+
+import pingpong
+from case import GuestTestCase
+
+
+class PingPongTest(GuestTestCase):
+    """Two guests, one QEMU process each, count up together."""
+
+    SECONDS = 60
+
+    def play(self, delay_ms, at_least):
+        """Let two guests play; both must count all the time, and alike.
+
+        A doorbell that goes missing stops the game for good, so that every
+        second must have brought something.
+        """
+        pair = self.pair(append=f'ntb_pingpong.delay_ms={delay_ms}')
+        pingpong.wait_growing(pair)
+        start = last = pingpong.counts(pair)
+        end = time.monotonic() + self.SECONDS
+        while time.monotonic() < end:
+            time.sleep(1)
+            now = pingpong.counts(pair)
+            for guest, before, after in zip(pair, last, now):
+                self.assertGreater(after, before, f'{guest.name} stands still')
+            last = now
+        grown = [after - before for before, after in zip(start, last)]
+        print(f'delay_ms={delay_ms}: A {grown[0]:.0f}, B {grown[1]:.0f} '
+              f'in {self.SECONDS} s', flush=True)
+        self.assertGreater(min(grown), at_least)
+        # Up to two pings are under way, whichever way
+        self.assertLessEqual(abs(grown[0] - grown[1]),
+                             2 + 0.01 * min(grown))
+
+    def test_one_minute_at_1_ms(self):
+        self.play(1, at_least=self.SECONDS * 20)
+
+    def test_one_minute_without_delay(self):
+        self.play(0, at_least=self.SECONDS * 50)
+
+
+class StartOrderTest(GuestTestCase):
+    """Which guest is there first makes no difference."""
+
+    DELAY = 'ntb_pingpong.delay_ms=1'
+
+    def test_lower_port_first(self):
+        self.one_after_the_other(['port=0', 'port=2'])
+
+    def test_higher_port_first(self):
+        self.one_after_the_other(['port=2', 'port=0'])
+
+    def one_after_the_other(self, ports):
+        first, second = [
+            self.guest(name, self.switch.port(port), boot=False,
+                       append=self.DELAY) for name, port in zip('AB', ports)]
+        first.boot()
+        self.assertEqual(pingpong.links(first), 0)
+        second.boot()
+        pingpong.wait_growing([first, second])
+        self.assertEqual([pingpong.links(g) for g in (first, second)], [1, 1])
+
+    def test_driver_before_peer_exists(self):
+        """A plays alone for long, then another QEMU brings the peer."""
+        alone = self.guest('A', append=self.DELAY)
+        time.sleep(10)
+        self.assertEqual(pingpong.count(alone), 0)
+        self.assertEqual(pingpong.links(alone), 0)
+        late = self.guest('B', append=self.DELAY)
+        pingpong.wait_growing([alone, late])
+
+    def test_device_long_before_driver(self):
+        """Both guests run, their drivers are loaded by and by."""
+        pair = self.pair(modules=(), append=self.DELAY)
+        for module in ('ntb', 'ntb_hw_idt', 'ntb_pingpong'):
+            for guest in pair:
+                guest.run(f'load {module}')
+        pingpong.wait_growing(pair)
+
+
+class ManyPortsTest(GuestTestCase):
+    """More than two ports."""
+
+    DELAY = 'ntb_pingpong.delay_ms=1'
+
+    def test_three_guests(self):
+        """The ping goes round: each guest pings the next one."""
+        guests = [self.guest(name, self.switch.port('partitions=3'),
+                             boot=False, append=self.DELAY) for name in 'ABC']
+        self.boot_all(guests)
+        pingpong.wait_growing(guests)
+        self.assertEqual([pingpong.links(g) for g in guests], [3, 3, 3])
+        # Without the third the other two go on
+        guests[2].kill()
+        for guest in guests[:2]:
+            pingpong.wait_links(guest, 1)
+        pingpong.wait_growing(guests[:2])
+        guests[2].boot()
+        pingpong.wait_growing(guests)
+
+    def test_two_ports_in_one_guest(self):
+        """One QEMU, one guest, both ends of the switch."""
+        guest = self.guest(
+            'A', [*self.switch.port(name='left', slot=2),
+                  *self.switch.port(name='right', slot=3)], append=self.DELAY)
+        paths = guest.run(f'ls {pingpong.COUNT}').split()
+        self.assertEqual(len(paths), 2)
+
+        def both():
+            return [int(n, 0) for n in guest.run(
+                'cat ' + ' '.join(paths)).split()]
+
+        start = both()
+        pingpong.wait_until(
+            lambda: min(now - before
+                        for now, before in zip(both(), start)) > 20,
+            'both ports of one guest count')
+
+    def test_two_switches_in_one_guest(self):
+        """Ports of different switches in one guest do not disturb."""
+        other = self.another_switch('other')
+        guest_a = self.guest(
+            'A', [*self.switch.port(name='one', slot=2),
+                  *other.port(name='two', slot=3)], append=self.DELAY)
+        guest_b = self.guest('B', append=self.DELAY)
+        pingpong.wait_growing([guest_b])
+        counts = guest_a.run(f'cat {pingpong.COUNT}').split()
+        self.assertEqual(sorted(int(n, 0) > 0 for n in counts), [False, True])
+
+
+if __name__ == '__main__':
+    unittest.main()
