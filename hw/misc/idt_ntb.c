@@ -63,6 +63,7 @@ struct IdtNtbState {
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
     QEMUTimer *reap_timer;
     int64_t reap_fast_until;
+    bool server_loss_told;
     Error *migration_blocker;
 };
 
@@ -105,9 +106,11 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     PCIDevice *pci = PCI_DEVICE(s);
 
     idt_ntb_regs_write(&s->regs, addr, value, size);
-    /* The global address space reaches the header too */
-    pcie_cap_flr_write_config(pci, addr, value, size);
-    idt_ntb_switch_publish(&s->sw, pci->config);
+    /* The global address space reaches header and capabilities too */
+    if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
+        pcie_cap_flr_write_config(pci, addr, value, size);
+        idt_ntb_switch_publish(&s->sw, pci->config);
+    }
     idt_ntb_update_irq(s);
 }
 
@@ -148,14 +151,20 @@ static const MemoryRegionOps idt_ntb_bar0_ops = {
 static void idt_ntb_reap(void *opaque)
 {
     IdtNtbState *s = opaque;
+    bool server = idt_ntb_peers_have_server(&s->peers);
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
-    if (!idt_ntb_peers_have_server(&s->peers)) {
+    if (!server) {
+        if (!s->server_loss_told) {
+            s->server_loss_told = true;
+            warn_report("idt-ntb: the ivshmem-server of port %u has gone; "
+                        "attached ports go on, new ones can't join",
+                        s->sw.port);
+        }
         /* Nobody else tells who has died */
         idt_ntb_switch_suspect(&s->sw, -1);
     }
-    if (idt_ntb_switch_reap(&s->sw) ||
-        !idt_ntb_peers_have_server(&s->peers)) {
+    if (idt_ntb_switch_reap(&s->sw) || !server) {
         timer_mod(s->reap_timer, now + (now < s->reap_fast_until ?
                                         REAP_PERIOD_MS : REAP_SLOW_PERIOD_MS));
     }
@@ -190,9 +199,9 @@ static void idt_ntb_server_lost(void *opaque)
 {
     IdtNtbState *s = opaque;
 
-    warn_report("idt-ntb: the ivshmem-server of port %u has gone; attached "
-                "ports go on, new ones can't join", s->sw.port);
-    idt_ntb_reap(s);
+    /* From the main loop: when QEMU exits the server is not what has gone */
+    s->server_loss_told = false;
+    timer_mod(s->reap_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
 }
 
 static void idt_ntb_server_back(void *opaque)
@@ -433,6 +442,8 @@ static void idt_ntb_instance_init(Object *obj)
 
     object_property_add_uint32_ptr(obj, "partition", &s->sw.partition,
                                    OBJ_PROP_FLAG_READ);
+    object_property_set_description(obj, "partition",
+                                    "Partition of the port");
 }
 
 static const Property idt_ntb_properties[] = {

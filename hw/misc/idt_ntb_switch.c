@@ -191,7 +191,8 @@ void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
 {
     IdtNtbShmPort *p = switch_port(sw, sw->port);
 
-    if (qatomic_read(&p->state) == IDT_NTB_PORT_UP) {
+    /* Alone there is nothing to have a link with */
+    if (sw->fd < 0 || idt_ntb_switch_link(sw, sw->port)) {
         return;
     }
     /* A doorbell that was on its way when the link went down is too late */
@@ -206,7 +207,12 @@ void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
     IdtNtbShmPort *p = switch_port(sw, sw->port);
 
     for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
-        qatomic_set(&p->cfg[i], ldl_le_p(config + i * 4));
+        uint32_t value = ldl_le_p(config + i * 4);
+
+        /* Most don't change: leave their cache lines with the readers */
+        if (qatomic_read(&p->cfg[i]) != value) {
+            qatomic_set(&p->cfg[i], value);
+        }
     }
 }
 
