@@ -1,0 +1,35 @@
+/*
+ * QTest testcase for idt-ntb, the IDT 89HPES*NT*G2 non-transparent bridge
+ *
+ * The cases are in idt-ntb/, named after the register group they test.  Each
+ * runs an ivshmem-server and as many QEMUs as it needs.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "idt-ntb/harness.h"
+#include "idt-ntb/tests.h"
+
+int main(int argc, char **argv)
+{
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    if (!qtest_has_machine("q35")) {
+        g_test_message("needs machine q35");
+        return g_test_run();
+    }
+    ntb_harness_init();
+    ntb_add_register_tests();
+    ntb_add_access_tests();
+    ntb_add_signal_tests();
+    ntb_add_interrupt_tests();
+    ntb_add_link_tests();
+    ntb_add_option_tests();
+    ntb_add_peer_tests();
+    ntb_add_race_tests();
+    ret = g_test_run();
+    ntb_harness_cleanup();
+    return ret;
+}

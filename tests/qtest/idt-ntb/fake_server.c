@@ -1,0 +1,170 @@
+/*
+ * QTest testcase for idt-ntb: an ivshmem-server that does what a test says
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include "qemu/memfd.h"
+#include "fake_server.h"
+
+void fake_send_raw(int client, const void *data, size_t len, int fd)
+{
+    struct iovec iov = { .iov_base = (void *)data, .iov_len = len };
+    union {
+        struct cmsghdr cmsg;
+        char control[CMSG_SPACE(sizeof(int))];
+    } control = { };
+    struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (fd >= 0) {
+        struct cmsghdr *cmsg;
+
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof(control);
+        cmsg = CMSG_FIRSTHDR(&msg);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+    }
+    /* The client may have gone: that is for the test to see */
+    while (len && RETRY_ON_EINTR(sendmsg(client, &msg, MSG_NOSIGNAL)) < 0) {
+        /* Its queue of descriptors in flight is limited */
+        if (errno != ETOOMANYREFS && errno != EAGAIN) {
+            return;
+        }
+        g_usleep(1000);
+    }
+}
+
+void fake_send(int client, int64_t value, int fd)
+{
+    int64_t le = cpu_to_le64(value);
+
+    fake_send_raw(client, &le, sizeof(le), fd);
+}
+
+void fake_send_bytes(int client, int64_t value, int fd, unsigned at)
+{
+    int64_t le = cpu_to_le64(value);
+
+    for (unsigned i = 0; i < sizeof(le); i++) {
+        fake_send_raw(client, (uint8_t *)&le + i, 1, i == at ? fd : -1);
+    }
+}
+
+void fake_greet(FakeServer *fake, int client, unsigned id)
+{
+    g_assert_cmpuint(id, <, G_N_ELEMENTS(fake->eventfds));
+    fake_send(client, 0, -1);
+    fake_send(client, id, -1);
+    fake_send(client, -1, fake->shm_fd);
+    fake_send(client, id, fake->eventfds[id]);
+}
+
+void fake_wait_close(int client)
+{
+    char byte;
+
+    while (RETRY_ON_EINTR(read(client, &byte, 1)) > 0) {
+        /* The protocol knows no message of a client */
+    }
+}
+
+void fake_server_step(FakeServer *fake, unsigned step)
+{
+    g_mutex_lock(&fake->lock);
+    fake->step = step;
+    g_cond_broadcast(&fake->changed);
+    g_mutex_unlock(&fake->lock);
+}
+
+void fake_server_await(FakeServer *fake, unsigned step)
+{
+    g_mutex_lock(&fake->lock);
+    while (fake->step < step) {
+        g_cond_wait(&fake->changed, &fake->lock);
+    }
+    g_mutex_unlock(&fake->lock);
+}
+
+typedef struct Client {
+    FakeServer *fake;
+    int fd;
+} Client;
+
+static void *client_thread(void *opaque)
+{
+    Client *client = opaque;
+
+    client->fake->script(client->fake, client->fd);
+    close(client->fd);
+    g_free(client);
+    return NULL;
+}
+
+static void *listener_thread(void *opaque)
+{
+    FakeServer *fake = opaque;
+    GList *threads = NULL;
+    int fd;
+
+    while ((fd = RETRY_ON_EINTR(accept4(fake->listener, NULL, NULL,
+                                        SOCK_CLOEXEC))) >= 0) {
+        Client *client = g_new(Client, 1);
+
+        client->fake = fake;
+        client->fd = fd;
+        threads = g_list_prepend(threads, g_thread_new("fake-client",
+                                                       client_thread, client));
+    }
+    g_list_free_full(threads, (GDestroyNotify)g_thread_join);
+    return NULL;
+}
+
+FakeServer *fake_server_start(FakeScript *script, const void *data)
+{
+    FakeServer *fake = g_new0(FakeServer, 1);
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+    fake->script = script;
+    fake->data = data;
+    g_mutex_init(&fake->lock);
+    g_cond_init(&fake->changed);
+    fake->base.size = NTB_SHM_SIZE;
+    fake->base.socket = ntb_tmp_path("socket");
+    fake->base.mem = qemu_memfd_alloc("idt-ntb-test", fake->base.size, 0,
+                                      &fake->shm_fd, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(fake->eventfds); i++) {
+        fake->eventfds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    }
+
+    g_assert_nonnull(fake->base.mem);
+    g_strlcpy(addr.sun_path, fake->base.socket, sizeof(addr.sun_path));
+    fake->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    g_assert_cmpint(bind(fake->listener, (struct sockaddr *)&addr,
+                         sizeof(addr)), ==, 0);
+    g_assert_cmpint(listen(fake->listener, 10), ==, 0);
+    fake->thread = g_thread_new("fake-server", listener_thread, fake);
+    return fake;
+}
+
+void fake_server_stop(FakeServer *fake)
+{
+    /* Scripts that wait may go on; their clients have gone */
+    fake_server_step(fake, UINT_MAX);
+    shutdown(fake->listener, SHUT_RDWR);
+    g_thread_join(fake->thread);
+    close(fake->listener);
+    for (unsigned i = 0; i < G_N_ELEMENTS(fake->eventfds); i++) {
+        close(fake->eventfds[i]);
+    }
+    qemu_memfd_free(fake->base.mem, fake->base.size, fake->shm_fd);
+    unlink(fake->base.socket);
+    g_free(fake->base.socket);
+    g_free(fake);
+}

@@ -1,0 +1,680 @@
+/*
+ * QTest testcase for idt-ntb: harness
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include "qobject/qdict.h"
+#include "qobject/qnum.h"
+#include "hw/pci/pci_regs.h"
+#include "contrib/ivshmem-server/ivshmem-server.h"
+#include "harness.h"
+
+#define ECAM_BASE       0xb0000000ULL
+#define BAR0_BASE       0xe0000000ULL
+#define BAR0_STRIDE     (1 * MiB)       /* what a bridge window is made of */
+#define MSI_BASE        0x100000ULL
+
+#define MCH_PCIEXBAR    0x60
+
+#define DEVFN(slot)     ((slot) << 3)
+#define NTB0_DEVFN      DEVFN(4)
+#define RP0_DEVFN       DEVFN(5)
+
+/* ACPI PCI hot-plug of q35 */
+#define PCIHP_BASE      0x0cc0
+#define PCIHP_EJECT     0x08
+#define PCIHP_SELECT    0x10
+
+const unsigned ntb_ports[NTB_NUM_PORTS] = { 0, 2, 4, 6, 8, 12 };
+
+static char *tmp_dir;
+static char *machine_args;
+static GList *shm_names;        /* to be unlinked at the end */
+
+static void abrt_handler(void *data)
+{
+    ntb_harness_cleanup();
+}
+
+/*
+ * No instruction is ever executed, so an empty file does for firmware and the
+ * test does not depend on the blobs that were installed.
+ */
+static char *make_firmware(void)
+{
+    char *path = ntb_tmp_path("bios");
+    g_autofree char *zeros = g_malloc0(64 * KiB);
+
+    g_assert_true(g_file_set_contents(path, zeros, 64 * KiB, NULL));
+    return path;
+}
+
+void ntb_harness_init(void)
+{
+    g_autofree char *firmware = NULL;
+
+    tmp_dir = g_dir_make_tmp("idt-ntb-test.XXXXXX", NULL);
+    g_assert_nonnull(tmp_dir);
+    firmware = make_firmware();
+    machine_args = g_strdup_printf("-M q35 -m 64M -nodefaults -bios %s "
+                                   "-global apic-common.vapic=off",
+                                   firmware);
+    qtest_add_abrt_handler(abrt_handler, NULL);
+    /* Clients of the server in our thread may go at any time */
+    signal(SIGPIPE, SIG_IGN);
+}
+
+void ntb_harness_cleanup(void)
+{
+    const char *name;
+    GDir *dir;
+
+    for (GList *l = shm_names; l; l = l->next) {
+        shm_unlink(l->data);
+    }
+    dir = tmp_dir ? g_dir_open(tmp_dir, 0, NULL) : NULL;
+    if (!dir) {
+        return;
+    }
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(tmp_dir, name, NULL);
+
+        g_unlink(path);
+    }
+    g_dir_close(dir);
+    g_rmdir(tmp_dir);
+}
+
+char *ntb_tmp_path(const char *what)
+{
+    static unsigned count;
+
+    return g_strdup_printf("%s/%s%u", tmp_dir, what, count++);
+}
+
+const char *ntb_machine_args(void)
+{
+    return machine_args;
+}
+
+/*
+ * ivshmem-server
+ */
+
+typedef struct NtbServerThread {
+    GThread *thread;
+    IvshmemServer server;
+    int quit[2];
+} NtbServerThread;
+
+/* Serve until something comes in on @quit (-1: for ever) */
+static void serve(IvshmemServer *server, int quit)
+{
+    for (;;) {
+        fd_set fds;
+        int maxfd = quit + 1;
+
+        FD_ZERO(&fds);
+        if (quit >= 0) {
+            FD_SET(quit, &fds);
+        }
+        ivshmem_server_get_fds(server, &fds, &maxfd);
+        if (RETRY_ON_EINTR(select(maxfd, &fds, NULL, NULL, NULL)) < 0) {
+            g_critical("select: %s", g_strerror(errno));
+            return;
+        }
+        if (quit >= 0 && FD_ISSET(quit, &fds)) {
+            return;
+        }
+        /* A client that is gone before it was greeted is no reason to end */
+        ivshmem_server_handle_fds(server, &fds, maxfd);
+    }
+}
+
+static void *server_thread(void *opaque)
+{
+    NtbServerThread *t = opaque;
+
+    serve(&t->server, t->quit[0]);
+    return NULL;
+}
+
+static NtbServer *server_new(size_t size)
+{
+    static unsigned count;
+    NtbServer *server = g_new0(NtbServer, 1);
+
+    server->socket = ntb_tmp_path("socket");
+    server->shm_name = g_strdup_printf("/idt-ntb-test-%d-%u", getpid(),
+                                       count++);
+    server->size = size;
+    shm_names = g_list_prepend(shm_names, g_strdup(server->shm_name));
+    return server;
+}
+
+static void server_open(NtbServer *server, IvshmemServer *ivshmem)
+{
+    g_assert_cmpint(ivshmem_server_init(ivshmem, server->socket,
+                                        server->shm_name, true, server->size,
+                                        1, false), ==, 0);
+    g_assert_cmpint(ivshmem_server_start(ivshmem), ==, 0);
+}
+
+static void server_map(NtbServer *server)
+{
+    int fd = shm_open(server->shm_name, O_RDWR, 0);
+
+    g_assert_cmpint(fd, >=, 0);
+    server->mem = mmap(NULL, server->size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                       fd, 0);
+    g_assert_true(server->mem != MAP_FAILED);
+    close(fd);
+}
+
+NtbServer *ntb_server_start_size(size_t size)
+{
+    NtbServer *server = server_new(size);
+    NtbServerThread *t = g_new0(NtbServerThread, 1);
+
+    server_open(server, &t->server);
+    g_assert_true(g_unix_open_pipe(t->quit, FD_CLOEXEC, NULL));
+    t->thread = g_thread_new("ivshmem-server", server_thread, t);
+    server->thread = t;
+    server_map(server);
+    return server;
+}
+
+NtbServer *ntb_server_start(void)
+{
+    return ntb_server_start_size(NTB_SHM_SIZE);
+}
+
+/* What the test has open is not the server's to keep open */
+static void close_inherited(int keep)
+{
+    for (int fd = 3; fd < 1024; fd++) {
+        if (fd != keep) {
+            close(fd);
+        }
+    }
+}
+
+static void abrt_in_child(int signo)
+{
+    _exit(1);
+}
+
+pid_t ntb_fork(void)
+{
+    pid_t pid = fork();
+    int null;
+
+    g_assert_cmpint(pid, >=, 0);
+    if (pid) {
+        return pid;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    /* libqtest aborts when the QEMU goes away: here that is the plan */
+    signal(SIGABRT, abrt_in_child);
+    null = open("/dev/null", O_WRONLY);
+    dup2(null, STDERR_FILENO);
+    return 0;
+}
+
+static void server_fork(NtbServer *server)
+{
+    char ready;
+    int pipefd[2];
+
+    g_assert_true(g_unix_open_pipe(pipefd, FD_CLOEXEC, NULL));
+    server->pid = ntb_fork();
+    if (!server->pid) {
+        IvshmemServer ivshmem;
+
+        close_inherited(pipefd[1]);
+        server_open(server, &ivshmem);
+        if (write(pipefd[1], "r", 1) == 1) {
+            serve(&ivshmem, -1);
+        }
+        _exit(1);
+    }
+    close(pipefd[1]);
+    g_assert_cmpint(read(pipefd[0], &ready, 1), ==, 1);
+    close(pipefd[0]);
+}
+
+NtbServer *ntb_server_start_process(void)
+{
+    NtbServer *server = server_new(NTB_SHM_SIZE);
+
+    server_fork(server);
+    server_map(server);
+    return server;
+}
+
+void ntb_server_kill(NtbServer *server)
+{
+    g_assert_cmpint(server->pid, >, 0);
+    kill(server->pid, SIGKILL);
+    g_assert_cmpint(waitpid(server->pid, NULL, 0), ==, server->pid);
+    server->pid = 0;
+}
+
+void ntb_server_restart(NtbServer *server)
+{
+    g_assert_cmpint(server->pid, ==, 0);
+    /* A user has to remove the socket, too: bind() refuses an existing one */
+    unlink(server->socket);
+    server_fork(server);
+}
+
+void ntb_server_stop(NtbServer *server)
+{
+    NtbServerThread *t = server->thread;
+
+    if (t) {
+        g_assert_cmpint(write(t->quit[1], "q", 1), ==, 1);
+        g_thread_join(t->thread);
+        ivshmem_server_close(&t->server);
+        close(t->quit[0]);
+        close(t->quit[1]);
+        g_free(t);
+    }
+    if (server->pid) {
+        ntb_server_kill(server);
+    }
+    munmap(server->mem, server->size);
+    shm_unlink(server->shm_name);
+    unlink(server->socket);
+    g_free(server->shm_name);
+    g_free(server->socket);
+    g_free(server);
+}
+
+size_t ntb_server_find_word(NtbServer *server, uint32_t value)
+{
+    size_t found = 0;
+    unsigned count = 0;
+
+    for (size_t at = 0; at < server->size; at += 4) {
+        if (qatomic_read((uint32_t *)(server->mem + at)) ==
+            cpu_to_le32(value)) {
+            found = at;
+            count++;
+        }
+    }
+    g_assert_cmpuint(count, ==, 1);
+    return found;
+}
+
+/*
+ * Ports
+ */
+
+static uint64_t ecam_address(unsigned bus, unsigned devfn)
+{
+    return ECAM_BASE + (bus << 20) + (devfn << 12);
+}
+
+static void enable_ecam(QTestState *qts)
+{
+    qtest_outl(qts, 0xcf8, 0x80000000 | MCH_PCIEXBAR);
+    qtest_outl(qts, 0xcfc, ECAM_BASE | 1);
+}
+
+void ntb_setup_function(NtbPort *p)
+{
+    ntb_cfg_write(p, PCI_BASE_ADDRESS_0, p->bar0);
+    ntb_cfg_writew(p, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_LO, p->msi);
+    ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI, 0);
+    ntb_cfg_writew(p, IDT_CAP_MSI + PCI_MSI_DATA_64, NTB_MSI_DATA);
+    ntb_msi_clear(p);
+    ntb_msi_enable(p, true);
+}
+
+static unsigned partition_of(unsigned port)
+{
+    for (unsigned i = 0; i < NTB_NUM_PORTS; i++) {
+        if (ntb_ports[i] == port) {
+            return i;
+        }
+    }
+    g_assert_not_reached();
+}
+
+NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
+                  unsigned devfn, unsigned index)
+{
+    NtbPort *p = g_new0(NtbPort, 1);
+
+    p->qts = qts;
+    p->id = id;
+    p->ecam = ecam_address(bus, devfn);
+    p->bar0 = BAR0_BASE + index * BAR0_STRIDE;
+    p->msi = MSI_BASE + index * 64;
+    enable_ecam(qts);
+    ntb_setup_function(p);
+    p->port = ntb_cfg_read(p, IDT_CAP_PCIE + PCI_EXP_LNKCAP) >> 24;
+    p->partition = partition_of(p->port);
+    return p;
+}
+
+NtbPort *ntb_boot(NtbServer *server, const char *props)
+{
+    QTestState *qts;
+    NtbPort *p;
+
+    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb "
+                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,"
+                      "addr=4.0%s", machine_args, server->socket,
+                      props ?: "");
+    p = ntb_open(qts, "ntb0", 0, NTB0_DEVFN, 0);
+    p->owns_qemu = true;
+    return p;
+}
+
+QTestState *ntb_boot_root_port(NtbServer *server)
+{
+    return qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
+                       "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
+                       "chassis=1", machine_args, server->socket);
+}
+
+void ntb_quit(NtbPort *p)
+{
+    if (p->owns_qemu) {
+        qtest_quit(p->qts);
+    }
+    g_free(p);
+}
+
+void ntb_kill_qemu(QTestState *qts)
+{
+    pid_t pid = qtest_pid(qts);
+
+    kill(pid, SIGKILL);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    /* Reaped above, so libqtest does not take the signal for a failure */
+    g_assert_false(qtest_probe_child(qts));
+    qtest_quit(qts);
+}
+
+void ntb_kill(NtbPort *p)
+{
+    g_assert_true(p->owns_qemu);
+    ntb_kill_qemu(p->qts);
+    g_free(p);
+}
+
+/* Bus 1 and one BAR's memory window for the root port */
+static void setup_root_port(QTestState *qts)
+{
+    uint64_t ecam = ecam_address(0, RP0_DEVFN);
+    uint32_t window = (BAR0_BASE + BAR0_STRIDE) >> 16;
+
+    enable_ecam(qts);
+    qtest_writel(qts, ecam + PCI_PRIMARY_BUS, 0x010100);
+    qtest_writel(qts, ecam + PCI_MEMORY_BASE, window << 16 | window);
+    qtest_writew(qts, ecam + PCI_COMMAND,
+                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+void ntb_device_add(QTestState *qts)
+{
+    setup_root_port(qts);
+    qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments':"
+                             "{'driver': 'idt-ntb', 'id': 'ntb1', 'bus': 'rp0',"
+                             " 'chardev': 'ntb'}}");
+}
+
+NtbPort *ntb_open_plugged(QTestState *qts)
+{
+    return ntb_open(qts, "ntb1", 1, 0, 1);
+}
+
+void ntb_device_del(QTestState *qts)
+{
+    qtest_qmp_device_del_send(qts, "ntb1");
+    /* What a guest's ACPI code does: rp0 is the only bus with hot-plug */
+    qtest_outl(qts, PCIHP_BASE + PCIHP_SELECT, 0);
+    qtest_outl(qts, PCIHP_BASE + PCIHP_EJECT, 1);
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+}
+
+void ntb_secondary_bus_reset(QTestState *qts)
+{
+    uint64_t control = ecam_address(0, RP0_DEVFN) + PCI_BRIDGE_CONTROL;
+
+    qtest_writew(qts, control, PCI_BRIDGE_CTL_BUS_RESET);
+    qtest_writew(qts, control, 0);
+}
+
+static QObject *qom_get(NtbPort *p, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", p->id);
+    QDict *reply = qtest_qmp(p->qts, "{'execute': 'qom-get', 'arguments':"
+                             "{'path': %s, 'property': %s}}", path, name);
+    QObject *value = qdict_get(reply, "return");
+
+    g_assert_nonnull(value);
+    qobject_ref(value);
+    qobject_unref(reply);
+    return value;
+}
+
+int64_t ntb_qom_int(NtbPort *p, const char *name)
+{
+    QObject *value = qom_get(p, name);
+    int64_t number = qnum_get_int(qobject_to(QNum, value));
+
+    qobject_unref(value);
+    return number;
+}
+
+bool ntb_qom_bool(NtbPort *p, const char *name)
+{
+    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", p->id);
+
+    return qtest_qom_get_bool(p->qts, path, name);
+}
+
+/*
+ * A command is answered by an iteration of the main loop that began after it
+ * was sent; that iteration serves all descriptors that were ready then.
+ */
+void ntb_settle(QTestState *qts)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        qtest_readb(qts, 0);
+    }
+}
+
+/*
+ * Registers
+ */
+
+uint32_t ntb_read(NtbPort *p, uint32_t offset)
+{
+    return qtest_readl(p->qts, p->bar0 + offset);
+}
+
+void ntb_write(NtbPort *p, uint32_t offset, uint32_t value)
+{
+    qtest_writel(p->qts, p->bar0 + offset, value);
+}
+
+uint32_t ntb_cfg_read(NtbPort *p, uint32_t offset)
+{
+    return qtest_readl(p->qts, p->ecam + offset);
+}
+
+void ntb_cfg_write(NtbPort *p, uint32_t offset, uint32_t value)
+{
+    qtest_writel(p->qts, p->ecam + offset, value);
+}
+
+uint16_t ntb_cfg_readw(NtbPort *p, uint32_t offset)
+{
+    return qtest_readw(p->qts, p->ecam + offset);
+}
+
+void ntb_cfg_writew(NtbPort *p, uint32_t offset, uint16_t value)
+{
+    qtest_writew(p->qts, p->ecam + offset, value);
+}
+
+uint32_t ntb_gas_read(NtbPort *p, uint32_t address)
+{
+    ntb_write(p, A_GASAADDR, address);
+    return ntb_read(p, A_GASADATA);
+}
+
+void ntb_gas_write(NtbPort *p, uint32_t address, uint32_t value)
+{
+    ntb_write(p, A_GASAADDR, address);
+    ntb_write(p, A_GASADATA, value);
+}
+
+uint64_t ntb_read_sized(NtbPort *p, uint64_t address, unsigned size)
+{
+    uint8_t bytes[8] = { };
+
+    switch (size) {
+    case 1:
+        return qtest_readb(p->qts, address);
+    case 2:
+        return qtest_readw(p->qts, address);
+    case 4:
+        return qtest_readl(p->qts, address);
+    case 8:
+        return qtest_readq(p->qts, address);
+    default:
+        qtest_memread(p->qts, address, bytes, size);
+        return ldq_le_p(bytes);
+    }
+}
+
+void ntb_write_sized(NtbPort *p, uint64_t address, unsigned size,
+                     uint64_t value)
+{
+    uint8_t bytes[8];
+
+    switch (size) {
+    case 1:
+        qtest_writeb(p->qts, address, value);
+        break;
+    case 2:
+        qtest_writew(p->qts, address, value);
+        break;
+    case 4:
+        qtest_writel(p->qts, address, value);
+        break;
+    case 8:
+        qtest_writeq(p->qts, address, value);
+        break;
+    default:
+        stq_le_p(bytes, value);
+        qtest_memwrite(p->qts, address, bytes, size);
+        break;
+    }
+}
+
+/*
+ * Interrupts
+ */
+
+void ntb_msi_enable(NtbPort *p, bool enable)
+{
+    ntb_cfg_writew(p, IDT_CAP_MSI + PCI_MSI_FLAGS,
+                   enable ? PCI_MSI_FLAGS_ENABLE : 0);
+}
+
+void ntb_msi_clear(NtbPort *p)
+{
+    qtest_writel(p->qts, p->msi, 0);
+}
+
+bool ntb_msi_seen(NtbPort *p)
+{
+    uint32_t word = qtest_readl(p->qts, p->msi);
+
+    g_assert_true(word == 0 || word == NTB_MSI_DATA);
+    return word;
+}
+
+void ntb_unmask_all(NtbPort *p)
+{
+    ntb_gas_write(p, A_SELINKUPMSK, 0);
+    ntb_gas_write(p, A_SELINKDNMSK, 0);
+    ntb_gas_write(p, A_SEFRSTMSK, 0);
+    ntb_gas_write(p, A_SEHRSTMSK, 0);
+    ntb_gas_write(p, A_SEGSIGMSK, 0);
+    ntb_gas_write(p, A_SEMSK, 0);
+    ntb_gas_write(p, A_SEPMSK, 0);
+    ntb_write(p, A_INDBELLMSK, 0);
+    ntb_write(p, A_MSGSTSMSK, 0);
+    ntb_write(p, A_NTINTMSK, 0);
+}
+
+bool ntb_intx(NtbPort *p)
+{
+    return ntb_cfg_readw(p, PCI_STATUS) & PCI_STATUS_INTERRUPT;
+}
+
+void ntb_route_message(NtbPort *p, unsigned msg, unsigned partition,
+                       unsigned reg)
+{
+    ntb_gas_write(p, ntb_gas_msgctl(p->partition, msg),
+                  FIELD_DP32(reg, SWP0MSGCTL0, PART, partition));
+}
+
+static void talk_by_doorbell(NtbPort *from, NtbPort *to)
+{
+    uint32_t doorbell = 1u << (16 + from->partition);
+
+    ntb_write(to, A_INDBELLMSK, 0);
+    ntb_write(from, A_OUTDBELLSET, doorbell);
+    ntb_assert_msi(to);
+    g_assert_cmphex(ntb_read(to, A_INDBELLSTS), ==, doorbell);
+    ntb_write(to, A_INDBELLSTS, doorbell);
+    g_assert_cmphex(ntb_read(to, A_INDBELLSTS), ==, 0);
+    /* It came to its own sender and to everybody else, too */
+    ntb_write(from, A_INDBELLSTS, doorbell);
+    ntb_settle(from->qts);
+    ntb_msi_clear(from);
+}
+
+static void talk_by_message(NtbPort *from, NtbPort *to)
+{
+    static uint32_t data = 0x7a1c0000;
+
+    data++;
+    ntb_route_message(from, 1, to->partition, 2);
+    ntb_write(to, A_MSGSTSMSK, 0);
+    ntb_write(from, A_OUTMSG0 + 4, data);
+    g_assert_cmphex(ntb_read(from, A_MSGSTS) & 2, ==, 0);
+    ntb_assert_msi(to);
+    g_assert_cmphex(ntb_read(to, A_MSGSTS), ==, 1 << 18);
+    g_assert_cmphex(ntb_read(to, A_INMSG0 + 8), ==, data);
+    g_assert_cmphex(ntb_read(to, A_INMSGSRC0 + 8), ==, from->partition);
+    ntb_write(to, A_MSGSTS, 1 << 18);
+    g_assert_cmphex(ntb_read(to, A_MSGSTS), ==, 0);
+}
+
+void ntb_assert_talk(NtbPort *from, NtbPort *to)
+{
+    ntb_write(to, A_NTINTSTS, R_NTINTSTS_SEVENT_MASK);
+    ntb_write(to, A_INDBELLSTS, UINT32_MAX);
+    ntb_write(to, A_MSGSTS, UINT32_MAX);
+    ntb_write(to, A_NTINTMSK, 0);
+    ntb_settle(to->qts);
+    ntb_msi_clear(to);
+    talk_by_doorbell(from, to);
+    talk_by_message(from, to);
+}

@@ -1,0 +1,231 @@
+/*
+ * QTest testcase for idt-ntb: harness
+ *
+ * A switch is an ivshmem-server in a thread or in a child process; a port is an
+ * idt-ntb device in a QEMU.  All functions belong to the main thread of the
+ * test: a QEMU dies with the thread that started it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_QTEST_IDT_NTB_HARNESS_H
+#define TESTS_QTEST_IDT_NTB_HARNESS_H
+
+#include "qemu/units.h"
+#include "libqtest.h"
+#include "hw/misc/idt_ntb_regs.h"
+
+/* No test depends on how long something takes, only on that it happens */
+#define NTB_DEADLINE_US (20 * G_TIME_SPAN_SECOND)
+
+#define NTB_SHM_SIZE    (4 * MiB)       /* the default of ivshmem-server */
+
+#define NTB_VENDOR      0x111d
+#define NTB_DEVICE      0x8091
+#define NTB_ID          ((uint32_t)NTB_DEVICE << 16 | NTB_VENDOR)
+
+/* The ports of the 89HPES24NT6AG2 that can have an NT function */
+#define NTB_NUM_PORTS   6
+extern const unsigned ntb_ports[NTB_NUM_PORTS];
+
+/* Poll until @cond holds; the test fails if it never does */
+#define ntb_wait(cond)                                                  \
+    do {                                                                \
+        int64_t ntb_end_ = g_get_monotonic_time() + NTB_DEADLINE_US;    \
+        while (!(cond)) {                                               \
+            if (g_get_monotonic_time() > ntb_end_) {                    \
+                g_error("%s:%d: gave up waiting for: %s",               \
+                        __FILE__, __LINE__, #cond);                     \
+            }                                                           \
+            g_usleep(500);                                              \
+        }                                                               \
+    } while (0)
+
+/* Set up and clean up of the directory that holds all files of the test */
+void ntb_harness_init(void);
+void ntb_harness_cleanup(void);
+
+/* A path in the test's directory that no other call returned */
+char *ntb_tmp_path(const char *what);
+
+/* What every QEMU here is started with, but for the device itself */
+const char *ntb_machine_args(void);
+
+/*
+ * ivshmem-server
+ */
+
+typedef struct NtbServer {
+    char *socket;               /* path */
+    char *shm_name;             /* POSIX shared memory */
+    size_t size;
+    uint8_t *mem;               /* the shared memory, mapped here too */
+    struct NtbServerThread *thread;
+    pid_t pid;                  /* if it is a process */
+} NtbServer;
+
+NtbServer *ntb_server_start(void);
+NtbServer *ntb_server_start_size(size_t size);
+
+/* The server in a child process, which can be killed */
+NtbServer *ntb_server_start_process(void);
+void ntb_server_kill(NtbServer *server);
+
+/* A new process for a killed server; finds socket and memory as left */
+void ntb_server_restart(NtbServer *server);
+
+/* Stop it, if it still runs, and remove what it left */
+void ntb_server_stop(NtbServer *server);
+
+/*
+ * The offset of the one aligned 32-bit word of the shared memory that holds
+ * @value.  Tests find words by what they hold to stay independent of the layout.
+ */
+size_t ntb_server_find_word(NtbServer *server, uint32_t value);
+
+/*
+ * Ports
+ */
+
+typedef struct NtbPort {
+    QTestState *qts;
+    bool owns_qemu;
+    const char *id;             /* of the device */
+    unsigned port;
+    unsigned partition;
+    uint64_t ecam;              /* where its configuration space is */
+    uint64_t bar0;
+    uint64_t msi;               /* a word of RAM: MSIs are written there */
+} NtbPort;
+
+/*
+ * Start a QEMU with one idt-ntb, id ntb0, at 00:04.0 and let it have its BAR,
+ * bus master and MSI.  @props: NULL, or properties, each after a comma.
+ */
+NtbPort *ntb_boot(NtbServer *server, const char *props);
+
+/* Start a QEMU with a pcie-root-port rp0 at 00:05.0 and nothing behind it */
+QTestState *ntb_boot_root_port(NtbServer *server);
+
+/*
+ * Use the device @id at @bus and @devfn of @qts; @index tells devices of one
+ * QEMU apart.
+ */
+NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
+                  unsigned devfn, unsigned index);
+
+/* Program BAR0, command and MSI of the function, as after a reset */
+void ntb_setup_function(NtbPort *p);
+
+/* End the QEMU if ntb_boot() started it; free @p */
+void ntb_quit(NtbPort *p);
+
+/* kill -9, and free @p */
+void ntb_kill(NtbPort *p);
+
+/* kill -9 of any QEMU of libqtest, and free its state */
+void ntb_kill_qemu(QTestState *qts);
+
+/* Plug and unplug an idt-ntb named ntb1 behind rp0 */
+void ntb_device_add(QTestState *qts);
+NtbPort *ntb_open_plugged(QTestState *qts);
+void ntb_device_del(QTestState *qts);
+void ntb_secondary_bus_reset(QTestState *qts);
+
+/*
+ * A child of the test that may talk to a QEMU in its place, and ends quietly
+ * when that QEMU does.  It must not return.
+ *
+ * Returns: what fork() does.
+ */
+pid_t ntb_fork(void);
+
+/* Values of the device's QOM properties */
+int64_t ntb_qom_int(NtbPort *p, const char *name);
+bool ntb_qom_bool(NtbPort *p, const char *name);
+
+/* Until the QEMU has served all that was signalled to it before */
+void ntb_settle(QTestState *qts);
+
+/*
+ * Registers.  BAR0 is the usual way.
+ */
+
+uint32_t ntb_read(NtbPort *p, uint32_t offset);
+void ntb_write(NtbPort *p, uint32_t offset, uint32_t value);
+
+/* The same by a configuration cycle */
+uint32_t ntb_cfg_read(NtbPort *p, uint32_t offset);
+void ntb_cfg_write(NtbPort *p, uint32_t offset, uint32_t value);
+uint16_t ntb_cfg_readw(NtbPort *p, uint32_t offset);
+void ntb_cfg_writew(NtbPort *p, uint32_t offset, uint16_t value);
+
+/* Global address space */
+uint32_t ntb_gas_read(NtbPort *p, uint32_t address);
+void ntb_gas_write(NtbPort *p, uint32_t address, uint32_t value);
+
+static inline uint32_t ntb_gas_nt(unsigned port, uint32_t offset)
+{
+    return port * IDT_GAS_PORT_STRIDE + IDT_GAS_NT_FUNCTION + offset;
+}
+
+static inline uint32_t ntb_gas_msgctl(unsigned partition, unsigned msg)
+{
+    return A_SWP0MSGCTL0 + 4 * partition + IDT_MSGCTL_MSG_STRIDE * msg;
+}
+
+static inline uint32_t ntb_gas_portsts(unsigned port)
+{
+    return A_SWPORT0STS + IDT_SWPORT_STRIDE * port;
+}
+
+static inline uint32_t ntb_gas_partsts(unsigned partition)
+{
+    return A_SWPART0STS + IDT_PART_STRIDE * partition;
+}
+
+/*
+ * 1 to 8 bytes at any alignment, byte lanes in little-endian order.  One access
+ * where QEMU has one of this size.
+ */
+uint64_t ntb_read_sized(NtbPort *p, uint64_t address, unsigned size);
+void ntb_write_sized(NtbPort *p, uint64_t address, unsigned size,
+                     uint64_t value);
+
+/*
+ * Interrupts
+ */
+
+#define NTB_MSI_DATA 0x4e54
+
+void ntb_msi_enable(NtbPort *p, bool enable);
+void ntb_msi_clear(NtbPort *p);
+bool ntb_msi_seen(NtbPort *p);
+
+/* All interrupt sources of the switch and of the function unmasked or masked */
+void ntb_unmask_all(NtbPort *p);
+
+/* An MSI must come, respectively none is on its way; forgets it */
+#define ntb_assert_msi(p)               \
+    do {                                \
+        ntb_wait(ntb_msi_seen(p));      \
+        ntb_msi_clear(p);               \
+    } while (0)
+
+#define ntb_assert_no_msi(p)            \
+    do {                                \
+        ntb_settle((p)->qts);           \
+        g_assert_false(ntb_msi_seen(p)); \
+    } while (0)
+
+/* INTx as the function's status register shows it */
+bool ntb_intx(NtbPort *p);
+
+/* Outbound message @msg of @p goes to register @reg of partition @partition */
+void ntb_route_message(NtbPort *p, unsigned msg, unsigned partition,
+                       unsigned reg);
+
+/* Doorbell and message from @from to @to arrive, with their interrupts */
+void ntb_assert_talk(NtbPort *from, NtbPort *to);
+
+#endif

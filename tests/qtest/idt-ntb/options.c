@@ -1,0 +1,495 @@
+/*
+ * QTest testcase for idt-ntb: wrong use ends QEMU with a reason
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include <sys/wait.h>
+#include "hw/misc/idt_ntb_switch.h"
+#include "fake_server.h"
+#include "harness.h"
+#include "tests.h"
+
+/*
+ * Start a QEMU that must end by itself, with status 1 and @words, separated by
+ * '|', in what it says.
+ */
+static void assert_refused(const char *args, const char *words)
+{
+    g_autofree char *log = ntb_tmp_path("stderr");
+    g_autofree char *text = NULL;
+    g_autofree char *command = NULL;
+    g_auto(GStrv) word = g_strsplit(words, "|", 0);
+    const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
+    GPid pid;
+    int status;
+
+    command = g_strdup_printf("exec %s %s -accel qtest -display none "
+                              "-qtest null -S %s </dev/null >%s 2>&1",
+                              g_getenv("QTEST_QEMU_BINARY"),
+                              ntb_machine_args(), args, log);
+    argv[2] = command;
+    g_assert_true(g_spawn_async(NULL, (char **)argv, NULL,
+                                G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
+                                NULL));
+    ntb_wait(waitpid(pid, &status, WNOHANG) == pid);
+    g_assert_true(g_file_get_contents(log, &text, NULL, NULL));
+    g_unlink(log);
+    g_test_message("%s", text);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    for (unsigned i = 0; word[i]; i++) {
+        if (!strstr(text, word[i])) {
+            g_error("'%s' is not in: %s", word[i], text);
+        }
+    }
+}
+
+static void G_GNUC_PRINTF(3, 4)
+assert_refused_at(NtbServer *server, const char *words, const char *fmt, ...)
+{
+    g_autofree char *args = NULL;
+    g_autofree char *props = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    props = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    args = g_strdup_printf("-chardev socket,path=%s,id=ntb "
+                           "-device idt-ntb,chardev=ntb%s", server->socket,
+                           props);
+    assert_refused(args, words);
+}
+
+/*
+ * Chardev
+ */
+
+static void test_no_chardev(void)
+{
+    assert_refused("-device idt-ntb", "chardev|ivshmem-server");
+}
+
+static void test_chardev_not_socket(void)
+{
+    g_autofree char *pipe = ntb_tmp_path("pipe");
+    g_autofree char *args = NULL;
+
+    assert_refused("-chardev null,id=n -device idt-ntb,chardev=n",
+                   "socket|ivshmem-server");
+    args = g_strdup_printf("-chardev file,id=n,path=%s "
+                           "-device idt-ntb,chardev=n", pipe);
+    assert_refused(args, "socket|ivshmem-server");
+    assert_refused("-chardev udp,id=n,port=9 -device idt-ntb,chardev=n",
+                   "socket|ivshmem-server");
+}
+
+static void test_chardev_listens(void)
+{
+    g_autofree char *path = ntb_tmp_path("socket");
+    g_autofree char *args = NULL;
+
+    args = g_strdup_printf("-chardev socket,id=n,path=%s,server=on,wait=off "
+                           "-device idt-ntb,chardev=n", path);
+    assert_refused(args, "server=on");
+}
+
+static void test_no_server(void)
+{
+    g_autofree char *path = ntb_tmp_path("socket");
+    g_autofree char *args = NULL;
+
+    args = g_strdup_printf("-chardev socket,id=n,path=%s "
+                           "-device idt-ntb,chardev=n", path);
+    assert_refused(args, "connect");
+    /* One that reconnects would wait for ever if it were let */
+    g_free(args);
+    args = g_strdup_printf("-chardev socket,id=n,path=%s,reconnect-ms=100 "
+                           "-device idt-ntb,chardev=n", path);
+    assert_refused(args, "connect|ivshmem-server");
+}
+
+/*
+ * A chardev made from a connected descriptor works once: when the device is
+ * plugged again, there is nothing to connect to.
+ */
+static void test_chardev_once(void)
+{
+    NtbServer *server = ntb_server_start();
+    QTestState *qts;
+    QDict *error;
+
+    qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
+                      "chassis=1 -chardev socket,path=%s,id=ntb",
+                      ntb_machine_args(), server->socket);
+    ntb_device_add(qts);
+    ntb_device_del(qts);
+    g_unlink(server->socket);
+    error = qtest_qmp_assert_failure_ref(qts, "{'execute': 'device_add',"
+                                         "'arguments': {'driver': 'idt-ntb',"
+                                         "'id': 'ntb1', 'bus': 'rp0',"
+                                         "'chardev': 'ntb'}}");
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "connect"));
+    qobject_unref(error);
+    qtest_quit(qts);
+    ntb_server_stop(server);
+}
+
+/*
+ * Server
+ */
+
+/* What a script does differently in the handshake */
+typedef struct Handshake {
+    const char *name;
+    const char *words;
+    FakeScript *script;
+} Handshake;
+
+static void say_garbage(FakeServer *fake, int client)
+{
+    fake_send_raw(client, "HTTP/1.0 400 Bad request\r\n\r\n", 28, -1);
+    fake_wait_close(client);
+}
+
+static void say_version_1(FakeServer *fake, int client)
+{
+    fake_send(client, 1, -1);
+    fake_wait_close(client);
+}
+
+static void say_version_with_fd(FakeServer *fake, int client)
+{
+    fake_send(client, 0, fake->shm_fd);
+    fake_wait_close(client);
+}
+
+static void say_bad_id(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, -5, -1);
+    fake_wait_close(client);
+}
+
+static void say_huge_id(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, INT64_MAX, -1);
+    fake_wait_close(client);
+}
+
+static void say_eventfd_first(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, 0, fake->eventfds[0]);
+    fake_send(client, -1, fake->shm_fd);
+    fake_wait_close(client);
+}
+
+static void say_no_memory(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, -1);
+    fake_send(client, 0, fake->eventfds[0]);
+    fake_wait_close(client);
+}
+
+static void say_eventfd_as_memory(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, fake->eventfds[0]);
+    fake_send(client, 0, fake->eventfds[0]);
+    fake_wait_close(client);
+}
+
+static void say_socket_as_memory(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, client);
+    fake_send(client, 0, fake->eventfds[0]);
+    fake_wait_close(client);
+}
+
+static void say_memory_as_eventfd(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, fake->shm_fd);
+    fake_send(client, 0, fake->shm_fd);
+    fake_wait_close(client);
+}
+
+static void say_no_eventfd(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, fake->shm_fd);
+    fake_send(client, 0, -1);
+    fake_wait_close(client);
+}
+
+static void say_id_out_of_range(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, fake->shm_fd);
+    fake_send(client, 70000, fake->eventfds[1]);
+    fake_wait_close(client);
+}
+
+static const Handshake handshakes[] = {
+    { "garbage", "version|ivshmem-server", say_garbage },
+    { "version-1", "version 1", say_version_1 },
+    { "version-with-fd", "version", say_version_with_fd },
+    { "bad-id", "-5", say_bad_id },
+    { "huge-id", "id", say_huge_id },
+    { "eventfd-first", "memory", say_eventfd_first },
+    { "no-memory", "memory", say_no_memory },
+    { "eventfd-as-memory", "memory", say_eventfd_as_memory },
+    { "socket-as-memory", "memory", say_socket_as_memory },
+    { "memory-as-eventfd", "eventfd", say_memory_as_eventfd },
+    { "no-eventfd", "eventfd", say_no_eventfd },
+    { "id-out-of-range", "70000", say_id_out_of_range },
+};
+
+static void test_handshake(const void *opaque)
+{
+    const Handshake *handshake = opaque;
+    FakeServer *fake = fake_server_start(handshake->script, NULL);
+
+    assert_refused_at(&fake->base, handshake->words, "%s", "");
+    fake_server_stop(fake);
+}
+
+/* As much of a good handshake as *data says, in bytes; then silence or end */
+typedef struct Partial {
+    unsigned bytes;
+    bool close;
+} Partial;
+
+static void say_part(FakeServer *fake, int client)
+{
+    static const int64_t values[] = { 0, 0, -1, 0 };
+    const Partial *partial = fake->data;
+
+    for (unsigned i = 0; i < partial->bytes; i++) {
+        int64_t le = cpu_to_le64(values[i / 8]);
+        int fd = -1;
+
+        if (i == 16) {
+            fd = fake->shm_fd;
+        } else if (i == 24) {
+            fd = fake->eventfds[0];
+        }
+        fake_send_raw(client, (uint8_t *)&le + i % 8, 1, fd);
+    }
+    if (!partial->close) {
+        fake_wait_close(client);
+    }
+}
+
+/* The server closes after each message, and in the middle of one */
+static void test_server_closes(void)
+{
+    for (unsigned bytes = 0; bytes < 32; bytes += 4) {
+        Partial partial = { .bytes = bytes, .close = true };
+        FakeServer *fake = fake_server_start(say_part, &partial);
+
+        assert_refused_at(&fake->base, "closed|ivshmem-server", "%s", "");
+        fake_server_stop(fake);
+    }
+}
+
+/* ... or says no more: the wait ends, and the error says how long it was */
+static void test_server_is_silent(void)
+{
+    for (unsigned bytes = 0; bytes < 32; bytes += 4) {
+        Partial partial = { .bytes = bytes };
+        FakeServer *fake = fake_server_start(say_part, &partial);
+
+        assert_refused_at(&fake->base, "123 ms", ",server-timeout=123");
+        fake_server_stop(fake);
+    }
+}
+
+static void test_memory_too_small(void)
+{
+    g_autofree char *need = g_strdup_printf("%zu", sizeof(IdtNtbShm));
+    NtbServer *server = ntb_server_start_size(16 * KiB);
+
+    assert_refused_at(server, need, "%s", "");
+    ntb_server_stop(server);
+}
+
+/*
+ * Memory that may not be opened a second time, for writing: nobody may write to
+ * a program that runs, not even root.
+ */
+static void say_program_as_memory(FakeServer *fake, int client)
+{
+    g_autofree char *program = g_find_program_in_path(
+        g_getenv("QTEST_QEMU_BINARY"));
+    int fd = open(program, O_RDONLY | O_CLOEXEC);
+
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, fd);
+    fake_send(client, 0, fake->eventfds[0]);
+    fake_wait_close(client);
+    close(fd);
+}
+
+static void test_memory_not_ours(void)
+{
+    FakeServer *fake = fake_server_start(say_program_as_memory, NULL);
+
+    assert_refused_at(&fake->base, "memory|user|AppArmor", "%s", "");
+    fake_server_stop(fake);
+}
+
+/*
+ * Topology
+ */
+
+static void test_port(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a;
+
+    assert_refused_at(server, "port=1|89HPES24NT6AG2|0 2", ",port=1");
+    assert_refused_at(server, "port=24|0 2", ",port=24");
+    assert_refused_at(server, "port=-2", ",port=-2");
+    assert_refused_at(server, "port=8|partitions=5", ",port=8,partitions=2");
+    assert_refused_at(server, "port=4|partitions=3", ",port=4");
+    a = ntb_boot(server, ",port=2");
+    assert_refused_at(server, "port 2|taken", ",port=2");
+    ntb_assert_no_msi(a);
+    g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(2)), ==, 0x4d0);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+static void test_all_taken(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+
+    assert_refused_at(server, "2 ports|taken|partitions", "%s", "");
+    ntb_assert_talk(a, b);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
+static void test_partitions(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a;
+
+    assert_refused_at(server, "partitions=1|2 to 6", ",partitions=1");
+    assert_refused_at(server, "partitions=7|2 to 6", ",partitions=7");
+    assert_refused_at(server, "partitions=0|2 to 6", ",partitions=0");
+    a = ntb_boot(server, NULL);
+    assert_refused_at(server, "partitions=3|partitions=2", ",partitions=3");
+    ntb_quit(a);
+    a = ntb_boot(server, ",partitions=3");
+    assert_refused_at(server, "partitions=3|partitions=2", "%s", "");
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+static void test_not_express(void)
+{
+    NtbServer *server = ntb_server_start();
+    g_autofree char *args = NULL;
+
+    args = g_strdup_printf("-chardev socket,path=%s,id=ntb "
+                           "-device pcie-pci-bridge,id=br0 "
+                           "-device idt-ntb,chardev=ntb,bus=br0,addr=1",
+                           server->socket);
+    assert_refused(args, "PCI Express|q35");
+    ntb_server_stop(server);
+}
+
+/*
+ * What others left in the memory, while one of them is attached.  Without, it
+ * does not matter.
+ */
+static void test_other_switch(void)
+{
+    NtbServer *server = ntb_server_start();
+    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+    NtbPort *a = ntb_boot(server, NULL);
+    IdtNtbShmHeader good = shm->header;
+
+    shm->header.magic ^= 1;
+    assert_refused_at(server, "no idt-ntb switch", "%s", "");
+    shm->header = good;
+    shm->header.version++;
+    assert_refused_at(server, "version 2|version 1", "%s", "");
+    shm->header = good;
+    shm->header.size += 4096;
+    assert_refused_at(server, "version", "%s", "");
+    shm->header = good;
+    shm->header.device_id = 0x808f;
+    assert_refused_at(server, "0x808f|0x8091", "%s", "");
+    shm->header = good;
+    shm->header.partitions = 200;
+    assert_refused_at(server, "partitions=200|partitions=2", "%s", "");
+    shm->header = good;
+    ntb_quit(ntb_boot(server, NULL));
+    ntb_quit(a);
+
+    memset(server->mem, 0xff, sizeof(*shm));
+    a = ntb_boot(server, NULL);
+    g_assert_cmphex(ntb_gas_read(a, A_GIDBELLMSK0), ==, 0);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+/* Somebody sits on the lock that every attach needs: a bounded wait */
+static void test_lock_held(void)
+{
+    NtbServer *server = ntb_server_start();
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    int fd = shm_open(server->shm_name, O_RDWR, 0);
+
+    g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &lock), ==, 0);
+    assert_refused_at(server, "lock|123 ms", ",server-timeout=123");
+    close(fd);
+    ntb_quit(ntb_boot(server, NULL));
+    ntb_server_stop(server);
+}
+
+void ntb_add_option_tests(void)
+{
+    qtest_add_func("/idt-ntb/options/no-chardev", test_no_chardev);
+    qtest_add_func("/idt-ntb/options/chardev-not-socket",
+                   test_chardev_not_socket);
+    qtest_add_func("/idt-ntb/options/chardev-listens", test_chardev_listens);
+    qtest_add_func("/idt-ntb/options/chardev-once", test_chardev_once);
+    qtest_add_func("/idt-ntb/options/no-server", test_no_server);
+    qtest_add_func("/idt-ntb/options/port", test_port);
+    qtest_add_func("/idt-ntb/options/all-taken", test_all_taken);
+    qtest_add_func("/idt-ntb/options/partitions", test_partitions);
+    qtest_add_func("/idt-ntb/options/not-express", test_not_express);
+    qtest_add_func("/idt-ntb/options/other-switch", test_other_switch);
+    qtest_add_func("/idt-ntb/options/lock-held", test_lock_held);
+    for (unsigned i = 0; i < G_N_ELEMENTS(handshakes); i++) {
+        g_autofree char *path = g_strdup_printf("/idt-ntb/handshake/%s",
+                                                handshakes[i].name);
+
+        qtest_add_data_func(path, &handshakes[i], test_handshake);
+    }
+    qtest_add_func("/idt-ntb/handshake/closes", test_server_closes);
+    qtest_add_func("/idt-ntb/handshake/silent", test_server_is_silent);
+    qtest_add_func("/idt-ntb/memory/too-small", test_memory_too_small);
+    qtest_add_func("/idt-ntb/memory/not-ours", test_memory_not_ours);
+}

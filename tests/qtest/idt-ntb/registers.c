@@ -1,0 +1,574 @@
+/*
+ * QTest testcase for idt-ntb: identity, capabilities, and what each register
+ * holds after reset and lets be written
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/pci_regs.h"
+#include "harness.h"
+#include "tests.h"
+
+#define D3HOT 3
+
+typedef struct Register {
+    const char *name;
+    uint32_t offset;
+    uint32_t stride;
+    unsigned count;
+    uint32_t reset;
+    uint32_t writable;
+} Register;
+
+/*
+ * What the NT function holds.  Left out: registers whose write is a deed,
+ * they have tests of their own.
+ */
+static const Register nt_registers[] = {
+    { "NTCTL", A_NTCTL, 0, 1, 0, 0xf },
+    { "NTINTSTS", A_NTINTSTS, 0, 1, 0, 0 },
+    { "NTINTMSK", A_NTINTMSK, 0, 1, 0xbb, 0xbb },
+    { "NTSDATA", A_NTSDATA, 0, 1, 0, 0xffffffff },
+    { "INDBELLSTS", A_INDBELLSTS, 0, 1, 0, 0 },
+    { "INDBELLMSK", A_INDBELLMSK, 0, 1, 0xffffffff, 0xffffffff },
+    { "INMSG", A_INMSG0, 4, IDT_NUM_MESSAGES, 0, 0 },
+    { "INMSGSRC", A_INMSGSRC0, 4, IDT_NUM_MESSAGES, 0, 0 },
+    { "MSGSTS", A_MSGSTS, 0, 1, 0, 0 },
+    { "MSGSTSMSK", A_MSGSTSMSK, 0, 1, 0x000f000f, 0x000f000f },
+    { "BARSETUP0", A_BARSETUP0, 0, 1, 0x800004c0, 0 },
+    { "BARLIMIT0", A_BARLIMIT0, 4, 3, 0, 0 },
+    { "BAR1-5", A_BARSETUP0 + IDT_BAR_STRIDE, 4, 20, 0, 0 },
+    { "NTMTBLADDR", A_NTMTBLADDR, 0, 1, 0, 0x7f },
+    { "NTMTBLSTS", A_NTMTBLSTS, 0, 1, 0, 0 },
+    { "NTMTBLDATA", A_NTMTBLDATA, 0, 1, 0, 0xe00fffff },
+    { "REQIDCAP", A_REQIDCAP, 0, 1, 0, 0 },
+    { "GASAADDR", A_GASAADDR, 0, 1, 0, 0x3fffc },
+};
+
+/* Switch registers that hold the same value at every time of these tests */
+static const Register switch_registers[] = {
+    { "SESTS", A_SESTS, 0, 1, 0, 0 },
+    { "SEMSK", A_SEMSK, 0, 1, 0x3f, 0x3f },
+    { "SEPMSK", A_SEPMSK, 0, 1, 0xff, 0xff },
+    { "SELINKUPMSK", A_SELINKUPMSK, 0, 1, 0xffffff, 0xffffff },
+    { "SELINKDNMSK", A_SELINKDNMSK, 0, 1, 0xffffff, 0xffffff },
+    { "SELINKDNSTS", A_SELINKDNSTS, 0, 1, 0, 0 },
+    { "SEFRSTSTS", A_SEFRSTSTS, 0, 1, 0, 0 },
+    { "SEFRSTMSK", A_SEFRSTMSK, 0, 1, 0xff, 0xff },
+    { "SEHRSTSTS", A_SEHRSTSTS, 0, 1, 0, 0 },
+    { "SEHRSTMSK", A_SEHRSTMSK, 0, 1, 0xff, 0xff },
+    { "SEFOVRMSK", A_SEFOVRMSK, 0, 1, 0xf, 0xf },
+    { "SEGSIGSTS", A_SEGSIGSTS, 0, 1, 0, 0 },
+    { "SEGSIGMSK", A_SEGSIGMSK, 0, 1, 0xff, 0xff },
+    { "GDBELLSTS", A_GDBELLSTS, 0, 1, 0, 0 },
+    { "GODBELLMSK", A_GODBELLMSK0, 4, IDT_NUM_DOORBELLS, 0, 0xff },
+    { "GIDBELLMSK", A_GIDBELLMSK0, 4, IDT_NUM_DOORBELLS, 0, 0xff },
+    { "SWPxMSGCTLy", A_SWP0MSGCTL0, 4, IDT_NUM_MESSAGES * IDT_MAX_PARTITIONS,
+      0, 0x73 },
+    { "TMPADJ", A_TMPADJ, 0, 1, 0, 0xff },
+};
+
+/*
+ * Identity
+ */
+
+static void test_header(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_VENDOR_ID), ==, NTB_VENDOR);
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_DEVICE_ID), ==, NTB_DEVICE);
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_CLASS_DEVICE), ==, 0x0680);
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_CLASS_PROG) & 0xff, ==, 0);
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_HEADER_TYPE) & 0x7f, ==, 0);
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_INTERRUPT_PIN) & 0xff, ==, 1);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+static void test_bars(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    /* 4 KiB of 32-bit non-prefetchable memory, and nothing else */
+    ntb_cfg_write(p, PCI_BASE_ADDRESS_0, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, PCI_BASE_ADDRESS_0), ==, 0xfffff000);
+    for (unsigned bar = 1; bar < 6; bar++) {
+        ntb_cfg_write(p, PCI_BASE_ADDRESS_0 + 4 * bar, UINT32_MAX);
+        g_assert_cmphex(ntb_cfg_read(p, PCI_BASE_ADDRESS_0 + 4 * bar), ==, 0);
+    }
+    ntb_cfg_write(p, PCI_ROM_ADDRESS, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, PCI_ROM_ADDRESS), ==, 0);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+static void assert_capability(NtbPort *p, unsigned at, unsigned id,
+                              unsigned next)
+{
+    g_assert_cmphex(ntb_cfg_readw(p, at), ==, id | next << 8);
+}
+
+static void assert_ext_capability(NtbPort *p, unsigned at, unsigned id,
+                                  unsigned next)
+{
+    uint32_t header = ntb_cfg_read(p, at);
+
+    g_assert_cmphex(PCI_EXT_CAP_ID(header), ==, id);
+    g_assert_cmphex(PCI_EXT_CAP_NEXT(header), ==, next);
+}
+
+static void test_capabilities(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_STATUS) & PCI_STATUS_CAP_LIST, !=, 0);
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_CAPABILITY_LIST) & 0xff, ==, 0x40);
+    assert_capability(p, 0x40, PCI_CAP_ID_EXP, 0xc0);
+    assert_capability(p, 0xc0, PCI_CAP_ID_PM, 0xd0);
+    assert_capability(p, 0xd0, PCI_CAP_ID_MSI, 0xf0);
+    assert_capability(p, 0xf0, PCI_CAP_ID_SSVID, 0);
+    assert_ext_capability(p, 0x100, PCI_EXT_CAP_ID_ERR, 0x180);
+    assert_ext_capability(p, 0x180, PCI_EXT_CAP_ID_DSN, 0);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+static void assert_pcie(NtbPort *p, unsigned port)
+{
+    uint16_t flags = ntb_cfg_readw(p, IDT_CAP_PCIE + PCI_EXP_FLAGS);
+    uint32_t cap = ntb_cfg_read(p, IDT_CAP_PCIE + PCI_EXP_LNKCAP);
+    uint16_t status = ntb_cfg_readw(p, IDT_CAP_PCIE + PCI_EXP_LNKSTA);
+
+    g_assert_cmphex(flags & PCI_EXP_FLAGS_VERS, ==, 2);
+    g_assert_cmphex(flags & PCI_EXP_FLAGS_TYPE, ==,
+                    PCI_EXP_TYPE_ENDPOINT << 4);
+    g_assert_cmphex(cap & PCI_EXP_LNKCAP_SLS, ==, 2);
+    g_assert_cmphex(cap & PCI_EXP_LNKCAP_MLW, ==, 4 << 4);
+    g_assert_cmphex(cap >> 24, ==, port);
+    g_assert_cmphex(status & PCI_EXP_LNKSTA_CLS, ==, 2);
+    g_assert_cmphex(status & PCI_EXP_LNKSTA_NLW, ==, 4 << 4);
+    g_assert_cmphex(status & PCI_EXP_LNKSTA_SLC, !=, 0);
+}
+
+static void test_pcie(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=6,port=12");
+    NtbPort *b = ntb_boot(server, ",partitions=6");
+
+    assert_pcie(a, 12);
+    assert_pcie(b, 0);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
+/* MSI: 64-bit, one vector, no masking; all of it writable where it may be */
+static void test_msi(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    ntb_cfg_writew(p, IDT_CAP_MSI + PCI_MSI_FLAGS, 0xffff);
+    g_assert_cmphex(ntb_cfg_readw(p, IDT_CAP_MSI + PCI_MSI_FLAGS) &
+                    ~PCI_MSI_FLAGS_QSIZE, ==,
+                    PCI_MSI_FLAGS_64BIT | PCI_MSI_FLAGS_ENABLE);
+    ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI, 0x12345678);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI), ==,
+                    0x12345678);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/* Power management: D0 and D3hot, memory is not decoded in D3hot */
+static void test_power(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+    unsigned control = IDT_CAP_PM + PCI_PM_CTRL;
+
+    g_assert_cmphex(ntb_cfg_readw(p, control) & PCI_PM_CTRL_STATE_MASK, ==, 0);
+    ntb_cfg_writew(p, control, D3HOT);
+    g_assert_cmphex(ntb_cfg_readw(p, control) & PCI_PM_CTRL_STATE_MASK, ==,
+                    D3HOT);
+    ntb_cfg_writew(p, control, 0);
+    ntb_setup_function(p);
+    g_assert_cmphex(ntb_read(p, A_BARSETUP0), ==, 0x800004c0);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/*
+ * Reset values and writable bits
+ */
+
+static uint32_t at(const Register *reg, unsigned index)
+{
+    return reg->offset + index * reg->stride;
+}
+
+/* One line per register that differs, so that a failure says all of it */
+static void check(unsigned *errors, const Register *reg, unsigned index,
+                  const char *what, uint32_t is, uint32_t should)
+{
+    if (is != should) {
+        g_printerr("# %s %u (0x%x): %s: 0x%08x, should be 0x%08x\n", reg->name,
+                   index, at(reg, index), what, is, should);
+        (*errors)++;
+    }
+}
+
+typedef uint32_t ReadFn(NtbPort *p, uint32_t offset);
+typedef void WriteFn(NtbPort *p, uint32_t offset, uint32_t value);
+
+static void check_registers(NtbPort *p, const Register *regs, unsigned count,
+                            ReadFn *rd, WriteFn *wr)
+{
+    static const uint32_t patterns[] = {
+        UINT32_MAX, 0, 0x55555555, 0xaaaaaaaa
+    };
+    unsigned errors = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        const Register *r = &regs[i];
+
+        for (unsigned n = 0; n < r->count; n++) {
+            check(&errors, r, n, "reset", rd(p, at(r, n)), r->reset);
+            for (unsigned k = 0; k < G_N_ELEMENTS(patterns); k++) {
+                uint32_t fixed = r->reset & ~r->writable;
+
+                wr(p, at(r, n), patterns[k]);
+                check(&errors, r, n, "written", rd(p, at(r, n)),
+                      fixed | (patterns[k] & r->writable));
+            }
+            wr(p, at(r, n), r->reset);
+        }
+    }
+    g_assert_cmpuint(errors, ==, 0);
+}
+
+static void test_nt_by_bar(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    check_registers(p, nt_registers, G_N_ELEMENTS(nt_registers), ntb_read,
+                    ntb_write);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+static void test_nt_by_config(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    check_registers(p, nt_registers, G_N_ELEMENTS(nt_registers), ntb_cfg_read,
+                    ntb_cfg_write);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+static uint32_t peer_read(NtbPort *p, uint32_t offset)
+{
+    return ntb_gas_read(p, ntb_gas_nt(2, offset));
+}
+
+static void peer_write(NtbPort *p, uint32_t offset, uint32_t value)
+{
+    ntb_gas_write(p, ntb_gas_nt(2, offset), value);
+}
+
+/* A port's registers as another port sees them; GASAADDR is not among them */
+static void test_nt_by_peer(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",port=0");
+    NtbPort *b = ntb_boot(server, ",port=2");
+
+    check_registers(a, nt_registers, G_N_ELEMENTS(nt_registers) - 1, peer_read,
+                    peer_write);
+    ntb_quit(b);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+static void test_switch(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    check_registers(p, switch_registers, G_N_ELEMENTS(switch_registers),
+                    ntb_gas_read, ntb_gas_write);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/*
+ * What is not there reads as zero
+ */
+
+static const Register *find_register(const Register *regs, unsigned count,
+                                     uint32_t offset)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const Register *r = &regs[i];
+
+        for (unsigned n = 0; n < r->count; n++) {
+            if (at(r, n) == offset) {
+                return r;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool is_nt_register(uint32_t offset)
+{
+    return find_register(nt_registers, G_N_ELEMENTS(nt_registers), offset) ||
+           offset == A_NTGSIGNAL || offset == A_OUTDBELLSET ||
+           (offset >= A_OUTMSG0 && offset < A_INMSG0) || offset == A_GASADATA;
+}
+
+static void test_nt_holes(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    for (uint32_t offset = IDT_NT_REGS; offset < 0x1000; offset += 4) {
+        if (is_nt_register(offset)) {
+            continue;
+        }
+        ntb_write(p, offset, UINT32_MAX);
+        g_assert_cmphex(ntb_read(p, offset), ==, 0);
+        ntb_cfg_write(p, offset, UINT32_MAX);
+        g_assert_cmphex(ntb_cfg_read(p, offset), ==, 0);
+    }
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/* QEMU would make this writable if we did not forbid it */
+static void test_config_holes(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    for (uint32_t offset = 0xf8; offset < IDT_NT_REGS; offset += 4) {
+        bool aer = offset >= IDT_CAP_AER && offset < IDT_CAP_AER + 0x48;
+        bool dsn = offset >= IDT_CAP_DSN && offset < IDT_CAP_DSN + 12;
+        uint32_t before = ntb_cfg_read(p, offset);
+
+        if (aer) {
+            continue;
+        }
+        if (!dsn) {
+            g_assert_cmphex(before, ==, 0);
+        }
+        ntb_cfg_write(p, offset, ~before);
+        g_assert_cmphex(ntb_cfg_read(p, offset), ==, before);
+    }
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+static bool is_switch_register(uint32_t address)
+{
+    return find_register(switch_registers, G_N_ELEMENTS(switch_registers),
+                         address) ||
+           (address >= A_SWPART0CTL && address < A_SWPORT0CTL +
+            IDT_SWPORT_STRIDE * IDT_MAX_PORTS) ||
+           address == A_SELINKUPSTS ||
+           (address >= A_TMPCTL && address <= A_TMPALARM);
+}
+
+static void test_switch_holes(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    for (uint32_t address = IDT_GAS_SWITCH; address < IDT_GAS_SIZE;
+         address += 4) {
+        if (is_switch_register(address)) {
+            continue;
+        }
+        ntb_gas_write(p, address, UINT32_MAX);
+        g_assert_cmphex(ntb_gas_read(p, address), ==, 0);
+    }
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/* Ports without an NT function, bridge functions, the gap before the switch */
+static void test_port_holes(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, ",partitions=2");
+
+    for (uint32_t address = 0; address < IDT_GAS_SWITCH; address += 4) {
+        unsigned port = address / IDT_GAS_PORT_STRIDE;
+        uint32_t in_port = address % IDT_GAS_PORT_STRIDE;
+
+        if (in_port >= IDT_GAS_NT_FUNCTION && (port == 0 || port == 2)) {
+            address += IDT_GAS_NT_FUNCTION - 4;
+            continue;
+        }
+        /* A page each, and the places where registers would be */
+        if (address % 0x100 > 0x10 && in_port < IDT_GAS_NT_FUNCTION) {
+            continue;
+        }
+        ntb_gas_write(p, address, UINT32_MAX);
+        g_assert_cmphex(ntb_gas_read(p, address), ==, 0);
+    }
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/*
+ * Topology
+ */
+
+static void assert_port(NtbPort *p, unsigned port, unsigned partitions,
+                        uint32_t attached)
+{
+    uint32_t ctl = ntb_gas_read(p, ntb_gas_portsts(port) - 4);
+    uint32_t sts = ntb_gas_read(p, ntb_gas_portsts(port));
+    uint32_t should_ctl = 0;
+    uint32_t should_sts = 0;
+
+    for (unsigned n = 0; n < partitions; n++) {
+        if (ntb_ports[n] == port) {
+            should_ctl = 3 | n << 4;
+            should_sts = 3 << 6 | n << 10;
+        }
+    }
+    if (attached & 1u << port) {
+        should_sts |= R_SWPORT0STS_LINKUP_MASK;
+    }
+    g_assert_cmphex(ctl, ==, should_ctl);
+    g_assert_cmphex(sts, ==, should_sts);
+}
+
+static void assert_topology(NtbPort *p, unsigned partitions, uint32_t attached)
+{
+    for (unsigned n = 0; n < IDT_MAX_PARTITIONS; n++) {
+        uint32_t ctl = ntb_gas_read(p, ntb_gas_partsts(n) - 4);
+        uint32_t sts = ntb_gas_read(p, ntb_gas_partsts(n));
+
+        g_assert_cmphex(ctl, ==, n < partitions ? 1 : 0);
+        g_assert_cmphex(FIELD_EX32(sts, SWPART0STS, STATE), ==,
+                        n < partitions ? 1 : 0);
+        g_assert_cmphex(FIELD_EX32(sts, SWPART0STS, NT), ==, n < partitions);
+        g_assert_cmphex(sts & ~(R_SWPART0STS_STATE_MASK |
+                                R_SWPART0STS_NT_MASK), ==, 0);
+    }
+    for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
+        assert_port(p, port, partitions, attached);
+    }
+}
+
+/* What the driver looks at when it is probed, long before any peer exists */
+static void test_scan(const void *opaque)
+{
+    unsigned partitions = GPOINTER_TO_UINT(opaque);
+    g_autofree char *props = g_strdup_printf(",partitions=%u", partitions);
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, props);
+
+    assert_topology(p, partitions, 1 << 0);
+    for (unsigned n = 0; n < partitions; n++) {
+        unsigned port = ntb_ports[n];
+
+        g_assert_cmphex(ntb_gas_read(p, ntb_gas_nt(port, A_BARSETUP0)), ==,
+                        0x800004c0);
+        for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+            uint32_t offset = A_BARSETUP0 + bar * IDT_BAR_STRIDE;
+
+            g_assert_cmphex(ntb_gas_read(p, ntb_gas_nt(port, offset)), ==, 0);
+        }
+    }
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/* Partitions and ports cannot be reconfigured */
+static void test_topology_is_fixed(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *b = ntb_boot(server, ",partitions=3");
+
+    for (uint32_t address = A_SWPART0CTL; address < A_SWPORT0CTL +
+         IDT_SWPORT_STRIDE * IDT_MAX_PORTS; address += 4) {
+        ntb_gas_write(a, address, UINT32_MAX);
+        ntb_gas_write(a, address, 0);
+    }
+    assert_topology(a, 3, 1 << 0 | 1 << 2);
+    assert_topology(b, 3, 1 << 0 | 1 << 2);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
+/*
+ * Temperature
+ */
+
+static void test_temperature(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+    unsigned degrees;
+
+    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, R_TMPCTL_PDOWN_MASK);
+    ntb_gas_write(p, A_TMPCTL, UINT32_MAX);
+    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, 0xa4ffffff);
+    ntb_gas_write(p, A_TMPCTL, 0);
+    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, 0);
+
+    degrees = FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, TEMP) / 2;
+    g_assert_cmpuint(degrees, >, 10);
+    g_assert_cmpuint(degrees, <, 90);
+    ntb_gas_write(p, A_TMPSTS, 0);
+    g_assert_cmpuint(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, TEMP) / 2,
+                     ==, degrees);
+
+    /* That is how hwmon writes temp1_lowest and temp1_highest */
+    ntb_gas_write(p, A_TMPALARM, 0x00643200);
+    g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, LTEMP), ==,
+                    0x32);
+    g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, HTEMP), ==,
+                    0x64);
+    g_assert_cmphex(ntb_gas_read(p, A_TMPALARM) & 0xffff00, ==, 0x643200);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+void ntb_add_register_tests(void)
+{
+    qtest_add_func("/idt-ntb/identity/header", test_header);
+    qtest_add_func("/idt-ntb/identity/bars", test_bars);
+    qtest_add_func("/idt-ntb/identity/capabilities", test_capabilities);
+    qtest_add_func("/idt-ntb/identity/pcie", test_pcie);
+    qtest_add_func("/idt-ntb/identity/msi", test_msi);
+    qtest_add_func("/idt-ntb/identity/power", test_power);
+    qtest_add_func("/idt-ntb/registers/nt-by-bar", test_nt_by_bar);
+    qtest_add_func("/idt-ntb/registers/nt-by-config", test_nt_by_config);
+    qtest_add_func("/idt-ntb/registers/nt-by-peer", test_nt_by_peer);
+    qtest_add_func("/idt-ntb/registers/switch", test_switch);
+    qtest_add_func("/idt-ntb/registers/nt-holes", test_nt_holes);
+    qtest_add_func("/idt-ntb/registers/config-holes", test_config_holes);
+    qtest_add_func("/idt-ntb/registers/switch-holes", test_switch_holes);
+    qtest_add_func("/idt-ntb/registers/port-holes", test_port_holes);
+    qtest_add_data_func("/idt-ntb/topology/scan-2", GUINT_TO_POINTER(2),
+                        test_scan);
+    qtest_add_data_func("/idt-ntb/topology/scan-6", GUINT_TO_POINTER(6),
+                        test_scan);
+    qtest_add_func("/idt-ntb/topology/fixed", test_topology_is_fixed);
+    qtest_add_func("/idt-ntb/temperature", test_temperature);
+}

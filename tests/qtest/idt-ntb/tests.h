@@ -1,0 +1,19 @@
+/*
+ * QTest testcase for idt-ntb: the groups of cases
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_QTEST_IDT_NTB_TESTS_H
+#define TESTS_QTEST_IDT_NTB_TESTS_H
+
+void ntb_add_register_tests(void);
+void ntb_add_access_tests(void);
+void ntb_add_signal_tests(void);
+void ntb_add_interrupt_tests(void);
+void ntb_add_link_tests(void);
+void ntb_add_option_tests(void);
+void ntb_add_peer_tests(void);
+void ntb_add_race_tests(void);
+
+#endif
