@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Linux's ntb_hw_idt on the device: probe, sensor, interrupts, unloading."""
+
+import re
+import unittest
+
+import pingpong
+from case import GuestTestCase
+
+PORT = '/sys/bus/pci/drivers/ntb_hw_idt/0000:*'
+
+
+class ProbeTest(GuestTestCase):
+    """What the driver finds."""
+
+    def test_probe_log(self):
+        """The driver names the chip and has nothing to complain about."""
+        guest = self.guest('A')
+        log = guest.run("dmesg | grep 'ntb_hw_idt 0000:'")
+        self.assertIn('IDT 89HPES24NT6AG2 discovered', log)
+        self.assertIn('IDT NTB device is ready', log)
+        self.assertNotIn('AER capability disabled', log)
+        # The raw log has the level of each line: 5 is a notice
+        for line in guest.run('dmesg -r').splitlines():
+            match = re.match(r'<(\d+)>', line)
+            if match and 'ntb_hw_idt' in line:
+                self.assertGreaterEqual(int(match[1]) & 7, 5, line)
+
+    def test_capabilities(self):
+        """The PCI core sees the chip's link, MSI, AER and serial number."""
+        guest = self.guest('A')
+        device = guest.run(f'readlink -f {PORT}').strip()
+        read = guest.run(f'cd {device}; cat vendor device class '
+                         'current_link_speed current_link_width '
+                         'max_link_speed max_link_width').splitlines()
+        self.assertEqual(read, ['0x111d', '0x8091', '0x068000',
+                                '5.0 GT/s PCIe', '4', '5.0 GT/s PCIe', '4'])
+        self.assertEqual(guest.run(f'ls {device}/msi_irqs | wc -l').strip(),
+                         '1')
+        # Only there when the kernel handles AER for it
+        guest.run(f'cat {device}/aer_dev_fatal')
+        config = bytes.fromhex(guest.run(f'hexdump -ve \'1/1 "%02x"\' '
+                                         f'{device}/config'))
+        self.assertEqual(len(config), 4096)
+
+        def capabilities(position, size, get):
+            found = {}
+            while position:
+                ident, position_next = get(position)
+                found[ident] = position
+                position = position_next
+                self.assertLess(len(found), size)
+            return found
+
+        plain = capabilities(config[0x34], 48, lambda at: (
+            config[at], config[at + 1]))
+        self.assertEqual(plain, {0x10: 0x40, 0x01: 0xc0, 0x05: 0xd0,
+                                 0x0d: 0xf0})
+        extended = capabilities(0x100, 960, lambda at: (
+            int.from_bytes(config[at:at + 2], 'little'),
+            int.from_bytes(config[at + 2:at + 4], 'little') >> 4))
+        self.assertEqual((extended[0x01], extended[0x03]), (0x100, 0x180))
+
+    def test_temperature(self):
+        """hwmon shows a room that people could live in, and an offset."""
+        guest = self.guest('A')
+
+        def read(name):
+            return int(guest.run(f'cat /sys/class/hwmon/hwmon0/{name}'))
+
+        self.assertEqual(
+            guest.run('cat /sys/class/hwmon/hwmon0/name').strip(),
+            '89HPES24NT6AG2')
+        for name in 'temp1_input', 'temp1_lowest', 'temp1_highest':
+            self.assertTrue(10000 <= read(name) <= 90000, name)
+        self.assertLessEqual(read('temp1_lowest'), read('temp1_input'))
+        self.assertGreaterEqual(read('temp1_highest'), read('temp1_input'))
+        guest.run('echo 5000 >/sys/class/hwmon/hwmon0/temp1_offset')
+        self.assertEqual(read('temp1_offset'), 5000)
+
+
+class InterruptTest(GuestTestCase):
+    """The game by either kind of interrupt."""
+
+    def interrupt(self, guest):
+        """The line of /proc/interrupts: how many, which kind."""
+        words = guest.run('grep ntb_irq_idt /proc/interrupts').split()
+        return int(words[1]), words[2]
+
+    def pair_with(self, *use_msi):
+        """Two guests, with MSI switched off where USE_MSI says so."""
+        pair = self.pair(modules=(), append='ntb_pingpong.delay_ms=1')
+        for guest, msi in zip(pair, use_msi):
+            if not msi:
+                # pci=nomsi would take AER from the kernel, too
+                guest.run('grep -l 0x111d /sys/bus/pci/devices/*/vendor | '
+                          'while read -r file; do '
+                          'echo 0 >"${file%/*}/msi_bus"; done')
+            guest.run('load ntb && load ntb_hw_idt && load ntb_pingpong')
+        pingpong.wait_growing(pair, pings=200)
+        return pair
+
+    def check(self, guest, kind):
+        count, found = self.interrupt(guest)
+        self.assertRegex(found, kind)
+        # One interrupt for each ping, and few for other reasons
+        self.assertGreaterEqual(count + 5, pingpong.count(guest) -
+                                (pingpong.count(guest) - count) - 5)
+        before = self.interrupt(guest)[0], pingpong.count(guest)
+        pingpong.wait_growing([guest], pings=200)
+        after = self.interrupt(guest)[0], pingpong.count(guest)
+        interrupts, pings = (b - a for a, b in zip(before, after))
+        self.assertGreater(interrupts, 0.5 * pings)
+
+    def test_msi(self):
+        for guest in self.pair_with(True, True):
+            self.check(guest, 'PCI-MSI')
+
+    def test_intx(self):
+        for guest in self.pair_with(False, False):
+            self.check(guest, 'IO-APIC')
+
+    def test_msi_against_intx(self):
+        guest_a, guest_b = self.pair_with(True, False)
+        self.check(guest_a, 'PCI-MSI')
+        self.check(guest_b, 'IO-APIC')
+
+
+class UnloadTest(GuestTestCase):
+    """Modules come and go on either side; the other notices and goes on."""
+
+    def setUp(self):
+        super().setUp()
+        self.guests_ab = self.pair(append='ntb_pingpong.delay_ms=1')
+        pingpong.wait_growing(self.guests_ab)
+
+    def both_orders(self):
+        guest_a, guest_b = self.guests_ab
+        return (guest_a, guest_b), (guest_b, guest_a)
+
+    def test_client(self):
+        """rmmod and insmod of ntb_pingpong."""
+        for here, there in self.both_orders():
+            for _ in range(3):
+                here.run('rmmod ntb_pingpong')
+                pingpong.wait_links(there, 0)
+                stopped = pingpong.wait_stopped(there)
+                here.run('load ntb_pingpong')
+                pingpong.wait_links(there, 1)
+                pingpong.wait_growing(self.guests_ab)
+                self.assertGreater(pingpong.count(there), stopped)
+
+    def test_driver(self):
+        """rmmod and insmod of ntb_hw_idt under ntb_pingpong."""
+        for here, there in self.both_orders():
+            for _ in range(3):
+                here.run('rmmod ntb_pingpong; rmmod ntb_hw_idt')
+                pingpong.wait_links(there, 0)
+                stopped = pingpong.wait_stopped(there)
+                here.run('load ntb_hw_idt && load ntb_pingpong')
+                pingpong.wait_growing(self.guests_ab)
+                self.assertGreater(pingpong.count(there), stopped)
+
+    def test_unbind(self):
+        """The driver lets go of the device and takes it again."""
+        for here, there in self.both_orders():
+            name = here.run(f'basename {PORT}').strip()
+            driver = '/sys/bus/pci/drivers/ntb_hw_idt'
+            here.run(f'echo {name} >{driver}/unbind')
+            pingpong.wait_links(there, 0)
+            here.run(f'echo {name} >{driver}/bind')
+            pingpong.wait_growing(self.guests_ab)
+
+    def test_function_reset(self):
+        """A reset of the function through sysfs takes the link down, and
+        the driver bound again brings it up."""
+        for here, there in self.both_orders():
+            name = here.run(f'basename {PORT}').strip()
+            driver = '/sys/bus/pci/drivers/ntb_hw_idt'
+            here.run(f'echo {name} >{driver}/unbind; '
+                     f'echo 1 >/sys/bus/pci/devices/{name}/reset')
+            pingpong.wait_links(there, 0)
+            here.run(f'echo {name} >{driver}/bind')
+            pingpong.wait_growing(self.guests_ab)
+
+
+if __name__ == '__main__':
+    unittest.main()

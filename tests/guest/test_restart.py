@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guest B goes away and comes back in every way; A plays on untouched."""
+
+import unittest
+
+import pingpong
+from case import GuestTestCase
+from guest import wait_until
+
+
+class RestartTest(GuestTestCase):
+    """Nothing is ever done to A: its driver has to notice by itself.
+
+    B's ntb_pingpong is loaded by hand when it is there again, so that A's
+    link is certainly seen down before it can come up.
+    """
+
+    ROUNDS = 2
+
+    def setUp(self):
+        super().setUp()
+        self.guest_a, self.guest_b = self.pair(
+            append='ntb_pingpong.delay_ms=1', modules=('ntb', 'ntb_hw_idt'))
+        for guest in self.guests:
+            guest.run('load ntb_pingpong')
+        pingpong.wait_growing(self.guests)
+
+    def check_restart(self, go_away, come_back):
+        for _ in range(self.ROUNDS):
+            go_away()
+            pingpong.wait_links(self.guest_a, 0)
+            stopped = pingpong.wait_stopped(self.guest_a)
+            come_back()
+            self.assertEqual(pingpong.links(self.guest_a), 0)
+            self.assertEqual(pingpong.count(self.guest_a), stopped)
+            self.guest_b.run('load ntb_pingpong')
+            pingpong.wait_links(self.guest_a, 1)
+            pingpong.wait_growing(self.guests)
+            # B counts from nothing, A goes on from where it was
+            self.assertGreater(pingpong.count(self.guest_a), stopped + 19)
+
+    def nothing(self):
+        pass
+
+    def test_reset_button(self):
+        self.check_restart(self.guest_b.reset, self.nothing)
+
+    def test_reboot(self):
+        self.check_restart(self.guest_b.reboot, self.nothing)
+
+    def test_shutdown(self):
+        self.check_restart(self.guest_b.shutdown, self.guest_b.boot)
+
+    def test_kill(self):
+        self.check_restart(self.guest_b.kill, self.guest_b.boot)
+
+    def test_poweroff(self):
+        """Linux switches itself off."""
+        def go_away():
+            self.guest_b.send('poweroff -f')
+            wait_until(lambda: not self.guest_b.running(), 'B is off')
+            self.guest_b.shutdown()
+        self.check_restart(go_away, self.guest_b.boot)
+
+    def test_reset_while_playing(self):
+        """B resets at full speed and loads everything as it boots."""
+        for guest in self.guests:
+            pingpong.set_delay(guest, 0)
+        self.guest_b.modules.append('ntb_pingpong')
+        self.guest_b.append = 'ntb_pingpong.delay_ms=0'
+        self.guest_b.kill()
+        self.guest_b.boot()
+        for _ in range(self.ROUNDS):
+            pingpong.wait_growing(self.guests, pings=500)
+            self.guest_b.reset()
+        pingpong.wait_growing(self.guests, pings=500)
+
+
+class WithoutServerTest(GuestTestCase):
+    """The ports that are attached do without the server."""
+
+    def setUp(self):
+        super().setUp()
+        self.guest_a, self.guest_b = self.pair(
+            append='ntb_pingpong.delay_ms=1')
+        pingpong.wait_growing(self.guests)
+        # The user is told, once
+        self.expect_qemu_log(r'ivshmem-server|server')
+        self.switch.kill()
+
+    def test_play_on(self):
+        pingpong.wait_growing(self.guests, pings=500)
+        for guest in self.guests:
+            self.assertEqual(len(guest.qemu_log().splitlines()), 1,
+                             guest.qemu_log())
+
+    def test_reset(self):
+        self.guest_b.reset()
+        pingpong.wait_growing(self.guests)
+
+    def test_unload(self):
+        self.guest_b.run('rmmod ntb_pingpong')
+        pingpong.wait_links(self.guest_a, 0)
+        self.guest_b.run('load ntb_pingpong')
+        pingpong.wait_growing(self.guests)
+
+    def test_kill(self):
+        """Nobody reports the death of B, and A finds out nevertheless."""
+        self.guest_b.kill()
+        pingpong.wait_links(self.guest_a, 0)
+        pingpong.wait_stopped(self.guest_a)
+
+
+class NewServerTest(GuestTestCase):
+    """The server is killed and started again, on the memory it left."""
+
+    def test_reconnect(self):
+        """Ports whose chardev reconnects meet again at the new server."""
+        self.expect_qemu_log(r'ivshmem-server|server|reconnect')
+        pair = [self.guest(name, self.switch.port(reconnect=True), boot=False,
+                           append='ntb_pingpong.delay_ms=1') for name in 'AB']
+        self.boot_all(pair)
+        pingpong.wait_growing(pair)
+        for _ in range(2):
+            self.switch.kill()
+            pingpong.wait_growing(pair)
+            self.switch.start()
+            pingpong.wait_growing(pair, deadline=120)
+        # And a guest that comes new finds its peer there
+        pair[1].kill()
+        pingpong.wait_links(pair[0], 0)
+        pair[1].boot()
+        pingpong.wait_growing(pair)
+
+
+if __name__ == '__main__':
+    unittest.main()
