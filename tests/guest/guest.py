@@ -124,16 +124,25 @@ class Guest:
         """QEMU dies at once, as by kill -9, and is gone when this returns."""
         self._disconnect()
         self.vm.kill()
+        self.vm = None
 
     def shutdown(self):
         """QEMU ends in an orderly way.  Harmless if it has ended already."""
         self._disconnect()
-        if self.vm:
-            try:
+        if self.vm is None:
+            return
+        try:
+            if self.vm.is_running():
                 self.vm.shutdown()
-            except AbnormalShutdown as error:
-                raise GuestError(f'{self.name}: QEMU did not end well: '
-                                 f'{error.__cause__}') from error
+            else:
+                self.vm.wait()
+        except AbnormalShutdown as error:
+            raise GuestError(f'{self.name}: QEMU did not end well: '
+                             f'{error.__cause__}') from error
+        if self.vm.exitcode():
+            raise GuestError(f'{self.name}: QEMU ended with exit status '
+                             f'{self.vm.exitcode()}\n{self.qemu_log()}')
+        self.vm = None
 
     def running(self):
         return self.vm is not None and self.vm.is_running()

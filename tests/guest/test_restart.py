@@ -115,7 +115,11 @@ class NewServerTest(GuestTestCase):
     """The server is killed and started again, on the memory it left."""
 
     def test_reconnect(self):
-        """Ports whose chardev reconnects meet again at the new server."""
+        """Ports whose chardev reconnects meet again at the new server.
+
+        That is a new switch in its reset state, as if both chips had lost
+        power: the drivers have to start over.
+        """
         self.expect_qemu_log(r'ivshmem-server|server|reconnect')
         pair = [self.guest(name, self.switch.port(reconnect=True), boot=False,
                            append='ntb_pingpong.delay_ms=1') for name in 'AB']
@@ -125,7 +129,12 @@ class NewServerTest(GuestTestCase):
             self.switch.kill()
             pingpong.wait_growing(pair)
             self.switch.start()
-            pingpong.wait_growing(pair, deadline=120)
+            for guest in pair:
+                pingpong.wait_links(guest, 0)
+            for guest in pair:
+                guest.run('rmmod ntb_pingpong; rmmod ntb_hw_idt; '
+                          'load ntb_hw_idt && load ntb_pingpong')
+            pingpong.wait_growing(pair)
         # And a guest that comes new finds its peer there
         pair[1].kill()
         pingpong.wait_links(pair[0], 0)
