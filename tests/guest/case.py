@@ -14,6 +14,10 @@ from guest import KERNEL_TROUBLE, Guest, GuestError
 from switch import Switch
 
 
+# ./ntb soak repeats what is done several times that many times as often
+SOAK = int(os.environ.get('NTB_SOAK', 1))
+
+
 class GuestTestCase(unittest.TestCase):
     """A test with a switch of its own and guests made by guest().
 

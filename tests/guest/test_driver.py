@@ -5,7 +5,7 @@ import re
 import unittest
 
 import pingpong
-from case import GuestTestCase
+from case import SOAK, GuestTestCase
 
 PORT = '/sys/bus/pci/drivers/ntb_hw_idt/0000:*'
 
@@ -102,10 +102,9 @@ class InterruptTest(GuestTestCase):
 
     def check(self, guest, kind):
         count, found = self.interrupt(guest)
-        self.assertRegex(found, kind)
-        # One interrupt for each ping, and few for other reasons
-        self.assertGreaterEqual(count + 5, pingpong.count(guest) -
-                                (pingpong.count(guest) - count) - 5)
+        self.assertIn(kind, found)
+        self.assertGreater(count, 0)
+        # Each ping is an interrupt, unless two came at once
         before = self.interrupt(guest)[0], pingpong.count(guest)
         pingpong.wait_growing([guest], pings=200)
         after = self.interrupt(guest)[0], pingpong.count(guest)
@@ -141,7 +140,7 @@ class UnloadTest(GuestTestCase):
     def test_client(self):
         """rmmod and insmod of ntb_pingpong."""
         for here, there in self.both_orders():
-            for _ in range(3):
+            for _ in range(3 * SOAK):
                 here.run('rmmod ntb_pingpong')
                 pingpong.wait_links(there, 0)
                 stopped = pingpong.wait_stopped(there)
@@ -153,7 +152,7 @@ class UnloadTest(GuestTestCase):
     def test_driver(self):
         """rmmod and insmod of ntb_hw_idt under ntb_pingpong."""
         for here, there in self.both_orders():
-            for _ in range(3):
+            for _ in range(3 * SOAK):
                 here.run('rmmod ntb_pingpong; rmmod ntb_hw_idt')
                 pingpong.wait_links(there, 0)
                 stopped = pingpong.wait_stopped(there)

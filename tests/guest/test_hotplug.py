@@ -4,7 +4,7 @@
 import unittest
 
 import pingpong
-from case import GuestTestCase
+from case import SOAK, GuestTestCase
 from guest import wait_until
 
 # Without the reserves, Linux finds no room for the windows of a new device
@@ -15,7 +15,7 @@ ROOT_PORT = ['-device', 'pcie-root-port,id=slot,chassis=1,slot=1,'
 class HotplugTest(GuestTestCase):
     """One guest has the device all the time, the other now and then."""
 
-    ROUNDS = 3
+    ROUNDS = 3 * SOAK
 
     def setUp(self):
         super().setUp()

@@ -5,13 +5,13 @@ import time
 import unittest
 
 import pingpong
-from case import GuestTestCase
+from case import SOAK, GuestTestCase
 
 
 class PingPongTest(GuestTestCase):
     """Two guests, one QEMU process each, count up together."""
 
-    SECONDS = 60
+    SECONDS = 60 * SOAK
 
     def play(self, delay_ms, at_least):
         """Let two guests play; both must count all the time, and alike.

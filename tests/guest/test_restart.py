@@ -4,7 +4,7 @@
 import unittest
 
 import pingpong
-from case import GuestTestCase
+from case import SOAK, GuestTestCase
 from guest import wait_until
 
 
@@ -15,7 +15,7 @@ class RestartTest(GuestTestCase):
     link is certainly seen down before it can come up.
     """
 
-    ROUNDS = 2
+    ROUNDS = 2 * SOAK
 
     def setUp(self):
         super().setUp()
@@ -125,12 +125,15 @@ class NewServerTest(GuestTestCase):
                            append='ntb_pingpong.delay_ms=1') for name in 'AB']
         self.boot_all(pair)
         pingpong.wait_growing(pair)
-        for _ in range(2):
+        for times in range(1, 1 + 2 * SOAK):
             self.switch.kill()
             pingpong.wait_growing(pair)
             self.switch.start()
             for guest in pair:
-                pingpong.wait_links(guest, 0)
+                wait_until(
+                    lambda g=guest, n=times: g.qemu_log().count(
+                        'attached to the new server') == n,
+                    f'{guest.name} is attached to the new server')
             for guest in pair:
                 guest.run('rmmod ntb_pingpong; rmmod ntb_hw_idt; '
                           'load ntb_hw_idt && load ntb_pingpong')
