@@ -5,7 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include <linux/sockios.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "qemu/memfd.h"
@@ -57,15 +59,6 @@ void fake_send_bytes(int client, int64_t value, int fd, unsigned at)
     }
 }
 
-void fake_greet(FakeServer *fake, int client, unsigned id)
-{
-    g_assert_cmpuint(id, <, G_N_ELEMENTS(fake->eventfds));
-    fake_send(client, 0, -1);
-    fake_send(client, id, -1);
-    fake_send(client, -1, fake->shm_fd);
-    fake_send(client, id, fake->eventfds[id]);
-}
-
 void fake_wait_close(int client)
 {
     char byte;
@@ -75,21 +68,52 @@ void fake_wait_close(int client)
     }
 }
 
-void fake_server_step(FakeServer *fake, unsigned step)
+/* Tell client @to about client @id; @fd < 0: that it has gone */
+static void tell(FakeServer *fake, unsigned to, unsigned id, int fd)
 {
+    if (!(fake->silent & 1u << to) && fake->sockets[to] >= 0) {
+        fake_send(fake->sockets[to], id, fd);
+    }
+}
+
+void fake_serve(FakeServer *fake, int client)
+{
+    unsigned id;
+
     g_mutex_lock(&fake->lock);
-    fake->step = step;
-    g_cond_broadcast(&fake->changed);
+    id = fake->clients++;
+    g_assert_cmpuint(id, <, FAKE_CLIENTS);
+    fake->sockets[id] = client;
+    fake_send(client, 0, -1);
+    fake_send(client, id, -1);
+    fake_send(client, -1, fake->shm_fd);
+    for (unsigned i = 0; i < id; i++) {
+        if (fake->sockets[i] >= 0) {
+            tell(fake, i, id, fake->eventfds[id]);
+            tell(fake, id, i, fake->eventfds[i]);
+        }
+    }
+    fake_send(client, id, fake->eventfds[id]);
+    g_mutex_unlock(&fake->lock);
+
+    fake_wait_close(client);
+
+    g_mutex_lock(&fake->lock);
+    fake->sockets[id] = -1;
+    for (unsigned i = 0; i < fake->clients; i++) {
+        tell(fake, i, id, -1);
+    }
     g_mutex_unlock(&fake->lock);
 }
 
-void fake_server_await(FakeServer *fake, unsigned step)
+void fake_settle(FakeServer *fake, unsigned id, NtbPort *p)
 {
-    g_mutex_lock(&fake->lock);
-    while (fake->step < step) {
-        g_cond_wait(&fake->changed, &fake->lock);
-    }
-    g_mutex_unlock(&fake->lock);
+    int unread;
+
+    do {
+        g_assert_cmpint(ioctl(fake->sockets[id], SIOCOUTQ, &unread), ==, 0);
+        ntb_settle(p->qts);
+    } while (unread);
 }
 
 typedef struct Client {
@@ -134,13 +158,13 @@ FakeServer *fake_server_start(FakeScript *script, const void *data)
     fake->script = script;
     fake->data = data;
     g_mutex_init(&fake->lock);
-    g_cond_init(&fake->changed);
     fake->base.size = NTB_SHM_SIZE;
     fake->base.socket = ntb_tmp_path("socket");
     fake->base.mem = qemu_memfd_alloc("idt-ntb-test", fake->base.size, 0,
                                       &fake->shm_fd, NULL);
-    for (unsigned i = 0; i < G_N_ELEMENTS(fake->eventfds); i++) {
+    for (unsigned i = 0; i < FAKE_CLIENTS; i++) {
         fake->eventfds[i] = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        fake->sockets[i] = -1;
     }
 
     g_assert_nonnull(fake->base.mem);
@@ -155,12 +179,10 @@ FakeServer *fake_server_start(FakeScript *script, const void *data)
 
 void fake_server_stop(FakeServer *fake)
 {
-    /* Scripts that wait may go on; their clients have gone */
-    fake_server_step(fake, UINT_MAX);
     shutdown(fake->listener, SHUT_RDWR);
     g_thread_join(fake->thread);
     close(fake->listener);
-    for (unsigned i = 0; i < G_N_ELEMENTS(fake->eventfds); i++) {
+    for (unsigned i = 0; i < FAKE_CLIENTS; i++) {
         close(fake->eventfds[i]);
     }
     qemu_memfd_free(fake->base.mem, fake->base.size, fake->shm_fd);

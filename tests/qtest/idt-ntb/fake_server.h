@@ -9,6 +9,8 @@
 
 #include "harness.h"
 
+#define FAKE_CLIENTS 4
+
 typedef struct FakeServer FakeServer;
 
 /* Runs in a thread of its own for each client that connects */
@@ -20,22 +22,18 @@ struct FakeServer {
     const void *data;           /* of the script */
     int listener;
     int shm_fd;
-    int eventfds[4];            /* of the clients, in order of their ids */
+    int eventfds[FAKE_CLIENTS]; /* of the clients, in order of their ids */
+    int sockets[FAKE_CLIENTS];  /* of those that fake_serve() serves */
     unsigned clients;           /* how many have come */
+    unsigned silent;            /* a bit per client that is told of no other */
     GThread *thread;
-    GMutex lock;                /* of step */
-    GCond changed;
-    unsigned step;
+    GMutex lock;                /* of sockets and clients */
 };
 
 FakeServer *fake_server_start(FakeScript *script, const void *data);
 
 /* All clients must have gone */
 void fake_server_stop(FakeServer *fake);
-
-/* Let the script go on to @step, and in the script: wait for that */
-void fake_server_step(FakeServer *fake, unsigned step);
-void fake_server_await(FakeServer *fake, unsigned step);
 
 /* One message; @fd < 0: without a descriptor */
 void fake_send(int client, int64_t value, int fd);
@@ -46,10 +44,16 @@ void fake_send_bytes(int client, int64_t value, int fd, unsigned at);
 /* Anything */
 void fake_send_raw(int client, const void *data, size_t len, int fd);
 
-/* What a good server says first, for client id @id */
-void fake_greet(FakeServer *fake, int client, unsigned id);
-
 /* Until the client has gone */
 void fake_wait_close(int client);
+
+/*
+ * The script of a good server.  Clients get the ids 0, 1, 2, ...  It goes on
+ * until the client leaves; the test may say more through sockets[id].
+ */
+void fake_serve(FakeServer *fake, int client);
+
+/* Until the client has read all that was sent to it, and acted on it */
+void fake_settle(FakeServer *fake, unsigned id, NtbPort *p);
 
 #endif

@@ -211,6 +211,7 @@ static void abrt_in_child(int signo)
 
 pid_t ntb_fork(void)
 {
+    struct sigaction quietly = { .sa_handler = abrt_in_child };
     pid_t pid = fork();
     int null;
 
@@ -220,7 +221,7 @@ pid_t ntb_fork(void)
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* libqtest aborts when the QEMU goes away: here that is the plan */
-    signal(SIGABRT, abrt_in_child);
+    sigaction(SIGABRT, &quietly, NULL);
     null = open("/dev/null", O_WRONLY);
     dup2(null, STDERR_FILENO);
     return 0;
@@ -294,22 +295,6 @@ void ntb_server_stop(NtbServer *server)
     g_free(server->shm_name);
     g_free(server->socket);
     g_free(server);
-}
-
-size_t ntb_server_find_word(NtbServer *server, uint32_t value)
-{
-    size_t found = 0;
-    unsigned count = 0;
-
-    for (size_t at = 0; at < server->size; at += 4) {
-        if (qatomic_read((uint32_t *)(server->mem + at)) ==
-            cpu_to_le32(value)) {
-            found = at;
-            count++;
-        }
-    }
-    g_assert_cmpuint(count, ==, 1);
-    return found;
 }
 
 /*
@@ -453,6 +438,18 @@ void ntb_secondary_bus_reset(QTestState *qts)
 
     qtest_writew(qts, control, PCI_BRIDGE_CTL_BUS_RESET);
     qtest_writew(qts, control, 0);
+}
+
+unsigned ntb_count_fds(QTestState *qts)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", qtest_pid(qts));
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    unsigned count = 0;
+
+    while (g_dir_read_name(dir)) {
+        count++;
+    }
+    return count;
 }
 
 static QObject *qom_get(NtbPort *p, const char *name)

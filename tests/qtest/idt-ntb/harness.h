@@ -78,12 +78,6 @@ void ntb_server_restart(NtbServer *server);
 void ntb_server_stop(NtbServer *server);
 
 /*
- * The offset of the one aligned 32-bit word of the shared memory that holds
- * @value.  Tests find words by what they hold to stay independent of the layout.
- */
-size_t ntb_server_find_word(NtbServer *server, uint32_t value);
-
-/*
  * Ports
  */
 
@@ -139,6 +133,9 @@ void ntb_secondary_bus_reset(QTestState *qts);
  * Returns: what fork() does.
  */
 pid_t ntb_fork(void);
+
+/* Open descriptors of the QEMU */
+unsigned ntb_count_fds(QTestState *qts);
 
 /* Values of the device's QOM properties */
 int64_t ntb_qom_int(NtbPort *p, const char *name);

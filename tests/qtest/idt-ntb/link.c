@@ -283,18 +283,6 @@ static void test_bus_reset(void)
  * Hot-plug
  */
 
-static unsigned count_fds(QTestState *qts)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/fd", qtest_pid(qts));
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    unsigned count = 0;
-
-    while (g_dir_read_name(dir)) {
-        count++;
-    }
-    return count;
-}
-
 static void test_hotplug(void)
 {
     NtbServer *server = ntb_server_start();
@@ -321,14 +309,14 @@ static void test_hotplug(void)
         assert_clean(a, 2);
         if (i == 10) {
             ntb_settle(qts);
-            fds = count_fds(qts);
-            fds_a = count_fds(a->qts);
+            fds = ntb_count_fds(qts);
+            fds_a = ntb_count_fds(a->qts);
         }
     }
     /* The server's notice of the end may still be on its way to @a */
     ntb_settle(qts);
-    ntb_wait(count_fds(qts) <= fds + 1);
-    ntb_wait(count_fds(a->qts) <= fds_a + 1);
+    ntb_wait(ntb_count_fds(qts) <= fds + 1);
+    ntb_wait(ntb_count_fds(a->qts) <= fds_a + 1);
     qtest_quit(qts);
     ntb_quit(a);
     ntb_server_stop(server);
@@ -472,6 +460,115 @@ static void test_kill_all(void)
     ntb_assert_talk(b, a);
     ntb_quit(a);
     ntb_quit(b);
+    ntb_server_stop(server);
+}
+
+static void freeze(NtbPort *p)
+{
+    int status;
+
+    kill(qtest_pid(p->qts), SIGSTOP);
+    g_assert_cmpint(waitpid(qtest_pid(p->qts), &status, WUNTRACED), >, 0);
+    g_assert_true(WIFSTOPPED(status));
+}
+
+static void thaw(NtbPort *p)
+{
+    kill(qtest_pid(p->qts), SIGCONT);
+}
+
+/* @b took the port of a dead one and holds it, with all others looking on */
+static void assert_kept(NtbPort *a, NtbPort *b, NtbPort *c)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        ntb_settle(a->qts);
+        ntb_settle(c->qts);
+        g_usleep(2000);
+    }
+    g_assert_true(link_up(a, 2));
+    g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0xb2);
+    g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, c);
+}
+
+/* One survivor learns of the death when the port has a new owner already */
+static void test_late_notice(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *b = ntb_boot(server, ",partitions=3");
+    NtbPort *c = ntb_boot(server, ",partitions=3");
+
+    listen_to_links(a);
+    freeze(c);
+    ntb_kill(b);
+    assert_link_events(a, 1 << 2, 0);
+    b = ntb_boot(server, ",partitions=3");
+    g_assert_cmpuint(b->port, ==, 2);
+    assert_link_events(a, 0, 1 << 2);
+    ntb_write(b, A_NTSDATA, 0xb2);
+    thaw(c);
+    assert_kept(a, b, c);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_quit(c);
+    ntb_server_stop(server);
+}
+
+/* No survivor does: the new owner tells them of the death, and cleans up */
+static void test_claim_before_notice(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *b = ntb_boot(server, ",partitions=3");
+    NtbPort *c = ntb_boot(server, ",partitions=3");
+
+    dirty(b);
+    listen_to_links(a);
+    freeze(a);
+    freeze(c);
+    ntb_kill(b);
+    b = ntb_boot(server, ",partitions=3");
+    g_assert_cmpuint(b->port, ==, 2);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
+    g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0);
+    ntb_write(b, A_NTSDATA, 0xb2);
+    thaw(a);
+    thaw(c);
+    assert_link_events(a, 1 << 2, 1 << 2);
+    assert_kept(a, b, c);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_quit(c);
+    ntb_server_stop(server);
+}
+
+/* Two survivors, one clean-up */
+static void test_kill_seen_by_two(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *c = ntb_boot(server, ",partitions=3,port=4");
+
+    for (unsigned i = 0; i < 5; i++) {
+        NtbPort *b = ntb_boot(server, ",partitions=3");
+
+        listen_to_links(a);
+        listen_to_links(c);
+        ntb_kill(b);
+        assert_link_events(a, 1 << 2, 0);
+        ntb_assert_msi(c);
+        listen_to_links(c);
+        for (unsigned k = 0; k < 20; k++) {
+            ntb_assert_no_msi(a);
+            ntb_assert_no_msi(c);
+            g_usleep(2000);
+        }
+        g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    }
+    ntb_quit(a);
+    ntb_quit(c);
     ntb_server_stop(server);
 }
 
@@ -652,6 +749,10 @@ void ntb_add_link_tests(void)
     qtest_add_func("/idt-ntb/death/peer-without-server",
                    test_kill_without_server);
     qtest_add_func("/idt-ntb/death/all", test_kill_all);
+    qtest_add_func("/idt-ntb/death/late-notice", test_late_notice);
+    qtest_add_func("/idt-ntb/death/claim-before-notice",
+                   test_claim_before_notice);
+    qtest_add_func("/idt-ntb/death/seen-by-two", test_kill_seen_by_two);
     qtest_add_func("/idt-ntb/death/while-sending", test_kill_while_sending);
     qtest_add_func("/idt-ntb/death/server", test_server_dies);
     qtest_add_func("/idt-ntb/death/server-restarted", test_server_restarts);

@@ -1,0 +1,60 @@
+/*
+ * QTest testcase for idt-ntb: stop a QEMU between two instructions
+ *
+ * A race is not hoped for but forced: QEMU is stopped by a hardware watchpoint
+ * (ptrace) right after it has written, or read, a word of the shared memory;
+ * the test lets the other side act, and lets QEMU go on.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_QTEST_IDT_NTB_PAUSE_H
+#define TESTS_QTEST_IDT_NTB_PAUSE_H
+
+#include "harness.h"
+
+typedef enum PauseOn {
+    PAUSE_ON_WRITE = 1,
+    PAUSE_ON_ACCESS = 3,
+} PauseOn;
+
+typedef struct Pause {
+    pid_t qemu;
+    pid_t writer;               /* who waits for QEMU's answer */
+    uint64_t watched;           /* address in QEMU */
+} Pause;
+
+/* True when this host lets us do that; else the case is skipped */
+bool pause_possible(void);
+
+/*
+ * Let a child write @value to register @offset of @p, and stop QEMU after the
+ * first access @on to @word (a uint32_t, or with @size 8 a uint64_t, of
+ * @server's memory) in that.  A write counts when the value of the word changes.
+ *
+ * Returns: false when the write is over and QEMU was not stopped.
+ */
+bool pause_in_write(Pause *pause, NtbServer *server, NtbPort *p,
+                    uint32_t offset, uint32_t value, const void *word,
+                    unsigned size, PauseOn on);
+
+/*
+ * The same for what QEMU does by itself: @start is called when it is watched.
+ * The memory may get mapped only then; with @may_map it is waited for.
+ *
+ * Returns: false when @done returned true before QEMU was stopped.
+ */
+bool pause_in_action(Pause *pause, NtbServer *server, QTestState *qts,
+                     void (*start)(QTestState *qts), bool (*done)(void),
+                     const void *word);
+
+/* Let QEMU execute @instructions, then stop again */
+void pause_step(Pause *pause, unsigned instructions);
+
+/* Let QEMU go on, and wait until the write is done */
+void pause_end(Pause *pause);
+
+/* kill -9; the QTestState is left to ntb_kill() or ntb_kill_qemu() */
+void pause_kill(Pause *pause);
+
+#endif
