@@ -7,12 +7,12 @@
 #include "qemu/osdep.h"
 #include <sys/ptrace.h>
 #include <sys/wait.h>
-#ifdef __x86_64__
+#ifdef HOST_X86_64
 #include <sys/user.h>
 #endif
 #include "pause.h"
 
-#ifdef __x86_64__
+#ifdef HOST_X86_64
 
 /* Debug register 7: address register 0 is in use, for what, and how long */
 #define DR7_LOCAL_0     1
@@ -116,8 +116,8 @@ static uint64_t load(const void *word, unsigned size)
                      : qatomic_read((const uint32_t *)word);
 }
 
-/* Is it over, though QEMU was not stopped? */
-static bool is_over(Pause *pause, bool (*done)(void))
+/* Is the write over, though QEMU was not stopped? */
+static bool is_over(Pause *pause)
 {
     int status;
 
@@ -126,7 +126,7 @@ static bool is_over(Pause *pause, bool (*done)(void))
         pause->writer = 0;
         return true;
     }
-    return done && done();
+    return false;
 }
 
 /*
@@ -134,13 +134,13 @@ static bool is_over(Pause *pause, bool (*done)(void))
  *
  * Returns: the signal; 0 when it is over.
  */
-static int wait_stop(Pause *pause, bool (*done)(void))
+static int wait_stop(Pause *pause)
 {
     int64_t end = g_get_monotonic_time() + NTB_DEADLINE_US;
     int status;
 
     while (waitpid(pause->qemu, &status, __WALL | WNOHANG) != pause->qemu) {
-        if (is_over(pause, done)) {
+        if (is_over(pause)) {
             return 0;
         }
         g_assert_cmpint(g_get_monotonic_time(), <, end);
@@ -162,14 +162,14 @@ static bool run_away(Pause *pause)
 }
 
 /* Run until the watchpoint is hit in the way that is asked for */
-static bool run_to_access(Pause *pause, bool (*done)(void), const void *word,
-                          unsigned size, PauseOn on, uint64_t before)
+static bool run_to_access(Pause *pause, const void *word, unsigned size,
+                          PauseOn on, uint64_t before)
 {
     int signo = 0;
 
     for (;;) {
         g_assert_cmpint(ptrace(PTRACE_CONT, pause->qemu, 0, signo), ==, 0);
-        signo = wait_stop(pause, done);
+        signo = wait_stop(pause);
         if (!signo) {
             return run_away(pause);
         }
@@ -199,45 +199,38 @@ bool pause_in_write(Pause *pause, NtbServer *server, NtbPort *p,
         ntb_write(p, offset, value);
         _exit(0);
     }
-    return run_to_access(pause, NULL, word, size, on, before);
+    return run_to_access(pause, word, size, on, before);
 }
 
 /* System call by system call until the memory is mapped */
-static bool run_to_mapping(Pause *pause, bool (*done)(void), NtbServer *server)
+static void run_to_mapping(Pause *pause, NtbServer *server)
 {
     int signo = 0;
 
     while (!find_mapping(pause->qemu, server)) {
         g_assert_cmpint(ptrace(PTRACE_SYSCALL, pause->qemu, 0, signo), ==, 0);
-        signo = wait_stop(pause, done);
-        if (!signo) {
-            return run_away(pause);
-        }
+        signo = wait_stop(pause);
         if (signo == (SIGTRAP | 0x80) || signo == SIGTRAP) {
             signo = 0;
         }
     }
-    return true;
 }
 
-bool pause_in_action(Pause *pause, NtbServer *server, QTestState *qts,
-                     void (*start)(QTestState *qts), bool (*done)(void),
-                     const void *word)
+void pause_in_attach(Pause *pause, NtbServer *server, QTestState *qts,
+                     void (*plug)(QTestState *qts), const void *word)
 {
     uint64_t before;
 
     *pause = (Pause) { .qemu = qtest_pid(qts) };
     attach(pause->qemu);
-    start(qts);
-    if (!run_to_mapping(pause, done, server)) {
-        return false;
-    }
+    plug(qts);
+    run_to_mapping(pause, server);
     before = load(word, 4);
     pause->watched = find_mapping(pause->qemu, server) +
                      ((uint8_t *)word - server->mem);
     g_assert_cmpint(watch(pause->qemu, pause->watched, 4, PAUSE_ON_WRITE), ==,
                     0);
-    return run_to_access(pause, done, word, 4, PAUSE_ON_WRITE, before);
+    g_assert_true(run_to_access(pause, word, 4, PAUSE_ON_WRITE, before));
 }
 
 void pause_step(Pause *pause, unsigned instructions)
@@ -247,7 +240,7 @@ void pause_step(Pause *pause, unsigned instructions)
     while (instructions--) {
         g_assert_cmpint(ptrace(PTRACE_SINGLESTEP, pause->qemu, 0, signo), ==,
                         0);
-        signo = wait_stop(pause, NULL);
+        signo = wait_stop(pause);
         if (!signo) {
             /* The write is done; what is left to step does not matter */
             g_assert_cmpint(ptrace(PTRACE_INTERRUPT, pause->qemu, 0, 0), ==, 0);

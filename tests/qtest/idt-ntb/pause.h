@@ -30,7 +30,7 @@ bool pause_possible(void);
 /*
  * Let a child write @value to register @offset of @p, and stop QEMU after the
  * first access @on to @word (a uint32_t, or with @size 8 a uint64_t, of
- * @server's memory) in that.  A write counts when the value of the word changes.
+ * @server's memory) in that.  A write counts when the word's value changes.
  *
  * Returns: false when the write is over and QEMU was not stopped.
  */
@@ -39,14 +39,11 @@ bool pause_in_write(Pause *pause, NtbServer *server, NtbPort *p,
                     unsigned size, PauseOn on);
 
 /*
- * The same for what QEMU does by itself: @start is called when it is watched.
- * The memory may get mapped only then; with @may_map it is waited for.
- *
- * Returns: false when @done returned true before QEMU was stopped.
+ * The same for the attach of a device that @plug starts in @qts, where the
+ * memory gets mapped only then.  @word is of 4 bytes.
  */
-bool pause_in_action(Pause *pause, NtbServer *server, QTestState *qts,
-                     void (*start)(QTestState *qts), bool (*done)(void),
-                     const void *word);
+void pause_in_attach(Pause *pause, NtbServer *server, QTestState *qts,
+                     void (*plug)(QTestState *qts), const void *word);
 
 /* Let QEMU execute @instructions, then stop again */
 void pause_step(Pause *pause, unsigned instructions);

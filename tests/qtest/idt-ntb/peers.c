@@ -1,6 +1,6 @@
 /*
- * QTest testcase for idt-ntb: a server, or another process at the shared memory,
- * that is broken or hostile
+ * QTest testcase for idt-ntb: a server, or another process at the shared
+ * memory, that is broken or hostile
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -547,11 +547,6 @@ static void start_plug(QTestState *qts)
                    " 'chardev': 'ntb'}}");
 }
 
-static bool never(void)
-{
-    return false;
-}
-
 static void die_in_plug(const char *what, const void *word)
 {
     QTestState *qts = ntb_boot_root_port(server);
@@ -559,8 +554,7 @@ static void die_in_plug(const char *what, const void *word)
     Pause pause;
 
     g_test_message("death after %s", what);
-    g_assert_true(pause_in_action(&pause, server, qts, start_plug, never,
-                                  word));
+    pause_in_attach(&pause, server, qts, start_plug, word);
     pause_kill(&pause);
     ntb_kill_qemu(qts);
     p = ntb_boot(server, ",port=0");
@@ -619,8 +613,7 @@ static void test_die_in_claim(void)
         ntb_gas_write(a, A_SELINKUPSTS, UINT32_MAX);
         ntb_gas_write(a, A_SELINKDNSTS, UINT32_MAX);
         shm->port[2].p.client = 0x5a;
-        g_assert_true(pause_in_action(&pause, server, qts, start_plug, never,
-                                      words[i]));
+        pause_in_attach(&pause, server, qts, start_plug, words[i]);
         pause_kill(&pause);
         ntb_kill_qemu(qts);
         if (i == 3) {
