@@ -410,16 +410,38 @@ static void setup_root_port(QTestState *qts)
                  PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
+void ntb_device_add_send(QTestState *qts, const char *props)
+{
+    qtest_qmp_send_raw(qts, "{'execute': 'device_add', 'arguments':"
+                       "{'driver': 'idt-ntb', 'id': 'ntb1', 'bus': 'rp0',"
+                       " 'chardev': 'ntb'%s}}\n", props);
+}
+
+void ntb_device_add_wait(QTestState *qts)
+{
+    QDict *reply = qtest_qmp_receive(qts);
+
+    if (!qdict_haskey(reply, "return")) {
+        g_error("device_add: %s",
+                qdict_get_str(qdict_get_qdict(reply, "error"), "desc"));
+    }
+    qobject_unref(reply);
+}
+
+void ntb_device_add_with(QTestState *qts, const char *props)
+{
+    ntb_device_add_send(qts, props);
+    ntb_device_add_wait(qts);
+}
+
 void ntb_device_add(QTestState *qts)
 {
-    setup_root_port(qts);
-    qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments':"
-                             "{'driver': 'idt-ntb', 'id': 'ntb1', 'bus': 'rp0',"
-                             " 'chardev': 'ntb'}}");
+    ntb_device_add_with(qts, "");
 }
 
 NtbPort *ntb_open_plugged(QTestState *qts)
 {
+    setup_root_port(qts);
     return ntb_open(qts, "ntb1", 1, 0, 1);
 }
 

@@ -122,6 +122,14 @@ void ntb_kill_qemu(QTestState *qts);
 
 /* Plug and unplug an idt-ntb named ntb1 behind rp0 */
 void ntb_device_add(QTestState *qts);
+
+/* ... with further properties, as JSON: each after a comma */
+void ntb_device_add_with(QTestState *qts, const char *props);
+
+/* ... without waiting for the answer; and the wait */
+void ntb_device_add_send(QTestState *qts, const char *props);
+void ntb_device_add_wait(QTestState *qts);
+
 NtbPort *ntb_open_plugged(QTestState *qts);
 void ntb_device_del(QTestState *qts);
 void ntb_secondary_bus_reset(QTestState *qts);

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/wait.h>
 #include "hw/pci/pci_regs.h"
+#include "qobject/qdict.h"
 #include "harness.h"
 #include "tests.h"
 
@@ -283,6 +284,24 @@ static void test_bus_reset(void)
  * Hot-plug
  */
 
+/*
+ * A child that rings and sends through @p without end; it ends with its QEMU.
+ * Only the child talks to that QEMU from now on.
+ */
+static pid_t start_sender(NtbPort *p, unsigned seed)
+{
+    pid_t pid = ntb_fork();
+
+    if (pid) {
+        return pid;
+    }
+    for (unsigned i = seed;; i++) {
+        ntb_write(p, A_OUTDBELLSET, 1u << (i % 32));
+        ntb_write(p, A_OUTMSG0 + 4 * (i % 4), i);
+        ntb_write(p, A_NTGSIGNAL, 1);
+    }
+}
+
 static void test_hotplug(void)
 {
     NtbServer *server = ntb_server_start();
@@ -343,6 +362,69 @@ static void test_hotplug_plain_chardev(void)
     ntb_server_stop(server);
 }
 
+/* Plugged and unplugged while another port rings and sends without end */
+static void test_hotplug_under_fire(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *b;
+    QTestState *qts = ntb_boot_root_port(server);
+    pid_t sender;
+
+    for (unsigned n = 0; n < IDT_NUM_MESSAGES; n++) {
+        ntb_route_message(a, n, 1, n);
+    }
+    sender = start_sender(a, 0);
+    for (unsigned i = 0; i < 20; i++) {
+        ntb_device_add_with(qts, ", 'partitions': 3");
+        b = ntb_open_plugged(qts);
+        g_assert_cmpuint(b->port, ==, 2);
+        ntb_unmask_all(b);
+        ntb_assert_msi(b);
+        ntb_wait(ntb_read(b, A_INDBELLSTS) == UINT32_MAX);
+        ntb_quit(b);
+        ntb_device_del(qts);
+    }
+    ntb_kill(a);
+    waitpid(sender, NULL, 0);
+    qtest_quit(qts);
+    ntb_server_stop(server);
+}
+
+/* Who comes at the same time gets a port of its own, in one switch */
+static void test_attach_at_once(void)
+{
+    QTestState *qts[4];
+    NtbServer *server = ntb_server_start();
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
+        qts[i] = ntb_boot_root_port(server);
+    }
+    for (unsigned round = 0; round < 10; round++) {
+        NtbPort *p[G_N_ELEMENTS(qts)];
+        uint32_t taken = 0;
+
+        for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
+            ntb_device_add_send(qts[i], ", 'partitions': 4");
+        }
+        for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
+            ntb_device_add_wait(qts[i]);
+            p[i] = ntb_open_plugged(qts[i]);
+            taken |= 1u << p[i]->port;
+        }
+        g_assert_cmphex(taken, ==, 0x55);
+        ntb_assert_talk(p[round % 4], p[(round + 1) % 4]);
+        for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
+            ntb_quit(p[i]);
+            ntb_device_del(qts[i]);
+        }
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
+        qtest_quit(qts[i]);
+    }
+    ntb_server_stop(server);
+}
+
 /* The other side leaves first, then the device is unplugged */
 static void test_unplug_after_peer(void)
 {
@@ -377,6 +459,7 @@ static void test_migration_blocked(void)
 
     error = qtest_qmp_assert_failure_ref(a->qts, "{'execute': 'migrate',"
                                          "'arguments': {'uri': 'exec:cat'}}");
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "idt-ntb"));
     qobject_unref(error);
     ntb_quit(a);
     ntb_server_stop(server);
@@ -572,24 +655,6 @@ static void test_kill_seen_by_two(void)
     ntb_server_stop(server);
 }
 
-/*
- * A child that rings and sends through @p without end; it ends with its QEMU.
- * Only the child talks to that QEMU from now on.
- */
-static pid_t start_sender(NtbPort *p, unsigned seed)
-{
-    pid_t pid = ntb_fork();
-
-    if (pid) {
-        return pid;
-    }
-    for (unsigned i = seed;; i++) {
-        ntb_write(p, A_OUTDBELLSET, 1u << (i % 32));
-        ntb_write(p, A_OUTMSG0 + 4 * (i % 4), i);
-        ntb_write(p, A_NTGSIGNAL, 1);
-    }
-}
-
 static void test_kill_while_sending(void)
 {
     NtbServer *server = ntb_server_start();
@@ -743,6 +808,8 @@ void ntb_add_link_tests(void)
     qtest_add_func("/idt-ntb/hotplug/100-times", test_hotplug);
     qtest_add_func("/idt-ntb/hotplug/plain-chardev",
                    test_hotplug_plain_chardev);
+    qtest_add_func("/idt-ntb/hotplug/under-fire", test_hotplug_under_fire);
+    qtest_add_func("/idt-ntb/hotplug/at-once", test_attach_at_once);
     qtest_add_func("/idt-ntb/hotplug/after-peer", test_unplug_after_peer);
     qtest_add_func("/idt-ntb/migration-blocked", test_migration_blocked);
     qtest_add_func("/idt-ntb/death/peer", test_kill);

@@ -6,8 +6,11 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb_switch.h"
+#include "qobject/qdict.h"
 #include "fake_server.h"
 #include "harness.h"
 #include "tests.h"
@@ -111,15 +114,46 @@ static void test_no_server(void)
     assert_refused(args, "connect|ivshmem-server");
 }
 
+static void assert_plug_refused(QTestState *qts, const char *word)
+{
+    QDict *error;
+
+    error = qtest_qmp_assert_failure_ref(qts, "{'execute': 'device_add',"
+                                         "'arguments': {'driver': 'idt-ntb',"
+                                         "'id': 'ntb1', 'bus': 'rp0',"
+                                         "'chardev': 'ntb'}}");
+    g_test_message("%s", qdict_get_str(error, "desc"));
+    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), word));
+    qobject_unref(error);
+}
+
 /*
- * A chardev made from a connected descriptor works once: when the device is
- * plugged again, there is nothing to connect to.
+ * A chardev made from a connected descriptor could not connect again after an
+ * unplug
  */
+static void test_chardev_fd(void)
+{
+    NtbServer *server = ntb_server_start();
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    QTestState *qts;
+
+    g_strlcpy(addr.sun_path, server->socket, sizeof(addr.sun_path));
+    g_assert_cmpint(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
+    qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
+                      "chassis=1 -chardev socket,fd=%d,id=ntb",
+                      ntb_machine_args(), fd);
+    close(fd);
+    assert_plug_refused(qts, "path=");
+    qtest_quit(qts);
+    ntb_server_stop(server);
+}
+
+/* The server is not there any more when the device is plugged again */
 static void test_chardev_once(void)
 {
     NtbServer *server = ntb_server_start();
     QTestState *qts;
-    QDict *error;
 
     qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
                       "chassis=1 -chardev socket,path=%s,id=ntb",
@@ -127,12 +161,7 @@ static void test_chardev_once(void)
     ntb_device_add(qts);
     ntb_device_del(qts);
     g_unlink(server->socket);
-    error = qtest_qmp_assert_failure_ref(qts, "{'execute': 'device_add',"
-                                         "'arguments': {'driver': 'idt-ntb',"
-                                         "'id': 'ntb1', 'bus': 'rp0',"
-                                         "'chardev': 'ntb'}}");
-    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "connect"));
-    qobject_unref(error);
+    assert_plug_refused(qts, "connect");
     qtest_quit(qts);
     ntb_server_stop(server);
 }
@@ -474,6 +503,7 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/options/chardev-not-socket",
                    test_chardev_not_socket);
     qtest_add_func("/idt-ntb/options/chardev-listens", test_chardev_listens);
+    qtest_add_func("/idt-ntb/options/chardev-fd", test_chardev_fd);
     qtest_add_func("/idt-ntb/options/chardev-once", test_chardev_once);
     qtest_add_func("/idt-ntb/options/no-server", test_no_server);
     qtest_add_func("/idt-ntb/options/port", test_port);

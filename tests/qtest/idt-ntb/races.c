@@ -542,9 +542,7 @@ static void test_die_in_write(void)
 
 static void start_plug(QTestState *qts)
 {
-    qtest_qmp_send(qts, "{'execute': 'device_add', 'arguments':"
-                   "{'driver': 'idt-ntb', 'id': 'ntb1', 'bus': 'rp0',"
-                   " 'chardev': 'ntb'}}");
+    ntb_device_add_send(qts, "");
 }
 
 static void die_in_plug(const char *what, const void *word)
