@@ -20,6 +20,35 @@ typedef struct IdtNtbRegs {
     uint32_t gasaaddr;
 } IdtNtbRegs;
 
+typedef struct IdtNtbReg IdtNtbReg;
+
+/*
+ * A register, or @count of them @stride bytes apart.  Hooks get the port whose
+ * register it is (our own for those of the switch) and the index among @count.
+ */
+struct IdtNtbReg {
+    const char *name;
+    uint32_t addr;      /* in the NT function or in the global address space */
+    uint8_t count;      /* 0 means 1 */
+    uint8_t stride;
+    uint16_t word;      /* offset of the first one in its block; 0: none */
+    uint16_t int_word;  /* offset in IdtNtbIntState, of interrupt registers */
+    bool local;         /* the function's own: unseen from other ports */
+    uint32_t reset;
+    uint32_t rw;        /* writable bits */
+    uint32_t w1c;       /* bits that writing 1 clears */
+    /* In place of reading @word */
+    uint32_t (*read)(IdtNtbRegs *regs, unsigned port, unsigned n);
+    /* In place of writing @word through @rw and @w1c; @lanes are written */
+    void (*write)(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                  unsigned n, uint32_t value, uint32_t lanes);
+};
+
+extern const IdtNtbReg idt_ntb_nt_regs[];
+extern const unsigned idt_ntb_num_nt_regs;
+extern const IdtNtbReg idt_ntb_switch_regs[];
+extern const unsigned idt_ntb_num_switch_regs;
+
 /* Builds the tables that the decoder looks into; call it once. */
 void idt_ntb_regs_init(void);
 
@@ -40,5 +69,26 @@ void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw);
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size);
 void idt_ntb_regs_write(IdtNtbRegs *regs, uint32_t offset, uint64_t value,
                         unsigned size);
+
+/*
+ * The dword at @addr of the global address space, which must be a multiple of 4
+ * below IDT_GAS_SIZE.  A write changes the bits in @lanes.
+ */
+uint32_t idt_ntb_gas_read(IdtNtbRegs *regs, uint32_t addr);
+void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
+                       uint32_t lanes);
+
+/* For the hooks of the tables */
+
+/* The block of @port in the shared memory. */
+IdtNtbShmPort *idt_ntb_regs_port(IdtNtbRegs *regs, unsigned port);
+
+/*
+ * Writes @word by the rules of @reg.
+ *
+ * Returns: what this write left, whatever others wrote after it.
+ */
+uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
+                            uint32_t value, uint32_t lanes);
 
 #endif

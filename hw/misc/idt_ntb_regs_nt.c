@@ -1,0 +1,216 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: registers of the NT function
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/log.h"
+#include "idt_ntb_regs_access.h"
+
+static void ntsts_settle_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                               unsigned port, unsigned n, uint32_t value,
+                               uint32_t lanes)
+{
+    IdtNtbShmPort *p = idt_ntb_regs_port(regs, port);
+    IdtNtbIntState state;
+
+    /*
+     * The level that this write makes is that of what it left; what is set
+     * from here on is a new edge.
+     */
+    idt_ntb_switch_int_state(regs->sw, port, &state);
+    *(uint32_t *)((char *)&state + reg->int_word) =
+        idt_ntb_reg_update(reg, (void *)p + reg->word, value, lanes);
+    idt_ntb_switch_settle(regs->sw, port, &state);
+}
+
+static uint32_t ntintsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    IdtNtbIntState state;
+
+    idt_ntb_switch_int_state(regs->sw, port, &state);
+    return idt_ntb_int_status(&state);
+}
+
+static void ntgsignal_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                            unsigned port, unsigned n, uint32_t value,
+                            uint32_t lanes)
+{
+    if (value & lanes & R_NTGSIGNAL_SET_MASK) {
+        idt_ntb_switch_event(regs->sw, IDT_NTB_EVENT_GSIGNAL,
+                             idt_ntb_switch_partition(regs->sw, port), -1);
+    }
+}
+
+static void outdbellset_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                              unsigned port, unsigned n, uint32_t value,
+                              uint32_t lanes)
+{
+    idt_ntb_switch_doorbell(regs->sw, port, value & lanes);
+}
+
+static void outmsg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                         unsigned n, uint32_t value, uint32_t lanes)
+{
+    uint32_t *word = &idt_ntb_regs_port(regs, port)->outmsg[n];
+
+    idt_ntb_switch_message(regs->sw, port, n,
+                           idt_ntb_reg_update(reg, word, value, lanes));
+}
+
+static uint32_t inmsg_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return FIELD_EX64(qatomic_read(&idt_ntb_regs_port(regs, port)->inmsg[n]),
+                      SHM_INMSG, DATA);
+}
+
+static uint32_t inmsgsrc_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return FIELD_EX64(qatomic_read(&idt_ntb_regs_port(regs, port)->inmsg[n]),
+                      SHM_INMSG, SRC);
+}
+
+static uint32_t msgsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return idt_ntb_switch_msgsts(regs->sw, port);
+}
+
+static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                         unsigned n, uint32_t value, uint32_t lanes)
+{
+    IdtNtbShmPort *p = idt_ntb_regs_port(regs, port);
+    uint32_t clear = value & lanes & reg->w1c;
+    IdtNtbIntState state;
+
+    idt_ntb_switch_int_state(regs->sw, port, &state);
+    for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
+        if (FIELD_EX32(clear, MSGSTS, INMSGSTS) & BIT(i)) {
+            qatomic_fetch_and(&p->inmsg[i], ~R_SHM_INMSG_FULL_MASK);
+        }
+    }
+    qatomic_fetch_and(&p->outmsgsts, ~FIELD_EX32(clear, MSGSTS, OUTMSGSTS));
+    state.msgsts &= ~clear;
+    idt_ntb_switch_settle(regs->sw, port, &state);
+}
+
+static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port)
+{
+    uint32_t addr = qatomic_read(&idt_ntb_regs_port(regs, port)->ntmtbladdr);
+    unsigned entry = FIELD_EX32(addr, NTMTBLADDR, ENTRY);
+
+    if (entry >= IDT_NUM_MTBL) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: mapping table entry "
+                      "%u, there are %u\n", port, entry, IDT_NUM_MTBL);
+        return NULL;
+    }
+    return &regs->sw->shm->sw.mtbl[entry];
+}
+
+static uint32_t ntmtbldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    uint32_t *entry = ntmtbl_entry(regs, port);
+
+    return entry ? qatomic_read(entry) : 0;
+}
+
+static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                             unsigned port, unsigned n, uint32_t value,
+                             uint32_t lanes)
+{
+    uint32_t *entry = ntmtbl_entry(regs, port);
+
+    if (entry) {
+        idt_ntb_reg_update(reg, entry, value, lanes);
+    }
+}
+
+static uint32_t gasaaddr_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return regs->gasaaddr;
+}
+
+static void gasaaddr_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                           unsigned port, unsigned n, uint32_t value,
+                           uint32_t lanes)
+{
+    idt_ntb_reg_update(reg, &regs->gasaaddr, value, lanes);
+}
+
+static uint32_t gasadata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return idt_ntb_gas_read(regs, regs->gasaaddr);
+}
+
+static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                           unsigned port, unsigned n, uint32_t value,
+                           uint32_t lanes)
+{
+    idt_ntb_gas_write(regs, regs->gasaaddr, value, lanes);
+}
+
+#define PORT_WORD(field)    .word = offsetof(IdtNtbShmPort, field)
+#define INT_WORD(field)     .int_word = offsetof(IdtNtbIntState, field)
+
+#define NTINT_LATCHED   (R_NTINTSTS_SEVENT_MASK | R_NTINTSTS_FMCI_MASK | \
+                         R_NTINTSTS_FMCC_MASK | R_NTINTSTS_TMPSENSOR_MASK)
+#define NTINT_ALL       (NTINT_LATCHED | R_NTINTSTS_MSG_MASK | \
+                         R_NTINTSTS_DBELL_MASK)
+#define MSGSTS_ALL      (R_MSGSTS_OUTMSGSTS_MASK | R_MSGSTS_INMSGSTS_MASK)
+
+/* Configuration space, 32-bit BAR, enabled, 4 KiB: what the driver asks for */
+#define BARSETUP_CFG    (R_BARSETUP0_EN_MASK | R_BARSETUP0_MODE_MASK | \
+                         (12 << R_BARSETUP0_SIZE_SHIFT))
+
+const IdtNtbReg idt_ntb_nt_regs[] = {
+    { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf },
+    { .name = "NTINTSTS", .addr = A_NTINTSTS, PORT_WORD(ntintsts),
+      INT_WORD(ntintsts), .w1c = NTINT_LATCHED,
+      .read = ntintsts_read, .write = ntsts_settle_write },
+    { .name = "NTINTMSK", .addr = A_NTINTMSK, PORT_WORD(ntintmsk),
+      INT_WORD(ntintmsk), .reset = NTINT_ALL, .rw = NTINT_ALL,
+      .write = ntsts_settle_write },
+    { .name = "NTSDATA", .addr = A_NTSDATA, PORT_WORD(ntsdata),
+      .rw = UINT32_MAX },
+    { .name = "NTGSIGNAL", .addr = A_NTGSIGNAL, .write = ntgsignal_write },
+
+    { .name = "OUTDBELLSET", .addr = A_OUTDBELLSET,
+      .write = outdbellset_write },
+    { .name = "INDBELLSTS", .addr = A_INDBELLSTS, PORT_WORD(indbellsts),
+      INT_WORD(indbellsts), .w1c = UINT32_MAX, .write = ntsts_settle_write },
+    { .name = "INDBELLMSK", .addr = A_INDBELLMSK, PORT_WORD(indbellmsk),
+      INT_WORD(indbellmsk), .reset = UINT32_MAX, .rw = UINT32_MAX,
+      .write = ntsts_settle_write },
+
+    { .name = "OUTMSG", .addr = A_OUTMSG0, .count = IDT_NUM_MESSAGES,
+      .stride = 4, PORT_WORD(outmsg), .rw = UINT32_MAX,
+      .write = outmsg_write },
+    { .name = "INMSG", .addr = A_INMSG0, .count = IDT_NUM_MESSAGES,
+      .stride = 4, .read = inmsg_read },
+    { .name = "INMSGSRC", .addr = A_INMSGSRC0, .count = IDT_NUM_MESSAGES,
+      .stride = 4, .read = inmsgsrc_read },
+    { .name = "MSGSTS", .addr = A_MSGSTS, .w1c = MSGSTS_ALL,
+      .read = msgsts_read, .write = msgsts_write },
+    { .name = "MSGSTSMSK", .addr = A_MSGSTSMSK, PORT_WORD(msgstsmsk),
+      INT_WORD(msgstsmsk), .reset = MSGSTS_ALL, .rw = MSGSTS_ALL,
+      .write = ntsts_settle_write },
+
+    { .name = "BARSETUP0", .addr = A_BARSETUP0, .reset = BARSETUP_CFG },
+
+    { .name = "NTMTBLADDR", .addr = A_NTMTBLADDR, PORT_WORD(ntmtbladdr),
+      .rw = R_NTMTBLADDR_ENTRY_MASK },
+    { .name = "NTMTBLSTS", .addr = A_NTMTBLSTS },
+    { .name = "NTMTBLDATA", .addr = A_NTMTBLDATA, .rw = 0xe00fffff,
+      .read = ntmtbldata_read, .write = ntmtbldata_write },
+    /* Root complex: QEMU's CPU accesses carry no requester ID */
+    { .name = "REQIDCAP", .addr = A_REQIDCAP },
+
+    { .name = "GASAADDR", .addr = A_GASAADDR, .local = true,
+      .rw = IDT_GAS_SIZE - 4, .read = gasaaddr_read,
+      .write = gasaaddr_write },
+    { .name = "GASADATA", .addr = A_GASADATA, .local = true,
+      .read = gasadata_read, .write = gasadata_write },
+};
+
+const unsigned idt_ntb_num_nt_regs = ARRAY_SIZE(idt_ntb_nt_regs);
