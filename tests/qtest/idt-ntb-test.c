@@ -26,6 +26,7 @@ int main(int argc, char **argv)
     ntb_add_signal_tests();
     ntb_add_interrupt_tests();
     ntb_add_link_tests();
+    ntb_add_death_tests();
     ntb_add_option_tests();
     ntb_add_peer_tests();
     ntb_add_race_tests();

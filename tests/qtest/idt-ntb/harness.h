@@ -230,6 +230,35 @@ bool ntb_intx(NtbPort *p);
 void ntb_route_message(NtbPort *p, unsigned msg, unsigned partition,
                        unsigned reg);
 
+/*
+ * Links, and the state of a port
+ */
+
+/* Unmask all events and forget those that were */
+void ntb_listen_to_links(NtbPort *p);
+
+/*
+ * @p is told, by interrupt, that the links of the ports in @down went down and
+ * those in @up came up; listens anew.
+ */
+void ntb_assert_link_events(NtbPort *p, uint32_t down, uint32_t up);
+
+bool ntb_link_up(NtbPort *p, unsigned port);
+
+/* Leave something in all that a reset has to clear */
+void ntb_dirty(NtbPort *p);
+
+/* The NT function of @port is as after a reset, as @viewer sees it */
+void ntb_assert_clean(NtbPort *viewer, unsigned port);
+
+uint32_t ntb_mapping_entry(NtbPort *p, unsigned entry);
+
+/*
+ * A child that rings and sends through @p without end; it ends with its QEMU.
+ * Only the child talks to that QEMU from now on.
+ */
+pid_t ntb_start_sender(NtbPort *p, unsigned seed);
+
 /* Doorbell and message from @from to @to arrive, with their interrupts */
 void ntb_assert_talk(NtbPort *from, NtbPort *to);
 

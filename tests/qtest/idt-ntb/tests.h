@@ -12,6 +12,7 @@ void ntb_add_access_tests(void);
 void ntb_add_signal_tests(void);
 void ntb_add_interrupt_tests(void);
 void ntb_add_link_tests(void);
+void ntb_add_death_tests(void);
 void ntb_add_option_tests(void);
 void ntb_add_peer_tests(void);
 void ntb_add_race_tests(void);

@@ -1,0 +1,358 @@
+/*
+ * QTest testcase for idt-ntb: death of a peer, of the server
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/wait.h>
+#include "harness.h"
+#include "tests.h"
+
+/*
+ * Death of a peer
+ */
+
+static void check_death(NtbPort *a, NtbPort *b)
+{
+    unsigned port = b->port;
+
+    ntb_dirty(b);
+    ntb_listen_to_links(a);
+    ntb_kill(b);
+    ntb_assert_link_events(a, 1 << port, 0);
+    g_assert_false(ntb_link_up(a, port));
+    ntb_assert_clean(a, port);
+    /* Sending to the dead fails, and does no harm */
+    ntb_write(a, A_OUTDBELLSET, UINT32_MAX);
+    ntb_write(a, A_INDBELLSTS, UINT32_MAX);
+    ntb_route_message(a, 0, 1, 0);
+    ntb_write(a, A_OUTMSG0, 1);
+    g_assert_cmphex(ntb_read(a, A_MSGSTS), ==, 1);
+    ntb_write(a, A_MSGSTS, UINT32_MAX);
+    ntb_settle(a->qts);
+    ntb_msi_clear(a);
+    ntb_assert_clean(a, port);
+}
+
+static void test_kill(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+
+    for (unsigned i = 0; i < 5; i++) {
+        NtbPort *b;
+
+        ntb_listen_to_links(a);
+        b = ntb_boot(server, NULL);
+        g_assert_cmpuint(b->port, ==, 2);
+        ntb_assert_link_events(a, 0, 1 << 2);
+        ntb_assert_talk(a, b);
+        ntb_assert_talk(b, a);
+        check_death(a, b);
+    }
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+/* Nobody says anything: the server is dead, too */
+static void test_kill_without_server(void)
+{
+    NtbServer *server = ntb_server_start_process();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+
+    ntb_server_kill(server);
+    check_death(a, b);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+/* All are killed at once: the next finds what they left and makes it new */
+static void test_kill_all(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *b = ntb_boot(server, ",partitions=3");
+
+    ntb_dirty(a);
+    ntb_dirty(b);
+    ntb_gas_write(a, A_GIDBELLMSK0, 0xff);
+    ntb_kill(a);
+    ntb_kill(b);
+    a = ntb_boot(server, NULL);
+    b = ntb_boot(server, NULL);
+    g_assert_cmphex(ntb_gas_read(a, A_GIDBELLMSK0), ==, 0);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
+static void freeze(NtbPort *p)
+{
+    int status;
+
+    kill(qtest_pid(p->qts), SIGSTOP);
+    g_assert_cmpint(waitpid(qtest_pid(p->qts), &status, WUNTRACED), >, 0);
+    g_assert_true(WIFSTOPPED(status));
+}
+
+static void thaw(NtbPort *p)
+{
+    kill(qtest_pid(p->qts), SIGCONT);
+}
+
+/* @b took the port of a dead one and holds it, with all others looking on */
+static void assert_kept(NtbPort *a, NtbPort *b, NtbPort *c)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        ntb_settle(a->qts);
+        ntb_settle(c->qts);
+        g_usleep(2000);
+    }
+    g_assert_true(ntb_link_up(a, 2));
+    g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0xb2);
+    g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, c);
+}
+
+/* One survivor learns of the death when the port has a new owner already */
+static void test_late_notice(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *b = ntb_boot(server, ",partitions=3");
+    NtbPort *c = ntb_boot(server, ",partitions=3");
+
+    ntb_listen_to_links(a);
+    freeze(c);
+    ntb_kill(b);
+    ntb_assert_link_events(a, 1 << 2, 0);
+    b = ntb_boot(server, ",partitions=3");
+    g_assert_cmpuint(b->port, ==, 2);
+    ntb_assert_link_events(a, 0, 1 << 2);
+    ntb_write(b, A_NTSDATA, 0xb2);
+    thaw(c);
+    assert_kept(a, b, c);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_quit(c);
+    ntb_server_stop(server);
+}
+
+/* No survivor does: the new owner tells them of the death, and cleans up */
+static void test_claim_before_notice(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *b = ntb_boot(server, ",partitions=3");
+    NtbPort *c = ntb_boot(server, ",partitions=3");
+
+    ntb_dirty(b);
+    ntb_listen_to_links(a);
+    freeze(a);
+    freeze(c);
+    ntb_kill(b);
+    b = ntb_boot(server, ",partitions=3");
+    g_assert_cmpuint(b->port, ==, 2);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
+    g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0);
+    ntb_write(b, A_NTSDATA, 0xb2);
+    thaw(a);
+    thaw(c);
+    ntb_assert_link_events(a, 1 << 2, 1 << 2);
+    assert_kept(a, b, c);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_quit(c);
+    ntb_server_stop(server);
+}
+
+/* Two survivors, one clean-up */
+static void test_kill_seen_by_two(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, ",partitions=3");
+    NtbPort *c = ntb_boot(server, ",partitions=3,port=4");
+
+    for (unsigned i = 0; i < 5; i++) {
+        NtbPort *b = ntb_boot(server, ",partitions=3");
+
+        ntb_listen_to_links(a);
+        ntb_listen_to_links(c);
+        ntb_kill(b);
+        ntb_assert_link_events(a, 1 << 2, 0);
+        ntb_assert_msi(c);
+        ntb_listen_to_links(c);
+        for (unsigned k = 0; k < 20; k++) {
+            ntb_assert_no_msi(a);
+            ntb_assert_no_msi(c);
+            g_usleep(2000);
+        }
+        g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    }
+    ntb_quit(a);
+    ntb_quit(c);
+    ntb_server_stop(server);
+}
+
+static void test_kill_while_sending(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    int64_t delay = 0;
+
+    for (unsigned i = 0; i < 12; i++) {
+        NtbPort *b = ntb_boot(server, NULL);
+        pid_t sender;
+
+        g_assert_cmpuint(b->port, ==, 2);
+        for (unsigned n = 0; n < IDT_NUM_MESSAGES; n++) {
+            ntb_route_message(b, n, 0, n);
+        }
+        ntb_listen_to_links(a);
+        sender = ntb_start_sender(b, i);
+        ntb_wait(ntb_gas_read(a, A_SEGSIGSTS));
+        delay = (delay * 7 + 1313) % 5000;
+        g_usleep(delay);
+        ntb_write(a, A_INDBELLSTS, UINT32_MAX);
+        ntb_write(a, A_MSGSTS, UINT32_MAX);
+        ntb_kill(b);
+        waitpid(sender, NULL, 0);
+
+        ntb_wait(ntb_gas_read(a, A_SELINKDNSTS) == 1 << 2);
+        ntb_wait(!ntb_link_up(a, 2));
+        ntb_assert_clean(a, 2);
+        /* What it sent is there and can be cleared; nothing hangs */
+        ntb_gas_write(a, A_SEGSIGSTS, UINT32_MAX);
+        ntb_write(a, A_INDBELLSTS, UINT32_MAX);
+        ntb_write(a, A_MSGSTS, UINT32_MAX);
+        ntb_write(a, A_NTINTSTS, UINT32_MAX);
+        g_assert_cmphex(ntb_read(a, A_INDBELLSTS), ==, 0);
+        g_assert_cmphex(ntb_read(a, A_MSGSTS), ==, 0);
+        g_assert_cmphex(ntb_read(a, A_NTINTSTS), ==, 0);
+    }
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+/*
+ * Death of the server
+ */
+
+static void test_server_dies(void)
+{
+    NtbServer *server = ntb_server_start_process();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+
+    ntb_server_kill(server);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+    /* A detach is still noticed */
+    ntb_listen_to_links(a);
+    ntb_quit(b);
+    ntb_assert_link_events(a, 1 << 2, 0);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+/* The memory of a killed server is found by the next one, with all in it */
+static void test_server_restarts(void)
+{
+    NtbServer *server = ntb_server_start_process();
+    NtbPort *a = ntb_boot(server, ",partitions=4");
+    NtbPort *b = ntb_boot(server, ",partitions=4");
+
+    ntb_dirty(a);
+    ntb_dirty(b);
+    ntb_server_kill(server);
+    ntb_kill(a);
+    ntb_kill(b);
+    ntb_server_restart(server);
+    a = ntb_boot(server, ",partitions=2");
+    b = ntb_boot(server, ",partitions=2");
+    g_assert_cmpuint(a->port, ==, 0);
+    g_assert_cmpuint(b->port, ==, 2);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
+static NtbPort *boot_reconnecting(NtbServer *server)
+{
+    QTestState *qts;
+    NtbPort *p;
+
+    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
+                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,addr=4",
+                      ntb_machine_args(), server->socket);
+    p = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
+    p->owns_qemu = true;
+    return p;
+}
+
+/* Changes when @p attaches anew: that resets its registers */
+static void mark(NtbPort *p)
+{
+    ntb_write(p, A_NTSDATA, 0x1d7);
+}
+
+static bool is_marked(NtbPort *p)
+{
+    return ntb_read(p, A_NTSDATA) == 0x1d7;
+}
+
+/* Guests that go on meet again at the new server, on the memory it found */
+static void test_server_returns(void)
+{
+    NtbServer *server = ntb_server_start_process();
+    NtbPort *a = boot_reconnecting(server);
+    NtbPort *b = boot_reconnecting(server);
+    NtbPort *c;
+
+    ntb_assert_talk(a, b);
+    for (unsigned i = 0; i < 2; i++) {
+        mark(a);
+        mark(b);
+        ntb_server_kill(server);
+        ntb_assert_talk(b, a);
+        ntb_server_restart(server);
+        ntb_wait(!is_marked(a) && !is_marked(b));
+        ntb_wait(ntb_link_up(a, 0) && ntb_link_up(a, 2));
+        ntb_wait(ntb_link_up(b, 0) && ntb_link_up(b, 2));
+        ntb_assert_talk(a, b);
+        ntb_assert_talk(b, a);
+    }
+    /* A newcomer at the new server */
+    ntb_kill(b);
+    ntb_wait(!ntb_link_up(a, 2));
+    c = ntb_boot(server, NULL);
+    g_assert_cmpuint(c->port, ==, 2);
+    ntb_assert_talk(a, c);
+    ntb_assert_talk(c, a);
+    ntb_quit(a);
+    ntb_quit(c);
+    ntb_server_stop(server);
+}
+
+void ntb_add_death_tests(void)
+{
+    qtest_add_func("/idt-ntb/death/peer", test_kill);
+    qtest_add_func("/idt-ntb/death/peer-without-server",
+                   test_kill_without_server);
+    qtest_add_func("/idt-ntb/death/all", test_kill_all);
+    qtest_add_func("/idt-ntb/death/late-notice", test_late_notice);
+    qtest_add_func("/idt-ntb/death/claim-before-notice",
+                   test_claim_before_notice);
+    qtest_add_func("/idt-ntb/death/seen-by-two", test_kill_seen_by_two);
+    qtest_add_func("/idt-ntb/death/while-sending", test_kill_while_sending);
+    qtest_add_func("/idt-ntb/death/server", test_server_dies);
+    qtest_add_func("/idt-ntb/death/server-restarted", test_server_restarts);
+    qtest_add_func("/idt-ntb/death/server-returns", test_server_returns);
+}
