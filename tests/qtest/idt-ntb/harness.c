@@ -274,6 +274,14 @@ void ntb_server_restart(NtbServer *server)
     server_fork(server);
 }
 
+void ntb_server_restart_empty(NtbServer *server)
+{
+    munmap(server->mem, server->size);
+    shm_unlink(server->shm_name);
+    ntb_server_restart(server);
+    server_map(server);
+}
+
 void ntb_server_stop(NtbServer *server)
 {
     NtbServerThread *t = server->thread;

@@ -74,6 +74,9 @@ void ntb_server_kill(NtbServer *server);
 /* A new process for a killed server; finds socket and memory as left */
 void ntb_server_restart(NtbServer *server);
 
+/* The same, but with memory of its own: somebody removed the old one */
+void ntb_server_restart_empty(NtbServer *server);
+
 /* Stop it, if it still runs, and remove what it left */
 void ntb_server_stop(NtbServer *server);
 
