@@ -13,9 +13,54 @@ import settings
 from guest import KERNEL_TROUBLE, Guest, GuestError
 from switch import Switch
 
-
 # ./ntb soak repeats what is done several times that many times as often
 SOAK = int(os.environ.get('NTB_SOAK', 1))
+
+
+class Lab:
+    """A switch, the guests on it, and the folder where both leave things."""
+
+    def __init__(self):
+        # Short: paths of sockets end after a hundred characters
+        self.folder = tempfile.mkdtemp(prefix='ntb-')
+        self.guests = []
+        self.switches = []
+        self.switch = self.add_switch('switch')
+
+    def add_switch(self, name):
+        folder = os.path.join(self.folder, name)
+        os.mkdir(folder)
+        switch = Switch(folder)
+        self.switches.append(switch)
+        switch.start()
+        return switch
+
+    def close(self):
+        """End and remove everything, also when something goes wrong."""
+        try:
+            for guest in self.guests:
+                guest.shutdown()
+        finally:
+            for guest in self.guests:
+                if guest.running():
+                    guest.kill()
+            for switch in self.switches:
+                switch.stop()
+            shutil.rmtree(self.folder)
+
+    def keep_logs(self, kept):
+        shutil.rmtree(kept, ignore_errors=True)
+        # Sockets cannot be copied
+        shutil.copytree(self.folder, kept, ignore=lambda folder, names: [
+            name for name in names
+            if stat.S_ISSOCK(os.lstat(os.path.join(folder, name)).st_mode)])
+        for guest in self.guests:
+            if guest.running():
+                with open(os.path.join(kept, guest.name, 'dmesg'), 'w') as log:
+                    try:
+                        log.write(guest.dmesg())
+                    except GuestError as error:
+                        log.write(str(error))
 
 
 class GuestTestCase(unittest.TestCase):
@@ -27,13 +72,25 @@ class GuestTestCase(unittest.TestCase):
     """
 
     def setUp(self):
-        # Short: paths of sockets end after a hundred characters
-        self.folder = tempfile.mkdtemp(prefix='ntb-')
+        self.lab = self.open_lab()
         self.addCleanup(self._clean_up)
-        self.guests = []
         self._expected = []
-        self.switch = Switch(self.folder)
-        self.switch.start()
+
+    def open_lab(self):
+        return Lab()
+
+    def close_lab(self, failed):
+        """The test is over."""
+        del failed
+        self.lab.close()
+
+    @property
+    def switch(self):
+        return self.lab.switch
+
+    @property
+    def guests(self):
+        return self.lab.guests
 
     def tearDown(self):
         for guest in self.guests:
@@ -51,49 +108,30 @@ class GuestTestCase(unittest.TestCase):
                       guest.dmesg()[-4000:])
 
     def _clean_up(self):
-        failed = len(self._result.failures) + len(self._result.errors)
-        if failed > self._failed_before:
-            self._keep_logs()
-        try:
-            for guest in self.guests:
-                guest.shutdown()
-            self.switch.stop()
-        finally:
-            shutil.rmtree(self.folder)
+        failed = self._count_failures() > self._failed_before
+        if failed:
+            kept = os.path.join(settings.FAILED, self.id())
+            self.lab.keep_logs(kept)
+            print(f'\nThe logs of {self.id()} are in {kept}', file=sys.stderr)
+        self.close_lab(failed)
 
-    def _keep_logs(self):
-        kept = os.path.join(settings.FAILED, self.id())
-        shutil.rmtree(kept, ignore_errors=True)
-        # Sockets cannot be copied
-        shutil.copytree(self.folder, kept, ignore=lambda folder, names: [
-            name for name in names
-            if stat.S_ISSOCK(os.lstat(os.path.join(folder, name)).st_mode)])
-        for guest in self.guests:
-            if guest.running():
-                with open(os.path.join(kept, guest.name, 'dmesg'), 'w') as log:
-                    try:
-                        log.write(guest.dmesg())
-                    except GuestError as error:
-                        log.write(str(error))
-        print(f'\nThe logs of {self.id()} are in {kept}', file=sys.stderr)
+    def _count_failures(self):
+        return len(self._result.failures) + len(self._result.errors)
+
+    def run(self, result=None):
+        """Run the test, and let its cleanup know whether it failed."""
+        self._result = result or self.defaultTestResult()
+        self._failed_before = self._count_failures()
+        return super().run(self._result)
 
     def guest(self, name, args=None, boot=True, **kwargs):
         """Make a guest; by default it has one port of the test's switch."""
-        guest = Guest(name, self.folder,
+        guest = Guest(name, self.lab.folder,
                       self.switch.port() if args is None else args, **kwargs)
         self.guests.append(guest)
         if boot:
             guest.boot()
         return guest
-
-    def another_switch(self, name):
-        """One more switch, apart from the test's own."""
-        folder = os.path.join(self.folder, name)
-        os.mkdir(folder)
-        switch = Switch(folder)
-        self.addCleanup(switch.stop)
-        switch.start()
-        return switch
 
     def pair(self, **kwargs):
         """Two guests with one port each, started at the same time."""
@@ -112,9 +150,45 @@ class GuestTestCase(unittest.TestCase):
         """Lines that match PATTERN may be in QEMU's output."""
         self._expected.append(re.compile(pattern))
 
-    def run(self, result=None):
-        """Run the test, and let its cleanup know whether it failed."""
-        self._result = result or self.defaultTestResult()
-        self._failed_before = (len(self._result.failures) +
-                               len(self._result.errors))
-        return super().run(self._result)
+
+class SharedPairTestCase(GuestTestCase):
+    """Tests that take over the two guests of the test before, to save boots.
+
+    A test finds them with MODULES loaded, however the last one left them, and
+    new ones when the last one failed.
+    """
+
+    MODULES = ('ntb', 'ntb_hw_idt', 'ntb_pingpong')
+    _shared = None
+
+    def open_lab(self):
+        cls = type(self)
+        if cls._shared is None:
+            cls._shared = Lab()
+        return cls._shared
+
+    def setUp(self):
+        super().setUp()
+        if not self.guests:
+            self.pair(append='ntb_pingpong.delay_ms=1', modules=self.MODULES)
+        for guest in self.guests:
+            guest.run('for module in ntb_pingpong ntb_hw_idt ntb; do '
+                      '[ ! -d /sys/module/$module ] || rmmod $module; done')
+        for guest in self.guests:
+            for module in self.MODULES:
+                guest.run(f'load {module}')
+        self.guest_a, self.guest_b = self.guests
+
+    def close_lab(self, failed):
+        if failed:
+            self._close_shared()
+
+    @classmethod
+    def _close_shared(cls):
+        lab, cls._shared = cls._shared, None
+        if lab:
+            lab.close()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls._close_shared()

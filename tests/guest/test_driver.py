@@ -5,17 +5,17 @@ import re
 import unittest
 
 import pingpong
-from case import SOAK, GuestTestCase
+from case import SOAK, SharedPairTestCase
 
 PORT = '/sys/bus/pci/drivers/ntb_hw_idt/0000:*'
 
 
-class ProbeTest(GuestTestCase):
+class ProbeTest(SharedPairTestCase):
     """What the driver finds."""
 
     def test_probe_log(self):
         """The driver names the chip and has nothing to complain about."""
-        guest = self.guest('A')
+        guest = self.guest_a
         log = guest.run("dmesg | grep 'ntb_hw_idt 0000:'")
         self.assertIn('IDT 89HPES24NT6AG2 discovered', log)
         self.assertIn('IDT NTB device is ready', log)
@@ -28,7 +28,7 @@ class ProbeTest(GuestTestCase):
 
     def test_capabilities(self):
         """The PCI core sees the chip's link, MSI, AER and serial number."""
-        guest = self.guest('A')
+        guest = self.guest_a
         device = guest.run(f'readlink -f {PORT}').strip()
         read = guest.run(f'cd {device}; cat vendor device class '
                          'current_link_speed current_link_width '
@@ -63,7 +63,7 @@ class ProbeTest(GuestTestCase):
 
     def test_temperature(self):
         """hwmon shows a room that people could live in, and an offset."""
-        guest = self.guest('A')
+        guest = self.guest_a
 
         def read(name):
             return int(guest.run(f'cat /sys/class/hwmon/hwmon0/{name}'))
@@ -79,26 +79,25 @@ class ProbeTest(GuestTestCase):
         self.assertEqual(read('temp1_offset'), 5000)
 
 
-class InterruptTest(GuestTestCase):
+class InterruptTest(SharedPairTestCase):
     """The game by either kind of interrupt."""
+
+    MODULES = ()
 
     def interrupt(self, guest):
         """The line of /proc/interrupts: how many, which kind."""
         words = guest.run('grep ntb_irq_idt /proc/interrupts').split()
         return int(words[1]), words[2]
 
-    def pair_with(self, *use_msi):
-        """Two guests, with MSI switched off where USE_MSI says so."""
-        pair = self.pair(modules=(), append='ntb_pingpong.delay_ms=1')
-        for guest, msi in zip(pair, use_msi):
-            if not msi:
-                # pci=nomsi would take AER from the kernel, too
-                guest.run('grep -l 0x111d /sys/bus/pci/devices/*/vendor | '
-                          'while read -r file; do '
-                          'echo 0 >"${file%/*}/msi_bus"; done')
+    def start_with(self, *use_msi):
+        """Load the drivers, with MSI switched off where USE_MSI says so."""
+        for guest, msi in zip(self.guests, use_msi):
+            # pci=nomsi would take AER from the kernel, too
+            guest.run('for file in $(grep -l 0x111d '
+                      '/sys/bus/pci/devices/*/vendor); do '
+                      f'echo {int(msi)} >"${{file%/*}}/msi_bus"; done')
             guest.run('load ntb && load ntb_hw_idt && load ntb_pingpong')
-        pingpong.wait_growing(pair, pings=200)
-        return pair
+        pingpong.wait_growing(self.guests, pings=200)
 
     def check(self, guest, kind):
         count, found = self.interrupt(guest)
@@ -112,52 +111,52 @@ class InterruptTest(GuestTestCase):
         self.assertGreater(interrupts, 0.5 * pings)
 
     def test_msi(self):
-        for guest in self.pair_with(True, True):
-            self.check(guest, 'PCI-MSI')
+        self.start_with(True, True)
+        self.check(self.guest_a, 'PCI-MSI')
+        self.check(self.guest_b, 'PCI-MSI')
 
     def test_intx(self):
-        for guest in self.pair_with(False, False):
-            self.check(guest, 'IO-APIC')
+        self.start_with(False, False)
+        self.check(self.guest_a, 'IO-APIC')
+        self.check(self.guest_b, 'IO-APIC')
 
     def test_msi_against_intx(self):
-        guest_a, guest_b = self.pair_with(True, False)
-        self.check(guest_a, 'PCI-MSI')
-        self.check(guest_b, 'IO-APIC')
+        self.start_with(True, False)
+        self.check(self.guest_a, 'PCI-MSI')
+        self.check(self.guest_b, 'IO-APIC')
 
 
-class UnloadTest(GuestTestCase):
+class UnloadTest(SharedPairTestCase):
     """Modules come and go on either side; the other notices and goes on."""
 
     def setUp(self):
         super().setUp()
-        self.guests_ab = self.pair(append='ntb_pingpong.delay_ms=1')
-        pingpong.wait_growing(self.guests_ab)
+        pingpong.wait_growing(self.guests)
 
     def both_orders(self):
-        guest_a, guest_b = self.guests_ab
-        return (guest_a, guest_b), (guest_b, guest_a)
+        return (self.guest_a, self.guest_b), (self.guest_b, self.guest_a)
 
     def test_client(self):
         """rmmod and insmod of ntb_pingpong."""
         for here, there in self.both_orders():
-            for _ in range(3 * SOAK):
+            for _ in range(2 * SOAK):
                 here.run('rmmod ntb_pingpong')
                 pingpong.wait_links(there, 0)
                 stopped = pingpong.wait_stopped(there)
                 here.run('load ntb_pingpong')
                 pingpong.wait_links(there, 1)
-                pingpong.wait_growing(self.guests_ab)
+                pingpong.wait_growing(self.guests)
                 self.assertGreater(pingpong.count(there), stopped)
 
     def test_driver(self):
         """rmmod and insmod of ntb_hw_idt under ntb_pingpong."""
         for here, there in self.both_orders():
-            for _ in range(3 * SOAK):
+            for _ in range(2 * SOAK):
                 here.run('rmmod ntb_pingpong; rmmod ntb_hw_idt')
                 pingpong.wait_links(there, 0)
                 stopped = pingpong.wait_stopped(there)
                 here.run('load ntb_hw_idt && load ntb_pingpong')
-                pingpong.wait_growing(self.guests_ab)
+                pingpong.wait_growing(self.guests)
                 self.assertGreater(pingpong.count(there), stopped)
 
     def test_unbind(self):
@@ -168,7 +167,7 @@ class UnloadTest(GuestTestCase):
             here.run(f'echo {name} >{driver}/unbind')
             pingpong.wait_links(there, 0)
             here.run(f'echo {name} >{driver}/bind')
-            pingpong.wait_growing(self.guests_ab)
+            pingpong.wait_growing(self.guests)
 
     def test_function_reset(self):
         """A reset of the function through sysfs takes the link down, and
@@ -180,7 +179,7 @@ class UnloadTest(GuestTestCase):
                      f'echo 1 >/sys/bus/pci/devices/{name}/reset')
             pingpong.wait_links(there, 0)
             here.run(f'echo {name} >{driver}/bind')
-            pingpong.wait_growing(self.guests_ab)
+            pingpong.wait_growing(self.guests)
 
 
 if __name__ == '__main__':

@@ -123,7 +123,7 @@ class ManyPortsTest(GuestTestCase):
 
     def test_two_switches_in_one_guest(self):
         """Ports of different switches in one guest do not disturb."""
-        other = self.another_switch('other')
+        other = self.lab.add_switch('other')
         guest_a = self.guest(
             'A', [*self.switch.port(name='one', slot=2),
                   *other.port(name='two', slot=3)], append=self.DELAY)

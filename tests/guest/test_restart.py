@@ -4,23 +4,22 @@
 import unittest
 
 import pingpong
-from case import SOAK, GuestTestCase
+from case import SOAK, GuestTestCase, SharedPairTestCase
 from guest import wait_until
 
 
-class RestartTest(GuestTestCase):
+class RestartTest(SharedPairTestCase):
     """Nothing is ever done to A: its driver has to notice by itself.
 
     B's ntb_pingpong is loaded by hand when it is there again, so that A's
     link is certainly seen down before it can come up.
     """
 
+    MODULES = ('ntb', 'ntb_hw_idt')
     ROUNDS = 2 * SOAK
 
     def setUp(self):
         super().setUp()
-        self.guest_a, self.guest_b = self.pair(
-            append='ntb_pingpong.delay_ms=1', modules=('ntb', 'ntb_hw_idt'))
         for guest in self.guests:
             guest.run('load ntb_pingpong')
         pingpong.wait_growing(self.guests)
@@ -62,53 +61,55 @@ class RestartTest(GuestTestCase):
             self.guest_b.shutdown()
         self.check_restart(go_away, self.guest_b.boot)
 
+
+class FullSpeedTest(GuestTestCase):
+    """Nothing is loaded by hand, nobody waits for anybody."""
+
+    ROUNDS = 3 * SOAK
+
     def test_reset_while_playing(self):
-        """B resets at full speed and loads everything as it boots."""
-        for guest in self.guests:
-            pingpong.set_delay(guest, 0)
-        self.guest_b.modules.append('ntb_pingpong')
-        self.guest_b.append = 'ntb_pingpong.delay_ms=0'
-        self.guest_b.kill()
-        self.guest_b.boot()
+        pair = self.pair(append='ntb_pingpong.delay_ms=0')
         for _ in range(self.ROUNDS):
-            pingpong.wait_growing(self.guests, pings=500)
-            self.guest_b.reset()
-        pingpong.wait_growing(self.guests, pings=500)
+            pingpong.wait_growing(pair, pings=500)
+            pair[1].reset()
+        pingpong.wait_growing(pair, pings=500)
+
+    def test_kill_while_playing(self):
+        pair = self.pair(append='ntb_pingpong.delay_ms=0')
+        for _ in range(self.ROUNDS):
+            pingpong.wait_growing(pair, pings=500)
+            pair[1].kill()
+            pair[1].boot()
+        pingpong.wait_growing(pair, pings=500)
 
 
 class WithoutServerTest(GuestTestCase):
     """The ports that are attached do without the server."""
 
-    def setUp(self):
-        super().setUp()
-        self.guest_a, self.guest_b = self.pair(
-            append='ntb_pingpong.delay_ms=1')
+    def test_server_killed(self):
+        guest_a, guest_b = self.pair(append='ntb_pingpong.delay_ms=1')
         pingpong.wait_growing(self.guests)
-        # The user is told, once
         self.expect_qemu_log('ivshmem-server')
         self.switch.kill()
-
-    def test_play_on(self):
         pingpong.wait_growing(self.guests, pings=500)
+
+        guest_b.run('rmmod ntb_pingpong')
+        pingpong.wait_links(guest_a, 0)
+        guest_b.run('load ntb_pingpong')
+        pingpong.wait_growing(self.guests)
+
+        guest_b.reset()
+        pingpong.wait_growing(self.guests)
+
+        # The user is told, once
         for guest in self.guests:
             self.assertEqual(len(guest.qemu_log().splitlines()), 1,
                              guest.qemu_log())
 
-    def test_reset(self):
-        self.guest_b.reset()
-        pingpong.wait_growing(self.guests)
-
-    def test_unload(self):
-        self.guest_b.run('rmmod ntb_pingpong')
-        pingpong.wait_links(self.guest_a, 0)
-        self.guest_b.run('load ntb_pingpong')
-        pingpong.wait_growing(self.guests)
-
-    def test_kill(self):
-        """Nobody reports the death of B, and A finds out nevertheless."""
-        self.guest_b.kill()
-        pingpong.wait_links(self.guest_a, 0)
-        pingpong.wait_stopped(self.guest_a)
+        # Nobody reports the death of B, and A finds out nevertheless
+        guest_b.kill()
+        pingpong.wait_links(guest_a, 0)
+        pingpong.wait_stopped(guest_a)
 
 
 class NewServerTest(GuestTestCase):
