@@ -25,7 +25,6 @@
 #include "hw/qdev-properties-system.h"
 #include "hw/resettable.h"
 #include "migration/blocker.h"
-#include "migration/vmstate.h"
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
@@ -109,6 +108,7 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     /* The global address space reaches header and capabilities too */
     if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
         pcie_cap_flr_write_config(pci, addr, value, size);
+        pcie_aer_write_config(pci, addr, value, size);
         idt_ntb_switch_publish(&s->sw, pci->config);
     }
     idt_ntb_update_irq(s);
@@ -204,35 +204,25 @@ static void idt_ntb_server_lost(void *opaque)
     timer_mod(s->reap_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
 }
 
-static void idt_ntb_server_back(void *opaque)
+static bool idt_ntb_server_ready(void *opaque, Error **errp)
 {
     IdtNtbState *s = opaque;
 
-    timer_del(s->reap_timer);
-    idt_ntb_switch_detach(&s->sw);
-    idt_ntb_switch_isolate(&s->sw);
-    s->int_level = 0;
-    idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
-    idt_ntb_update_irq(s);
-}
-
-static void idt_ntb_server_ready(void *opaque)
-{
-    IdtNtbState *s = opaque;
-    IdtNtbSwitch isolated = s->sw;
-    Error *err = NULL;
-
-    if (!idt_ntb_switch_attach(&s->sw, s->peers.shm_fd, s->sw.port,
-                               s->peers.id, REATTACH_TIMEOUT_MS, &err)) {
-        error_reportf_err(err, "idt-ntb: port %u can't attach to the new "
-                          "server: ", s->sw.port);
-        return;
+    if (!idt_ntb_switch_reattach(&s->sw, s->peers.shm_fd, s->peers.id,
+                                 REATTACH_TIMEOUT_MS, errp)) {
+        error_prepend(errp, "port %u can't attach: ", s->sw.port);
+        return false;
     }
-    idt_ntb_switch_detach(&isolated);
-    idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
-    idt_ntb_switch_link_up(&s->sw);
+    if (!idt_ntb_switch_link(&s->sw, s->sw.port)) {
+        idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
+        idt_ntb_switch_link_up(&s->sw);
+        idt_ntb_switch_event_self(&s->sw, IDT_NTB_EVENT_LINKUP);
+    }
+    /* Signals of the time without server did not arrive */
+    idt_ntb_peers_signal_all(&s->peers);
     idt_ntb_update_irq(s);
-    info_report("idt-ntb: port %u attached to the new server", s->sw.port);
+    info_report("idt-ntb: port %u is attached to the new server", s->sw.port);
+    return true;
 }
 
 static const IdtNtbPeersOps idt_ntb_peers_ops = {
@@ -240,7 +230,6 @@ static const IdtNtbPeersOps idt_ntb_peers_ops = {
     .joined = idt_ntb_client_joined,
     .left = idt_ntb_client_left,
     .server_lost = idt_ntb_server_lost,
-    .server_back = idt_ntb_server_back,
     .server_ready = idt_ntb_server_ready,
 };
 
@@ -260,6 +249,8 @@ static void idt_ntb_reset_exit(Object *obj, ResetType type)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
+    /* A doorbell that was on its way when the link went down is too late */
+    idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_switch_link_up(&s->sw);
 }
 
@@ -453,11 +444,6 @@ static const Property idt_ntb_properties[] = {
     DEFINE_PROP_UINT32("server-timeout", IdtNtbState, server_timeout, 5000),
 };
 
-static const VMStateDescription idt_ntb_vmstate = {
-    .name = TYPE_IDT_NTB,
-    .unmigratable = 1,
-};
-
 static void idt_ntb_class_init(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
@@ -478,15 +464,14 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     rc->phases.exit = idt_ntb_reset_exit;
 
     dc->desc = "IDT PCIe switch, one non-transparent bridge port";
-    dc->vmsd = &idt_ntb_vmstate;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     device_class_set_props(dc, idt_ntb_properties);
     object_class_property_set_description(klass, "chardev",
         "Socket chardev that is connected to an ivshmem-server");
     object_class_property_set_description(klass, "port",
-        "Port of the switch (default: the lowest free one)");
+        "Port of the switch; -1 takes the lowest free one");
     object_class_property_set_description(klass, "partitions",
-        "Number of ports with an NT function, the same for all (default: 2)");
+        "Number of ports with an NT function, the same for all");
     object_class_property_set_description(klass, "server-timeout",
         "How long to wait for the server at start, in milliseconds");
     object_class_property_add_bool(klass, "link", idt_ntb_get_link, NULL);

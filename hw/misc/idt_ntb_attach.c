@@ -198,6 +198,7 @@ static bool attach_create_or_check(IdtNtbSwitch *sw, Error **errp)
     }
     trace_idt_ntb_create(sw->chip->name, sw->partitions);
     attach_create(sw);
+    sw->created = true;
     return true;
 }
 
@@ -261,6 +262,7 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
     IdtNtbSwitch new = *sw;
 
     new.suspects = 0;
+    new.created = false;
     new.shm = NULL;
     new.fd = attach_open(shm_fd, errp);
     if (new.fd < 0) {
@@ -280,18 +282,53 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
     return true;
 }
 
-void idt_ntb_switch_isolate(IdtNtbSwitch *sw)
+/* Takes the mapping table entries of our partition along. */
+static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
 {
-    sw->fd = -1;
-    sw->suspects = 0;
-    sw->shm_size = ROUND_UP(sizeof(IdtNtbShm), qemu_real_host_page_size());
-    sw->shm = mmap(NULL, sw->shm_size, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (sw->shm == MAP_FAILED) {
-        error_setg_errno(&error_abort, errno, "idt-ntb: out of memory");
+    for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
+        uint32_t entry = qatomic_read(&old->shm->sw.mtbl[i]);
+
+        if (entry && FIELD_EX32(entry, NTMTBLDATA, PART) == sw->partition) {
+            qatomic_set(&sw->shm->sw.mtbl[i], entry);
+        }
     }
-    attach_create(sw);
-    qatomic_set(&attach_port(sw, sw->port)->state, IDT_NTB_PORT_DOWN);
+}
+
+/* True when @shm_fd is the memory that the port is attached to. */
+static bool attach_is_same_memory(const IdtNtbSwitch *sw, int shm_fd)
+{
+    struct stat ours, other;
+
+    return fstat(sw->fd, &ours) == 0 && fstat(shm_fd, &other) == 0 &&
+           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+}
+
+bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
+                             unsigned timeout_ms, Error **errp)
+{
+    IdtNtbSwitch old = *sw;
+
+    if (attach_is_same_memory(sw, shm_fd)) {
+        qatomic_set_mb(&attach_port(sw, sw->port)->client, client);
+        trace_idt_ntb_attach(sw->port, sw->partition, client);
+        return true;
+    }
+    if (!idt_ntb_switch_attach(sw, shm_fd, sw->port, client, timeout_ms,
+                               errp)) {
+        return false;
+    }
+    /*
+     * No reset tells the guest, so its function keeps its registers, and a
+     * switch that we created those of the old one.
+     */
+    if (sw->created) {
+        idt_ntb_regs_copy_switch(&sw->shm->sw, &old.shm->sw);
+    }
+    idt_ntb_regs_copy_port(attach_port(sw, sw->port),
+                           attach_port(&old, old.port));
+    attach_copy_mtbl(sw, &old);
+    idt_ntb_switch_detach(&old);
+    return true;
 }
 
 void idt_ntb_switch_detach(IdtNtbSwitch *sw)

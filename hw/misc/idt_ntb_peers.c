@@ -88,31 +88,37 @@ static void peers_eventfd_readable(void *opaque)
     peers->ops->signalled(peers->opaque);
 }
 
-void idt_ntb_peers_signal(IdtNtbPeers *peers, unsigned id)
+static void peers_write_eventfd(int fd)
 {
     const uint64_t one = 1;
-    gpointer value;
-    int fd;
 
-    if (!peers->eventfds) {
-        return;
-    }
-    if (id == peers->id) {
-        fd = peers->eventfd;
-    } else if (g_hash_table_lookup_extended(peers->eventfds,
-                                            GUINT_TO_POINTER(id),
-                                            NULL, &value)) {
-        fd = GPOINTER_TO_INT(value);
-    } else {
-        return;
-    }
     /* A full counter is a signal that was not taken yet */
-    if (!peers_poll(fd, POLLOUT)) {
-        return;
-    }
-    if (RETRY_ON_EINTR(write(fd, &one, sizeof(one))) < 0 && errno != EAGAIN) {
-        error_report_once("idt-ntb: can't signal client %u: %s", id,
+    if (peers_poll(fd, POLLOUT) &&
+        RETRY_ON_EINTR(write(fd, &one, sizeof(one))) < 0 && errno != EAGAIN) {
+        error_report_once("idt-ntb: can't signal another client: %s",
                           strerror(errno));
+    }
+}
+
+void idt_ntb_peers_signal(IdtNtbPeers *peers, unsigned id)
+{
+    gpointer value;
+
+    if (peers->eventfds &&
+        g_hash_table_lookup_extended(peers->eventfds, GUINT_TO_POINTER(id),
+                                     NULL, &value)) {
+        peers_write_eventfd(GPOINTER_TO_INT(value));
+    }
+}
+
+void idt_ntb_peers_signal_all(IdtNtbPeers *peers)
+{
+    GHashTableIter iter;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, peers->eventfds);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        peers_write_eventfd(GPOINTER_TO_INT(value));
     }
 }
 
@@ -236,7 +242,7 @@ static void peers_close_descriptors(IdtNtbPeers *peers)
 
 /*
  * The handshake failed: realize finds the reason in @error, later the user is
- * told.  Takes @err.
+ * told, once for all tries of a chardev that reconnects.  Takes @err.
  */
 static void peers_handshake_failed(IdtNtbPeers *peers, Error *err)
 {
@@ -244,7 +250,12 @@ static void peers_handshake_failed(IdtNtbPeers *peers, Error *err)
     if (peers->started) {
         timer_del(peers->timer);
         peers_close_descriptors(peers);
-        error_reportf_err(err, "idt-ntb: the new server is of no use: ");
+        if (!peers->failure_told) {
+            peers->failure_told = true;
+            error_reportf_err(err, "idt-ntb: the new server is of no use: ");
+        } else {
+            error_free(err);
+        }
     } else if (peers->error) {
         error_free(err);
     } else {
@@ -282,6 +293,29 @@ static int peers_can_read(void *opaque)
     return sizeof(peers->msg) - peers->msg_len;
 }
 
+/* A whole message is in @msg. */
+static bool peers_take_message(IdtNtbPeers *peers, Error **errp)
+{
+    bool handshake = peers_in_handshake(peers);
+    int fd = peers->msg_fd;
+    bool ok;
+
+    peers->msg_len = 0;
+    peers->msg_fd = -1;
+    ok = peers_message(peers, ldq_le_p(peers->msg), &fd, errp);
+    peers_close_fd(&fd);
+    peers_restore_nonblock(peers);
+
+    if (ok && handshake && peers->started &&
+        peers->state == IDT_NTB_PEERS_READY) {
+        timer_del(peers->timer);
+        peers_arm_eventfd(peers);
+        ok = peers->ops->server_ready(peers->opaque, errp);
+        peers->failure_told = !ok && peers->failure_told;
+    }
+    return ok;
+}
+
 static void peers_read(void *opaque, const uint8_t *buf, int size)
 {
     IdtNtbPeers *peers = opaque;
@@ -300,25 +334,14 @@ static void peers_read(void *opaque, const uint8_t *buf, int size)
     if (peers->msg_len < sizeof(peers->msg)) {
         return;
     }
-    peers->msg_len = 0;
-    fd = peers->msg_fd;
-    peers->msg_fd = -1;
-
-    if (!peers_message(peers, ldq_le_p(peers->msg), &fd, &err)) {
-        if (handshake) {
-            peers_handshake_failed(peers, err);
-            qemu_chr_fe_disconnect(peers->chr);
-        } else {
-            warn_reportf_err(err, "idt-ntb: message ignored: ");
-        }
+    if (peers_take_message(peers, &err)) {
+        return;
     }
-    peers_close_fd(&fd);
-    peers_restore_nonblock(peers);
-
-    if (handshake && peers->started && peers->state == IDT_NTB_PEERS_READY) {
-        timer_del(peers->timer);
-        peers_arm_eventfd(peers);
-        peers->ops->server_ready(peers->opaque);
+    if (handshake) {
+        peers_handshake_failed(peers, err);
+        qemu_chr_fe_disconnect(peers->chr);
+    } else {
+        warn_reportf_err(err, "idt-ntb: message ignored: ");
     }
 }
 
@@ -340,9 +363,6 @@ static void peers_event(void *opaque, QEMUChrEvent event)
 
     switch (event) {
     case CHR_EVENT_OPENED:
-        if (peers->started) {
-            peers->ops->server_back(peers->opaque);
-        }
         peers_opened(peers);
         break;
     case CHR_EVENT_CLOSED:

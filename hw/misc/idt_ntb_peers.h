@@ -29,10 +29,12 @@ typedef struct IdtNtbPeersOps {
     void (*left)(void *opaque, unsigned id);
     /* The server has gone.  Known eventfds stay usable. */
     void (*server_lost)(void *opaque);
-    /* A server is there again; nothing of the old one is valid any more. */
-    void (*server_back)(void *opaque);
-    /* The handshake with that server is over: @shm_fd and @id are new. */
-    void (*server_ready)(void *opaque);
+    /*
+     * The handshake with a new server is over: @id, @shm_fd and all eventfds
+     * are new, and signals of the time in between were lost.  On failure the
+     * connection is given up; a chardev that reconnects tries again.
+     */
+    bool (*server_ready)(void *opaque, Error **errp);
 } IdtNtbPeersOps;
 
 typedef enum IdtNtbPeersState {
@@ -50,6 +52,7 @@ typedef struct IdtNtbPeers {
     CharBackend *chr;
     IdtNtbPeersState state;
     bool started;               /* handlers are in the main context */
+    bool failure_told;          /* of a new server */
     Error *error;               /* why the handshake failed */
 
     uint8_t msg[8];             /* the message that is being received */
@@ -78,6 +81,9 @@ bool idt_ntb_peers_connect(IdtNtbPeers *peers, CharBackend *chr,
 
 /* Lets the main loop serve the connection and the own eventfd. */
 void idt_ntb_peers_start(IdtNtbPeers *peers);
+
+/* Signals all other clients. */
+void idt_ntb_peers_signal_all(IdtNtbPeers *peers);
 
 /*
  * Signals client @id.  A client that is not known (any more, or not yet) is

@@ -102,6 +102,34 @@ void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw)
     qatomic_set(&sw->tmp_highest, TMP_SAMPLE_RESET);
 }
 
+static void regs_copy(void *to, const void *from, const IdtNtbReg *table,
+                      unsigned entries)
+{
+    for (unsigned i = 0; i < entries; i++) {
+        for (unsigned n = 0; table[i].word && n < MAX(table[i].count, 1); n++) {
+            qatomic_set((uint32_t *)(to + table[i].word) + n,
+                        qatomic_read((uint32_t *)(from + table[i].word) + n));
+        }
+    }
+}
+
+void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)
+{
+    regs_copy(to, from, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
+    qatomic_set(&to->outmsgsts, qatomic_read(&from->outmsgsts));
+    for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
+        qatomic_set(&to->inmsg[i], qatomic_read(&from->inmsg[i]));
+    }
+}
+
+void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to, const IdtNtbShmSwitch *from)
+{
+    regs_copy(to, from, idt_ntb_switch_regs, idt_ntb_num_switch_regs);
+    qatomic_set(&to->tmp_sample, qatomic_read(&from->tmp_sample));
+    qatomic_set(&to->tmp_lowest, qatomic_read(&from->tmp_lowest));
+    qatomic_set(&to->tmp_highest, qatomic_read(&from->tmp_highest));
+}
+
 /* The decoder */
 
 static unsigned reg_number(const IdtNtbReg *reg, uint32_t addr)

@@ -55,6 +55,13 @@ void idt_ntb_regs_init(void);
 /* Returns the registers of an NT function to their reset values. */
 void idt_ntb_regs_reset_port(IdtNtbShmPort *port);
 
+/* Copies the registers of an NT function, with its pending messages. */
+void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from);
+
+/* Copies the registers of a switch, but not its mapping table. */
+void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to,
+                              const IdtNtbShmSwitch *from);
+
 /* Returns the registers of the switch to their reset values. */
 void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw);
 

@@ -84,6 +84,10 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
     uint32_t clear = value & lanes & reg->w1c;
     IdtNtbIntState state;
 
+    /*
+     * Taken before the clears: a message that comes from here on is after this
+     * write, and so a new edge.
+     */
     idt_ntb_switch_int_state(regs->sw, port, &state);
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         if (FIELD_EX32(clear, MSGSTS, INMSGSTS) & BIT(i)) {

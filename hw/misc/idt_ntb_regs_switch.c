@@ -87,25 +87,38 @@ static uint8_t tmp_current(IdtNtbShmSwitch *sw)
     return MIN(MAX(sample + offset, 0), UINT8_MAX);
 }
 
-static uint32_t tmp_extremes(IdtNtbShmSwitch *sw)
+/* Lets the sensor measure: it remembers the lowest and the highest */
+static uint32_t tmp_measure(IdtNtbShmSwitch *sw)
 {
     uint8_t current = tmp_current(sw);
+    uint8_t lowest = MIN(current, qatomic_read(&sw->tmp_lowest) & 0xff);
+    uint8_t highest = MAX(current, qatomic_read(&sw->tmp_highest) & 0xff);
     uint32_t value = 0;
-
-    value = FIELD_DP32(value, TMPSTS, LTEMP,
-                       MIN(current, qatomic_read(&sw->tmp_lowest) & 0xff));
-    return FIELD_DP32(value, TMPSTS, HTEMP,
-                      MAX(current, qatomic_read(&sw->tmp_highest) & 0xff));
-}
-
-static uint32_t tmpsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
-{
-    IdtNtbShmSwitch *sw = &regs->sw->shm->sw;
 
     if (FIELD_EX32(qatomic_read(&sw->tmpctl), TMPCTL, PDOWN)) {
         return 0;
     }
-    return FIELD_DP32(tmp_extremes(sw), TMPSTS, TEMP, tmp_current(sw));
+    qatomic_set(&sw->tmp_lowest, lowest);
+    qatomic_set(&sw->tmp_highest, highest);
+    value = FIELD_DP32(value, TMPSTS, TEMP, current);
+    value = FIELD_DP32(value, TMPSTS, LTEMP, lowest);
+    return FIELD_DP32(value, TMPSTS, HTEMP, highest);
+}
+
+static uint32_t tmpsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return tmp_measure(&regs->sw->shm->sw);
+}
+
+static void tmpadj_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                         unsigned port, unsigned n, uint32_t value,
+                         uint32_t lanes)
+{
+    IdtNtbShmSwitch *sw = &regs->sw->shm->sw;
+
+    tmp_measure(sw);
+    idt_ntb_reg_update(reg, &sw->tmpadj, value, lanes);
+    tmp_measure(sw);
 }
 
 static uint32_t tmpalarm_read(IdtNtbRegs *regs, unsigned port, unsigned n)
@@ -197,7 +210,7 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
     { .name = "TMPALARM", .addr = A_TMPALARM, .read = tmpalarm_read,
       .write = tmpalarm_write },
     { .name = "TMPADJ", .addr = A_TMPADJ, SWITCH_WORD(tmpadj),
-      .rw = R_TMPADJ_OFFSET_MASK },
+      .rw = R_TMPADJ_OFFSET_MASK, .write = tmpadj_write },
 };
 
 const unsigned idt_ntb_num_switch_regs = ARRAY_SIZE(idt_ntb_switch_regs);

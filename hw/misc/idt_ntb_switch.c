@@ -130,6 +130,17 @@ void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
     }
 }
 
+void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event)
+{
+    IdtNtbShmSwitch *regs = &sw->shm->sw;
+
+    if (!(qatomic_read(&regs->semsk) & BIT(event)) &&
+        !(qatomic_read(&regs->sepmsk) & BIT(sw->partition))) {
+        qatomic_fetch_or(&switch_port(sw, sw->port)->ntintsts,
+                         R_NTINTSTS_SEVENT_MASK);
+    }
+}
+
 /* Link */
 
 uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
@@ -189,16 +200,11 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 
 void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
 {
-    IdtNtbShmPort *p = switch_port(sw, sw->port);
-
-    /* Alone there is nothing to have a link with */
-    if (sw->fd < 0 || idt_ntb_switch_link(sw, sw->port)) {
+    if (idt_ntb_switch_link(sw, sw->port)) {
         return;
     }
-    /* A doorbell that was on its way when the link went down is too late */
-    idt_ntb_regs_reset_port(p);
     trace_idt_ntb_link(sw->port, true);
-    qatomic_set_mb(&p->state, IDT_NTB_PORT_UP);
+    qatomic_set_mb(&switch_port(sw, sw->port)->state, IDT_NTB_PORT_UP);
     idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKUP, sw->port, sw->port);
 }
 

@@ -22,7 +22,7 @@ typedef struct IdtNtbChip {
     const char *name;
     uint16_t device_id;
     uint8_t num_ports;
-    uint8_t ports[IDT_MAX_PARTITIONS];  /* those that can carry an NT function */
+    uint8_t ports[IDT_MAX_PARTITIONS];  /* can carry an NT function */
 } IdtNtbChip;
 
 extern const IdtNtbChip idt_ntb_chip_24nt6ag2;
@@ -135,7 +135,8 @@ typedef struct IdtNtbPeers IdtNtbPeers;
 typedef struct IdtNtbSwitch {
     IdtNtbShm *shm;             /* valid at all times after attach */
     size_t shm_size;            /* mapped */
-    int fd;                     /* holds the lock of the port; -1: isolated */
+    int fd;                     /* holds the lock of the port */
+    bool created;               /* by this attachment */
     const IdtNtbChip *chip;
     unsigned partitions;
     unsigned port;
@@ -172,10 +173,15 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
                            unsigned client, unsigned timeout_ms, Error **errp);
 
 /*
- * Gives a port without switch one of its own, so that accesses of the guest
- * have a result: nobody else is plugged in.
+ * Goes on at a new server, whose memory is @shm_fd.  The same memory again: the
+ * attachment goes on.  Another one: attaches there with the same port number,
+ * and detaches from the old one; the function keeps its registers, its link is
+ * down.
+ *
+ * Returns: true, or false with @errp set and @sw unchanged.
  */
-void idt_ntb_switch_isolate(IdtNtbSwitch *sw);
+bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
+                             unsigned timeout_ms, Error **errp);
 
 /*
  * Leaves the switch: the link goes down for the others, the port is free and in
@@ -207,8 +213,14 @@ bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned client);
  */
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port);
 
-/* Brings our link up. */
+/* Brings our link up, and tells the others. */
 void idt_ntb_switch_link_up(IdtNtbSwitch *sw);
+
+/*
+ * Latches a switch event for our own port: the others are not what they were
+ * when it looked last.
+ */
+void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event);
 
 /* The dword at @offset of the configuration space of @port in reset. */
 uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
