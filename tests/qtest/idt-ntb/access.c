@@ -323,6 +323,30 @@ static void test_doorbell_lanes(void)
     ntb_server_stop(server);
 }
 
+/* A write of any lane sends the register; one over two of them sends both */
+static void test_message_lanes(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    ntb_route_message(p, 1, p->partition, 1);
+    ntb_write(p, A_OUTMSG0, 0x11223344);
+    g_assert_cmphex(ntb_read(p, A_MSGSTS), ==, 1 << 16);
+    ntb_write(p, A_MSGSTS, UINT32_MAX);
+    qtest_writeb(p->qts, p->bar0 + A_OUTMSG0 + 2, 0xee);
+    g_assert_cmphex(ntb_read(p, A_MSGSTS), ==, 1 << 16);
+    g_assert_cmphex(ntb_read(p, A_INMSG0), ==, 0x11ee3344);
+    ntb_write(p, A_MSGSTS, UINT32_MAX);
+    qtest_writeq(p->qts, p->bar0 + A_OUTMSG0, 0x0123456789abcdef);
+    g_assert_cmphex(ntb_read(p, A_MSGSTS), ==, 3 << 16);
+    g_assert_cmphex(ntb_read(p, A_INMSG0), ==, 0x89abcdef);
+    g_assert_cmphex(ntb_read(p, A_INMSG0 + 4), ==, 0x01234567);
+    g_assert_cmphex(qtest_readq(p->qts, p->bar0 + A_INMSG0), ==,
+                    0x0123456789abcdef);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
 /* Byte lanes of GASADATA are those of the selected register */
 static void test_gas_lanes(void)
 {
@@ -521,6 +545,7 @@ void ntb_add_access_tests(void)
     qtest_add_func("/idt-ntb/access/sizes", test_sizes);
     qtest_add_func("/idt-ntb/access/w1c-lanes", test_w1c_lanes);
     qtest_add_func("/idt-ntb/access/doorbell-lanes", test_doorbell_lanes);
+    qtest_add_func("/idt-ntb/access/message-lanes", test_message_lanes);
     qtest_add_func("/idt-ntb/access/gas-lanes", test_gas_lanes);
     qtest_add_func("/idt-ntb/access/random", test_random);
     qtest_add_func("/idt-ntb/access/random-config", test_random_config);

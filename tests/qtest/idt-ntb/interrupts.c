@@ -363,6 +363,26 @@ static void test_intx_line(void)
     teardown_two();
 }
 
+/* A reset takes the level down, and the next one can come */
+static void test_intx_reset(void)
+{
+    setup_two();
+    for (unsigned i = 0; i < 3; i++) {
+        ntb_msi_enable(b, false);
+        raise_doorbell();
+        assert_intx(true);
+        ntb_cfg_writew(b, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
+                       PCI_EXP_DEVCTL_BCR_FLR);
+        assert_intx(false);
+        ntb_setup_function(b);
+        ntb_write(b, A_NTINTMSK, 0);
+        ntb_write(b, A_INDBELLMSK, 0);
+        ntb_assert_no_msi(b);
+        g_assert_false(ntb_intx(b));
+    }
+    teardown_two();
+}
+
 /*
  * What is sent to one port is no other's interrupt, over many rounds: none is
  * lost and none is made up.
@@ -401,5 +421,6 @@ void ntb_add_interrupt_tests(void)
     qtest_add_func("/idt-ntb/interrupt/intx", test_intx);
     qtest_add_func("/idt-ntb/interrupt/intx-and-msi", test_intx_and_msi);
     qtest_add_func("/idt-ntb/interrupt/intx-line", test_intx_line);
+    qtest_add_func("/idt-ntb/interrupt/intx-reset", test_intx_reset);
     qtest_add_func("/idt-ntb/interrupt/many", test_many);
 }

@@ -183,6 +183,36 @@ static void test_flr(void)
     ntb_server_stop(server);
 }
 
+/* ... while another port rings and sends without end */
+static void test_reset_under_fire(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+    pid_t sender;
+
+    for (unsigned n = 0; n < IDT_NUM_MESSAGES; n++) {
+        ntb_route_message(a, n, b->partition, n);
+    }
+    sender = ntb_start_sender(a, 0);
+    for (unsigned i = 0; i < 50; i++) {
+        ntb_unmask_all(b);
+        ntb_assert_msi(b);
+        ntb_wait(ntb_read(b, A_INDBELLSTS) == UINT32_MAX &&
+                 ntb_read(b, A_MSGSTS) == 0x000f0000);
+        reset_function(b);
+        g_assert_cmphex(ntb_cfg_read(b, A_INDBELLMSK), ==, UINT32_MAX);
+        g_assert_cmphex(ntb_cfg_read(b, A_NTINTMSK), ==, 0xbb);
+        ntb_setup_function(b);
+        ntb_assert_no_msi(b);
+    }
+    ntb_kill(a);
+    waitpid(sender, NULL, 0);
+    ntb_wait(!ntb_link_up(b, 0));
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
 static void test_bus_reset(void)
 {
     NtbServer *server = ntb_server_start();
@@ -379,6 +409,7 @@ void ntb_add_link_tests(void)
     qtest_add_func("/idt-ntb/reset/system", test_system_reset);
     qtest_add_func("/idt-ntb/reset/flr", test_flr);
     qtest_add_func("/idt-ntb/reset/bus", test_bus_reset);
+    qtest_add_func("/idt-ntb/reset/under-fire", test_reset_under_fire);
     qtest_add_func("/idt-ntb/hotplug/100-times", test_hotplug);
     qtest_add_func("/idt-ntb/hotplug/plain-chardev",
                    test_hotplug_plain_chardev);
