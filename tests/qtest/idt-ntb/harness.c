@@ -430,8 +430,8 @@ void ntb_device_add_wait(QTestState *qts)
     QDict *reply = qtest_qmp_receive(qts);
 
     if (!qdict_haskey(reply, "return")) {
-        g_error("device_add: %s",
-                qdict_get_str(qdict_get_qdict(reply, "error"), "desc"));
+        ntb_fail("device_add: %s",
+                 qdict_get_str(qdict_get_qdict(reply, "error"), "desc"));
     }
     qobject_unref(reply);
 }

@@ -28,14 +28,18 @@
 #define NTB_NUM_PORTS   6
 extern const unsigned ntb_ports[NTB_NUM_PORTS];
 
+/* The test fails, and cleans up (as it would not after g_error()) */
+#define ntb_fail(...)                                                   \
+    g_assertion_message(G_LOG_DOMAIN, __FILE__, __LINE__, G_STRFUNC,    \
+                        g_strdup_printf(__VA_ARGS__))
+
 /* Poll until @cond holds; the test fails if it never does */
 #define ntb_wait(cond)                                                  \
     do {                                                                \
         int64_t ntb_end_ = g_get_monotonic_time() + NTB_DEADLINE_US;    \
         while (!(cond)) {                                               \
             if (g_get_monotonic_time() > ntb_end_) {                    \
-                g_error("%s:%d: gave up waiting for: %s",               \
-                        __FILE__, __LINE__, #cond);                     \
+                ntb_fail("gave up waiting for: %s", #cond);             \
             }                                                           \
             g_usleep(500);                                              \
         }                                                               \

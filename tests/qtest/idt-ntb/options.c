@@ -45,7 +45,7 @@ static void assert_refused(const char *args, const char *words)
     g_assert_cmpint(WEXITSTATUS(status), ==, 1);
     for (unsigned i = 0; word[i]; i++) {
         if (!strstr(text, word[i])) {
-            g_error("'%s' is not in: %s", word[i], text);
+            ntb_fail("'%s' is not in: %s", word[i], text);
         }
     }
 }
@@ -121,6 +121,7 @@ static void assert_plug_refused(QTestState *qts, const char *word)
     error = qtest_qmp_assert_failure_ref(qts, "{'execute': 'device_add',"
                                          "'arguments': {'driver': 'idt-ntb',"
                                          "'id': 'ntb1', 'bus': 'rp0',"
+                                         "'server-timeout': 200,"
                                          "'chardev': 'ntb'}}");
     g_test_message("%s", qdict_get_str(error, "desc"));
     g_assert_nonnull(strstr(qdict_get_str(error, "desc"), word));
@@ -144,9 +145,45 @@ static void test_chardev_fd(void)
                       "chassis=1 -chardev socket,fd=%d,id=ntb",
                       ntb_machine_args(), fd);
     close(fd);
-    assert_plug_refused(qts, "path=");
+    assert_plug_refused(qts, "descriptor");
     qtest_quit(qts);
     ntb_server_stop(server);
+}
+
+/* One client is served, then nobody is let in any more */
+static void test_queue_full(void)
+{
+    g_autofree char *path = ntb_tmp_path("socket");
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int queued[64];
+    unsigned count = 0;
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    QTestState *qts;
+
+    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    g_assert_cmpint(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), ==,
+                    0);
+    g_assert_cmpint(listen(listener, 1), ==, 0);
+    qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
+                      "chassis=1 -chardev socket,path=%s,id=ntb",
+                      ntb_machine_args(), path);
+    close(accept(listener, NULL, NULL));
+    while (count < G_N_ELEMENTS(queued)) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        queued[count++] = fd;
+        if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+            break;
+        }
+    }
+    g_assert_cmpint(errno, ==, EAGAIN);
+    ntb_settle(qts);
+    assert_plug_refused(qts, "connect");
+    qtest_quit(qts);
+    while (count--) {
+        close(queued[count]);
+    }
+    close(listener);
 }
 
 /* The server is not there any more when the device is plugged again */
@@ -283,7 +320,7 @@ static const Handshake handshakes[] = {
     { "eventfd-as-memory", "memory", say_eventfd_as_memory },
     { "socket-as-memory", "memory", say_socket_as_memory },
     { "memory-as-eventfd", "eventfd", say_memory_as_eventfd },
-    { "no-eventfd", "eventfd", say_no_eventfd },
+    { "no-eventfd", "server sent", say_no_eventfd },
     { "id-out-of-range", "70000", say_id_out_of_range },
 };
 
@@ -345,6 +382,23 @@ static void test_server_is_silent(void)
         assert_refused_at(&fake->base, "123 ms", ",server-timeout=123");
         fake_server_stop(fake);
     }
+}
+
+/* ivshmem-server -n 0 */
+static void say_no_vectors(FakeServer *fake, int client)
+{
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, fake->shm_fd);
+    fake_wait_close(client);
+}
+
+static void test_no_vectors(void)
+{
+    FakeServer *fake = fake_server_start(say_no_vectors, NULL);
+
+    assert_refused_at(&fake->base, "123 ms|vector", ",server-timeout=123");
+    fake_server_stop(fake);
 }
 
 static void test_memory_too_small(void)
@@ -505,6 +559,7 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/options/chardev-listens", test_chardev_listens);
     qtest_add_func("/idt-ntb/options/chardev-fd", test_chardev_fd);
     qtest_add_func("/idt-ntb/options/chardev-once", test_chardev_once);
+    qtest_add_func("/idt-ntb/options/queue-full", test_queue_full);
     qtest_add_func("/idt-ntb/options/no-server", test_no_server);
     qtest_add_func("/idt-ntb/options/port", test_port);
     qtest_add_func("/idt-ntb/options/all-taken", test_all_taken);
@@ -520,6 +575,7 @@ void ntb_add_option_tests(void)
     }
     qtest_add_func("/idt-ntb/handshake/closes", test_server_closes);
     qtest_add_func("/idt-ntb/handshake/silent", test_server_is_silent);
+    qtest_add_func("/idt-ntb/handshake/no-vectors", test_no_vectors);
     qtest_add_func("/idt-ntb/memory/too-small", test_memory_too_small);
     qtest_add_func("/idt-ntb/memory/not-ours", test_memory_not_ours);
 }
