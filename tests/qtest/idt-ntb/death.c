@@ -172,6 +172,35 @@ static void test_claim_before_notice(void)
     ntb_server_stop(server);
 }
 
+/*
+ * Another process sits on the lock that a clean-up needs: nobody waits for it,
+ * and the clean-up comes when it is free.
+ */
+static void test_kill_while_locked(void)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+    int fd = shm_open(server->shm_name, O_RDWR, 0);
+
+    ntb_listen_to_links(a);
+    g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &lock), ==, 0);
+    ntb_kill(b);
+    for (unsigned i = 0; i < 20; i++) {
+        g_usleep(2000);
+        ntb_write(a, A_OUTDBELLSET, 1);
+        ntb_assert_msi(a);
+        ntb_write(a, A_INDBELLSTS, 1);
+    }
+    g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    close(fd);
+    ntb_assert_link_events(a, 1 << 2, 0);
+    ntb_assert_clean(a, 2);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
 /* Two survivors, one clean-up */
 static void test_kill_seen_by_two(void)
 {
@@ -398,6 +427,7 @@ void ntb_add_death_tests(void)
     qtest_add_func("/idt-ntb/death/late-notice", test_late_notice);
     qtest_add_func("/idt-ntb/death/claim-before-notice",
                    test_claim_before_notice);
+    qtest_add_func("/idt-ntb/death/while-locked", test_kill_while_locked);
     qtest_add_func("/idt-ntb/death/seen-by-two", test_kill_seen_by_two);
     qtest_add_func("/idt-ntb/death/while-sending", test_kill_while_sending);
     qtest_add_func("/idt-ntb/death/server", test_server_dies);

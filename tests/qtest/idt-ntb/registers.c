@@ -185,6 +185,51 @@ static void test_msi(void)
     ntb_server_stop(server);
 }
 
+/* AER: status is clear, masks can be written, the log can not */
+static void test_aer(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS), ==, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_COR_STATUS, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_STATUS), ==, 0);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_MASK) &
+                    PCI_ERR_COR_ADV_NFAT, !=, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_COR_MASK, 0);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_MASK), ==, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_UNCOR_MASK, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_UNCOR_MASK) &
+                    PCI_ERR_UNC_UNSUP, !=, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG), ==, 0);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/* A serial number of its own for each port, the same from everywhere */
+static void test_serial(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+    bool differs = false;
+
+    for (unsigned offset = IDT_CAP_DSN; offset < IDT_CAP_DSN + 12;
+         offset += 4) {
+        uint32_t word = ntb_cfg_read(b, offset);
+
+        differs |= word != ntb_cfg_read(a, offset);
+        g_assert_cmphex(ntb_gas_read(a, ntb_gas_nt(2, offset)), ==, word);
+        g_assert_cmphex(ntb_read(b, offset), ==, word);
+    }
+    g_assert_true(differs);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
 /* Power management: D0 and D3hot, memory is not decoded in D3hot */
 static void test_power(void)
 {
@@ -556,6 +601,8 @@ void ntb_add_register_tests(void)
     qtest_add_func("/idt-ntb/identity/capabilities", test_capabilities);
     qtest_add_func("/idt-ntb/identity/pcie", test_pcie);
     qtest_add_func("/idt-ntb/identity/msi", test_msi);
+    qtest_add_func("/idt-ntb/identity/aer", test_aer);
+    qtest_add_func("/idt-ntb/identity/serial", test_serial);
     qtest_add_func("/idt-ntb/identity/power", test_power);
     qtest_add_func("/idt-ntb/registers/nt-by-bar", test_nt_by_bar);
     qtest_add_func("/idt-ntb/registers/nt-by-config", test_nt_by_config);
