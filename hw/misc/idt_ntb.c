@@ -11,9 +11,7 @@
 #include "qapi/error.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
-#include "qemu/log.h"
 #include "qemu/module.h"
-#include "qemu/range.h"
 #include "qemu/timer.h"
 #include "hw/misc/idt_ntb.h"
 #include "hw/pci/msi.h"
@@ -35,13 +33,13 @@ OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
 #define PORT_AUTO               -1
 
 /*
- * The lock of a killed process outlives the server's notice by the time that
- * the kernel takes to free the guest's RAM.  A process that lost only its
- * connection is looked at less often after REAP_FAST_MS.
+ * How often to look for ports whose process died.  The lock of a killed process
+ * outlives the server's notice by the time that the kernel takes to free the
+ * guest's RAM: look more often for a while.
  */
-#define REAP_PERIOD_MS          10
+#define REAP_PERIOD_MS          1000
+#define REAP_FAST_PERIOD_MS     10
 #define REAP_FAST_MS            5000
-#define REAP_SLOW_PERIOD_MS     1000
 
 /* How long the main loop may wait for others that attach */
 #define REATTACH_TIMEOUT_MS     100
@@ -60,8 +58,9 @@ struct IdtNtbState {
     IdtNtbRegs regs;
     MemoryRegion bar0;
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
+    bool intx;                  /* level of the pin then, for tracing */
     QEMUTimer *reap_timer;
-    int64_t reap_fast_until;
+    int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
     bool server_loss_told;
     Error *migration_blocker;
 };
@@ -77,46 +76,77 @@ static void idt_ntb_update_irq(IdtNtbState *s)
     PCIDevice *pci = PCI_DEVICE(s);
     bool msi = msi_enabled(pci);
     IdtNtbIntState state;
-    uint32_t level;
+    uint32_t level, rose;
 
     s->int_level &= ~idt_ntb_switch_take_fell(&s->sw);
     idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
     level = idt_ntb_int_status(&state) & ~state.ntintmsk;
-    pci_set_irq(pci, level && !msi);
-
-    /* What can't be sent now is sent when it can */
-    if (!msi || !(pci_get_word(pci->config + PCI_COMMAND) &
-                  PCI_COMMAND_MASTER)) {
+    if (!msi) {
+        if (s->intx != (level != 0)) {
+            s->intx = level != 0;
+            trace_idt_ntb_intx(s->sw.port, level);
+        }
+        s->int_level = 0;
+        pci_set_irq(pci, level != 0);
+        return;
+    }
+    pci_set_irq(pci, 0);
+    if (!(pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
+        /* What can't be sent now is sent when it can */
         s->int_level = 0;
         return;
     }
-    if (level & ~s->int_level) {
-        trace_idt_ntb_msi(s->sw.port, level, s->int_level);
+    rose = level & ~s->int_level;
+    s->int_level = level;
+    if (rose) {
+        trace_idt_ntb_msi(s->sw.port, level, rose);
+        /* The last thing: where it is aimed at may be us, or our slot */
         msi_notify(pci, 0);
     }
-    s->int_level = level;
+}
+
+/* A slot without power has no link. */
+static void idt_ntb_train_link(IdtNtbState *s)
+{
+    if (PCI_DEVICE(s)->enabled) {
+        idt_ntb_switch_link_up(&s->sw);
+    }
 }
 
 /* Configuration space and BAR0 */
+
+static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
+                                    unsigned size)
+{
+    if (!s->sw.shm) {
+        return UINT64_MAX;      /* see idt_ntb_access_write() */
+    }
+    return idt_ntb_regs_read(&s->regs, addr, size);
+}
 
 static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
                                  unsigned size)
 {
     PCIDevice *pci = PCI_DEVICE(s);
 
+    if (!s->sw.shm) {
+        return;         /* from a vCPU that waited for the BQL at unplug */
+    }
     idt_ntb_regs_write(&s->regs, addr, value, size);
     /* The global address space reaches header and capabilities too */
     if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
         pcie_cap_flr_write_config(pci, addr, value, size);
         pcie_aer_write_config(pci, addr, value, size);
         idt_ntb_switch_publish(&s->sw, pci->config);
+        /* The guest has found us in a slot that had no power at reset */
+        idt_ntb_train_link(s);
     }
     idt_ntb_update_irq(s);
 }
 
 static uint32_t idt_ntb_config_read(PCIDevice *pci, uint32_t addr, int len)
 {
-    return idt_ntb_regs_read(&IDT_NTB(pci)->regs, addr, len);
+    return idt_ntb_access_read(IDT_NTB(pci), addr, len);
 }
 
 static void idt_ntb_config_write(PCIDevice *pci, uint32_t addr, uint32_t value,
@@ -127,9 +157,7 @@ static void idt_ntb_config_write(PCIDevice *pci, uint32_t addr, uint32_t value,
 
 static uint64_t idt_ntb_bar0_read(void *opaque, hwaddr addr, unsigned size)
 {
-    IdtNtbState *s = opaque;
-
-    return idt_ntb_regs_read(&s->regs, addr, size);
+    return idt_ntb_access_read(opaque, addr, size);
 }
 
 static void idt_ntb_bar0_write(void *opaque, hwaddr addr, uint64_t value,
@@ -148,28 +176,40 @@ static const MemoryRegionOps idt_ntb_bar0_ops = {
 
 /* The other ports */
 
+static void idt_ntb_warn_server_lost(IdtNtbState *s)
+{
+    if (!s->server_loss_told && !idt_ntb_peers_have_server(&s->peers)) {
+        s->server_loss_told = true;
+        warn_report("idt-ntb: the ivshmem-server of port %u has gone; attached "
+                    "ports go on, new ones can't join", s->sw.port);
+    }
+}
+
+/*
+ * Looks after the other ports: what the server says comes too early, and it may
+ * say nothing.  Signals that could not be sent are made up for here too.
+ */
 static void idt_ntb_reap(void *opaque)
 {
     IdtNtbState *s = opaque;
-    bool server = idt_ntb_peers_have_server(&s->peers);
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
-    if (!server) {
-        if (!s->server_loss_told) {
-            s->server_loss_told = true;
-            warn_report("idt-ntb: the ivshmem-server of port %u has gone; "
-                        "attached ports go on, new ones can't join",
-                        s->sw.port);
-        }
-        /* Nobody else tells who has died */
-        idt_ntb_switch_suspect(&s->sw, -1);
+    idt_ntb_warn_server_lost(s);
+    if (idt_ntb_switch_reap(&s->sw)) {
+        s->reap_fast_until = now;
     }
-    if (idt_ntb_switch_reap(&s->sw) || !server) {
-        timer_mod(s->reap_timer, now + (now < s->reap_fast_until ?
-                                        REAP_PERIOD_MS : REAP_SLOW_PERIOD_MS));
-    }
-    /* A clean-up is a switch event for us too */
+    timer_mod(s->reap_timer, now + (now < s->reap_fast_until ?
+                                    REAP_FAST_PERIOD_MS : REAP_PERIOD_MS));
     idt_ntb_update_irq(s);
+}
+
+/* From the main loop, see IdtNtbPeersOps. */
+static void idt_ntb_reap_soon(IdtNtbState *s)
+{
+    int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+
+    s->reap_fast_until = now + REAP_FAST_MS;
+    timer_mod(s->reap_timer, now);
 }
 
 static void idt_ntb_signalled(void *opaque)
@@ -181,27 +221,43 @@ static void idt_ntb_client_joined(void *opaque, unsigned id)
 {
     IdtNtbState *s = opaque;
 
-    if (idt_ntb_switch_is_client(&s->sw, id)) {
-        idt_ntb_peers_signal(&s->peers, id);
+    for (unsigned part = 0; part < s->sw.partitions; part++) {
+        if (idt_ntb_switch_is_client(&s->sw, idt_ntb_switch_port(&s->sw, part),
+                                     id)) {
+            idt_ntb_peers_signal(&s->peers, id);
+        }
     }
 }
 
 static void idt_ntb_client_left(void *opaque, unsigned id)
 {
-    IdtNtbState *s = opaque;
-
-    idt_ntb_switch_suspect(&s->sw, id);
-    s->reap_fast_until = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + REAP_FAST_MS;
-    idt_ntb_reap(s);
+    idt_ntb_reap_soon(opaque);
 }
 
 static void idt_ntb_server_lost(void *opaque)
 {
     IdtNtbState *s = opaque;
 
-    /* From the main loop: when QEMU exits the server is not what has gone */
+    /* When QEMU exits, the server is not what has gone: tell later */
     s->server_loss_told = false;
-    timer_mod(s->reap_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
+    idt_ntb_reap_soon(s);
+}
+
+/* Ports that the server does not know hear of us once a second. */
+static void idt_ntb_warn_strangers(IdtNtbState *s)
+{
+    for (unsigned part = 0; part < s->sw.partitions; part++) {
+        unsigned port = idt_ntb_switch_port(&s->sw, part);
+        unsigned id = qatomic_read(&idt_ntb_switch_block(&s->sw,
+                                                         port)->client);
+
+        if (port != s->sw.port && idt_ntb_switch_link(&s->sw, port) &&
+            !idt_ntb_peers_knows(&s->peers, id)) {
+            warn_report("idt-ntb: port %u is not connected to this "
+                        "ivshmem-server (yet), its interrupts are late; give "
+                        "its chardev reconnect-ms= or restart it", port);
+        }
+    }
 }
 
 static bool idt_ntb_server_ready(void *opaque, Error **errp)
@@ -220,7 +276,7 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
     }
     /* Signals of the time without server did not arrive */
     idt_ntb_peers_signal_all(&s->peers);
-    idt_ntb_update_irq(s);
+    idt_ntb_reap_soon(s);
     info_report("idt-ntb: port %u is attached to the new server", s->sw.port);
     return true;
 }
@@ -251,7 +307,8 @@ static void idt_ntb_reset_exit(Object *obj, ResetType type)
 
     /* A doorbell that was on its way when the link went down is too late */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_switch_link_up(&s->sw);
+    idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
+    idt_ntb_train_link(s);
 }
 
 /* Realize and unrealize */
@@ -405,6 +462,8 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     }
     s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, idt_ntb_reap, s);
     idt_ntb_peers_start(&s->peers);
+    idt_ntb_warn_strangers(s);
+    idt_ntb_reap_soon(s);
 }
 
 static void idt_ntb_unrealize(PCIDevice *pci)
@@ -413,7 +472,7 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 
     idt_ntb_switch_detach(&s->sw);
     idt_ntb_peers_disconnect(&s->peers);
-    timer_free(s->reap_timer);
+    g_clear_pointer(&s->reap_timer, timer_free);
     idt_ntb_exit_capabilities(pci);
     migrate_del_blocker(&s->migration_blocker);
 }

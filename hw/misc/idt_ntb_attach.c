@@ -31,11 +31,6 @@ static int64_t attach_port_lock(unsigned port)
     return LOCK_PORTS + port * IDT_NTB_SHM_BLOCK;
 }
 
-static IdtNtbShmPort *attach_port(const IdtNtbSwitch *sw, unsigned port)
-{
-    return &sw->shm->port[port].p;
-}
-
 /*
  * Opens the memory anew: the lock shall be ours alone, and the descriptor from
  * the server is shared by all its clients.
@@ -139,7 +134,7 @@ static void attach_create(IdtNtbSwitch *sw)
     for (unsigned part = 0; part < sw->partitions; part++) {
         unsigned port = idt_ntb_switch_port(sw, part);
 
-        idt_ntb_regs_reset_port(attach_port(sw, port));
+        idt_ntb_regs_reset_port(idt_ntb_switch_block(sw, port));
         idt_ntb_switch_publish_reset(sw, port);
     }
     /* Who sees the magic sees the rest */
@@ -237,7 +232,7 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
 /* Ends what a dead owner of the port left, and takes it. */
 static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
 {
-    IdtNtbShmPort *p = attach_port(sw, sw->port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
 
     idt_ntb_switch_put_down(sw, sw->port);
     qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
@@ -261,7 +256,6 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
 {
     IdtNtbSwitch new = *sw;
 
-    new.suspects = 0;
     new.created = false;
     new.shm = NULL;
     new.fd = attach_open(shm_fd, errp);
@@ -309,7 +303,7 @@ bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
     IdtNtbSwitch old = *sw;
 
     if (attach_is_same_memory(sw, shm_fd)) {
-        qatomic_set_mb(&attach_port(sw, sw->port)->client, client);
+        qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->client, client);
         trace_idt_ntb_attach(sw->port, sw->partition, client);
         return true;
     }
@@ -324,8 +318,8 @@ bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
     if (sw->created) {
         idt_ntb_regs_copy_switch(&sw->shm->sw, &old.shm->sw);
     }
-    idt_ntb_regs_copy_port(attach_port(sw, sw->port),
-                           attach_port(&old, old.port));
+    idt_ntb_regs_copy_port(idt_ntb_switch_block(sw, sw->port),
+                           idt_ntb_switch_block(&old, old.port));
     attach_copy_mtbl(sw, &old);
     idt_ntb_switch_detach(&old);
     return true;
@@ -337,85 +331,67 @@ void idt_ntb_switch_detach(IdtNtbSwitch *sw)
         return;
     }
     idt_ntb_switch_put_down(sw, sw->port);
-    qatomic_set_mb(&attach_port(sw, sw->port)->state, IDT_NTB_PORT_FREE);
+    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state, IDT_NTB_PORT_FREE);
     trace_idt_ntb_detach(sw->port);
     attach_unmap(sw);
 }
 
 /* The dead */
 
-bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned client)
-{
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
-        IdtNtbShmPort *p = attach_port(sw, port);
-
-        if (port != sw->port && qatomic_read(&p->client) == client &&
-            qatomic_read(&p->state) != IDT_NTB_PORT_FREE) {
-            return true;
-        }
-    }
-    return false;
-}
-
-void idt_ntb_switch_suspect(IdtNtbSwitch *sw, int client)
-{
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
-        IdtNtbShmPort *p = attach_port(sw, port);
-
-        if (port != sw->port &&
-            qatomic_read(&p->state) != IDT_NTB_PORT_FREE &&
-            (client < 0 || qatomic_read(&p->client) == client)) {
-            sw->generation[port] = qatomic_read(&p->generation);
-            sw->suspects |= BIT(port);
-        }
-    }
-}
-
-/* True when the owner that was suspected holds @port no more. */
+/* True when @port was not given back, and nobody holds it. */
 static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
 {
-    return !qemu_lock_fd_test(sw->fd, attach_port_lock(port), 1, true);
+    return port != sw->port &&
+           qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
+           IDT_NTB_PORT_FREE &&
+           !qemu_lock_fd_test(sw->fd, attach_port_lock(port), 1, true);
 }
 
-/* True when @port is no more what it was when it was suspected. */
-static bool attach_has_moved_on(const IdtNtbSwitch *sw, unsigned port)
+/*
+ * The dead may have been writing another port's interrupt registers: a level
+ * that fell must not pass for one that stayed.  Costs the owners an interrupt
+ * at most.
+ */
+static void attach_settle_all(IdtNtbSwitch *sw)
 {
-    IdtNtbShmPort *p = attach_port(sw, port);
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
 
-    return qatomic_read(&p->state) == IDT_NTB_PORT_FREE ||
-           qatomic_read(&p->generation) != sw->generation[port];
+        if (idt_ntb_switch_link(sw, port)) {
+            qatomic_set_mb(&idt_ntb_switch_block(sw, port)->int_fell,
+                           UINT32_MAX);
+            idt_ntb_switch_signal(sw, port);
+        }
+    }
 }
 
-/* Returns: true when @port needs no more looks. */
 static bool attach_reap_port(IdtNtbSwitch *sw, unsigned port)
 {
-    if (attach_has_moved_on(sw, port)) {
-        return true;
-    }
+    bool dead;
+
     if (!attach_is_abandoned(sw, port) ||
         qemu_lock_fd(sw->fd, LOCK_HEADER, 1, true)) {
         return false;
     }
     /* Nobody can claim the port now; another may have done either before */
-    if (!attach_has_moved_on(sw, port) && attach_is_abandoned(sw, port)) {
+    dead = attach_is_abandoned(sw, port);
+    if (dead) {
         trace_idt_ntb_reap(port);
         idt_ntb_switch_put_down(sw, port);
-        qatomic_set_mb(&attach_port(sw, port)->state, IDT_NTB_PORT_FREE);
+        attach_settle_all(sw);
+        qatomic_set_mb(&idt_ntb_switch_block(sw, port)->state,
+                       IDT_NTB_PORT_FREE);
     }
     attach_unlock_header(sw->fd);
-    return attach_has_moved_on(sw, port);
+    return dead;
 }
 
 bool idt_ntb_switch_reap(IdtNtbSwitch *sw)
 {
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
+    bool any = false;
 
-        if (sw->suspects & BIT(port) && attach_reap_port(sw, port)) {
-            sw->suspects &= ~BIT(port);
-        }
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        any |= attach_reap_port(sw, idt_ntb_switch_port(sw, part));
     }
-    return sw->suspects;
+    return any;
 }

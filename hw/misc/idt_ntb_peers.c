@@ -6,16 +6,20 @@
 
 #include "qemu/osdep.h"
 #include <poll.h>
+#include <sys/un.h>
 #include "qapi/error.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
-#include "qemu/log.h"
 #include "qemu/main-loop.h"
+#include "qemu/sockets.h"
 #include "qemu/timer.h"
 #include "chardev/char-socket.h"
 #include "hw/misc/ivshmem.h"
 #include "idt_ntb_peers.h"
 #include "trace.h"
+
+/* How long to sleep while the server's queue of connections is full */
+#define CONNECT_RETRY_MS 10
 
 /* A server that invents clients shall not use up our descriptors. */
 #define MAX_CLIENTS 256
@@ -170,8 +174,7 @@ static bool peers_eventfd_message(IdtNtbPeers *peers, int64_t value, int *fd,
         return true;
     }
     if (*fd < 0) {
-        error_setg(errp, "the server sent no eventfd for this client; "
-                   "start ivshmem-server with at least one vector (-n 1)");
+        error_setg(errp, "the server sent no eventfd for this client, but its end");
         return false;
     }
     if (peers->eventfd < 0) {
@@ -192,8 +195,8 @@ static bool peers_message(IdtNtbPeers *peers, int64_t value, int *fd,
     case IDT_NTB_PEERS_VERSION:
         if (value != IVSHMEM_PROTOCOL_VERSION || *fd >= 0) {
             error_setg(errp, "the server speaks version %" PRId64 " of the "
-                       "ivshmem protocol (or another protocol); only version "
-                       "%d is known. Connect to an ivshmem-server",
+                       "ivshmem protocol, or another protocol, and only "
+                       "version %d is known; connect to an ivshmem-server",
                        value, IVSHMEM_PROTOCOL_VERSION);
             return false;
         }
@@ -226,6 +229,17 @@ static bool peers_message(IdtNtbPeers *peers, int64_t value, int *fd,
         return true;
     }
     g_assert_not_reached();
+}
+
+/*
+ * Ends the connection, so that the next user connects anew.  A chardev that is
+ * connecting is left alone: QEMU's yank code can't unregister it.
+ */
+static void peers_hang_up(IdtNtbPeers *peers)
+{
+    if (qemu_chr_fe_backend_open(peers->chr)) {
+        qemu_chr_fe_disconnect(peers->chr);
+    }
 }
 
 static void peers_close_descriptors(IdtNtbPeers *peers)
@@ -271,7 +285,7 @@ static void peers_handshake_timeout(void *opaque)
 
     error_setg(&err, "no complete handshake within %u ms", peers->timeout_ms);
     peers_handshake_failed(peers, err);
-    qemu_chr_fe_disconnect(peers->chr);
+    peers_hang_up(peers);
 }
 
 static void peers_arm_eventfd(IdtNtbPeers *peers)
@@ -339,9 +353,12 @@ static void peers_read(void *opaque, const uint8_t *buf, int size)
     }
     if (handshake) {
         peers_handshake_failed(peers, err);
-        qemu_chr_fe_disconnect(peers->chr);
+        peers_hang_up(peers);
+    } else if (!peers->failure_told) {
+        peers->failure_told = true;
+        warn_reportf_err(err, "idt-ntb: message of the server ignored: ");
     } else {
-        warn_reportf_err(err, "idt-ntb: message ignored: ");
+        error_free(err);
     }
 }
 
@@ -381,21 +398,68 @@ static void peers_event(void *opaque, QEMUChrEvent event)
 }
 
 /*
- * Makes sure that the chardev is connected, trying at most once: for a chardev
- * that reconnects, qemu_chr_fe_wait_connected() alone would wait for ever.
+ * Connects to a UNIX socket.  connect(2) would wait without a bound for a place
+ * in the queue of a server that does not accept.
  */
-static bool peers_chardev_connect(CharBackend *chr, Error **errp)
+static int peers_connect_unix(const UnixSocketAddress *addr,
+                              unsigned timeout_ms, Error **errp)
 {
-    Chardev *cd = qemu_chr_fe_get_driver(chr);
-    SocketChardev *socket;
-    int64_t reconnect_ms;
-    int ret;
+    int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms;
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    /* The name of an abstract socket starts with a NUL byte */
+    char *path = un.sun_path + (addr->has_abstract && addr->abstract);
+    socklen_t len = sizeof(un);
+    int fd;
 
-    if (!cd || !object_dynamic_cast(OBJECT(cd), TYPE_CHARDEV_SOCKET) ||
-        !qemu_chr_has_feature(cd, QEMU_CHAR_FEATURE_FD_PASS)) {
-        error_setg(errp, "chardev '%s' is no UNIX socket; use -chardev "
+    if (path + strlen(addr->path) >= un.sun_path + sizeof(un.sun_path)) {
+        error_setg(errp, "the path of the socket is too long");
+        return -1;
+    }
+    strcpy(path, addr->path);
+    if (path > un.sun_path && (!addr->has_tight || addr->tight)) {
+        len = path + strlen(path) - (char *)&un;
+    }
+    fd = qemu_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "can't make a socket");
+        return -1;
+    }
+    while (RETRY_ON_EINTR(connect(fd, (struct sockaddr *)&un, len)) < 0) {
+        if (errno != EAGAIN ||
+            qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= deadline) {
+            error_setg_errno(errp, errno, "can't connect to an "
+                             "ivshmem-server at '%s'; start it first",
+                             addr->path);
+            close(fd);
+            return -1;
+        }
+        g_usleep(CONNECT_RETRY_MS * 1000);
+    }
+    return fd;
+}
+
+/* A chardev that reconnects may be at it: the outcome is near. */
+static void peers_chardev_settle(Chardev *cd)
+{
+    SocketChardev *socket = SOCKET_CHARDEV(cd);
+
+    if (socket->state == TCP_CHARDEV_STATE_CONNECTING &&
+        socket->connect_task) {
+        /* As qemu_chr_wait_connected() does, but without trying for ever */
+        g_main_context_acquire(cd->gcontext);
+        qio_task_wait_thread(socket->connect_task);
+        g_main_context_release(cd->gcontext);
+    }
+}
+
+static bool peers_chardev_check(Chardev *cd, Error **errp)
+{
+    SocketChardev *socket;
+
+    if (!object_dynamic_cast(OBJECT(cd), TYPE_CHARDEV_SOCKET)) {
+        error_setg(errp, "chardev '%s' is no socket; use -chardev "
                    "socket,id=ID,path=PATH with the path of an "
-                   "ivshmem-server's socket", cd ? cd->label : "");
+                   "ivshmem-server's socket", cd->label);
         return false;
     }
     socket = SOCKET_CHARDEV(cd);
@@ -404,19 +468,42 @@ static bool peers_chardev_connect(CharBackend *chr, Error **errp)
                    "must connect to an ivshmem-server", cd->label);
         return false;
     }
-    if (qemu_chr_fe_backend_open(chr)) {
+    if (socket->addr->type == SOCKET_ADDRESS_TYPE_FD) {
+        error_setg(errp, "chardev '%s' is made from a descriptor and can't "
+                   "connect again after an unplug; use path=PATH with the "
+                   "path of the ivshmem-server's socket", cd->label);
+        return false;
+    }
+    if (socket->addr->type != SOCKET_ADDRESS_TYPE_UNIX) {
+        error_setg(errp, "chardev '%s' is no UNIX socket; use -chardev "
+                   "socket,id=ID,path=PATH with the path of an "
+                   "ivshmem-server's socket", cd->label);
+        return false;
+    }
+    return true;
+}
+
+/* Makes sure that the chardev is connected. */
+static bool peers_chardev_connect(IdtNtbPeers *peers, Error **errp)
+{
+    Chardev *cd = qemu_chr_fe_get_driver(peers->chr);
+    int fd;
+
+    if (!peers_chardev_check(cd, errp)) {
+        return false;
+    }
+    peers_chardev_settle(cd);
+    if (qemu_chr_fe_backend_open(peers->chr)) {
         return true;
     }
-    reconnect_ms = socket->reconnect_time_ms;
-    socket->reconnect_time_ms = 0;
-    ret = qemu_chr_fe_wait_connected(chr, errp);
-    socket->reconnect_time_ms = reconnect_ms;
-    if (ret < 0) {
-        error_prepend(errp, "chardev '%s' can't connect to an "
-                      "ivshmem-server: ", cd->label);
-        error_append_hint(errp, "Start ivshmem-server first. A chardev made "
-                          "from a descriptor can't connect again; give it "
-                          "a path.\n");
+    fd = peers_connect_unix(&SOCKET_CHARDEV(cd)->addr->u.q_unix,
+                            peers->timeout_ms, errp);
+    if (fd < 0) {
+        return false;
+    }
+    if (qemu_chr_add_client(cd, fd) < 0) {
+        error_setg(errp, "chardev '%s' can't connect again", cd->label);
+        close(fd);
         return false;
     }
     return true;
@@ -427,8 +514,14 @@ static gboolean peers_realize_timeout(gpointer opaque)
     IdtNtbPeers *peers = opaque;
     Error *err = NULL;
 
-    error_setg(&err, "the server sent no complete handshake within %u ms; "
-               "is it an ivshmem-server?", peers->timeout_ms);
+    if (peers->state == IDT_NTB_PEERS_EVENTFD) {
+        error_setg(&err, "the server sent no eventfd for this client within "
+                   "%u ms; start ivshmem-server with at least one vector "
+                   "(-n 1)", peers->timeout_ms);
+    } else {
+        error_setg(&err, "the server sent no complete handshake within %u ms; "
+                   "is it an ivshmem-server?", peers->timeout_ms);
+    }
     peers_handshake_failed(peers, err);
     return G_SOURCE_REMOVE;
 }
@@ -474,7 +567,7 @@ bool idt_ntb_peers_connect(IdtNtbPeers *peers, CharBackend *chr,
         .eventfd = -1,
         .timeout_ms = timeout_ms,
     };
-    if (!peers_chardev_connect(chr, errp)) {
+    if (!peers_chardev_connect(peers, errp)) {
         return false;
     }
     peers->eventfds = g_hash_table_new_full(NULL, NULL, NULL,
@@ -498,6 +591,11 @@ void idt_ntb_peers_start(IdtNtbPeers *peers)
                                   false);
 }
 
+bool idt_ntb_peers_knows(const IdtNtbPeers *peers, unsigned id)
+{
+    return g_hash_table_contains(peers->eventfds, GUINT_TO_POINTER(id));
+}
+
 bool idt_ntb_peers_have_server(const IdtNtbPeers *peers)
 {
     return peers->state == IDT_NTB_PEERS_READY;
@@ -511,8 +609,8 @@ void idt_ntb_peers_disconnect(IdtNtbPeers *peers)
     peers->state = IDT_NTB_PEERS_CLOSED;
     qemu_chr_fe_set_handlers(peers->chr, NULL, NULL, NULL, NULL, NULL, NULL,
                              true);
-    /* The server speaks at connect only: the next user must connect anew */
-    qemu_chr_fe_disconnect(peers->chr);
+    /* The server speaks at connect only */
+    peers_hang_up(peers);
     peers_close_descriptors(peers);
     g_clear_pointer(&peers->eventfds, g_hash_table_destroy);
     g_clear_pointer(&peers->timer, timer_free);

@@ -19,7 +19,11 @@
 /* The server counts clients in 16 bits. */
 #define IDT_NTB_MAX_CLIENT_ID UINT16_MAX
 
-/* Called from the main loop, with the BQL held. */
+/*
+ * Called from the main loop, with the BQL held.  All but @signalled are called
+ * in the middle of work on the connection: they must not raise an interrupt,
+ * since what a guest makes of it can be the unplug of this device.
+ */
 typedef struct IdtNtbPeersOps {
     /* The own eventfd was signalled; its counter is cleared already. */
     void (*signalled)(void *opaque);
@@ -52,7 +56,7 @@ typedef struct IdtNtbPeers {
     CharBackend *chr;
     IdtNtbPeersState state;
     bool started;               /* handlers are in the main context */
-    bool failure_told;          /* of a new server */
+    bool failure_told;          /* by this server or by the last one */
     Error *error;               /* why the handshake failed */
 
     uint8_t msg[8];             /* the message that is being received */
@@ -90,6 +94,9 @@ void idt_ntb_peers_signal_all(IdtNtbPeers *peers);
  * skipped: @joined tells when its eventfd comes.  Never blocks.
  */
 void idt_ntb_peers_signal(IdtNtbPeers *peers, unsigned id);
+
+/* True while the eventfd of client @id, another one, is known. */
+bool idt_ntb_peers_knows(const IdtNtbPeers *peers, unsigned id);
 
 /* True while a server is connected. */
 bool idt_ntb_peers_have_server(const IdtNtbPeers *peers);

@@ -10,14 +10,6 @@
 #include "idt_ntb_regs_access.h"
 #include "trace.h"
 
-/* Rewriting a word that another process writes all the time has to end too */
-#define MAX_CAS_TRIES   64
-
-IdtNtbShmPort *idt_ntb_regs_port(IdtNtbRegs *regs, unsigned port)
-{
-    return &regs->sw->shm->port[port].p;
-}
-
 uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
                             uint32_t value, uint32_t lanes)
 {
@@ -29,7 +21,7 @@ uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
         return qatomic_fetch_and(word, ~clear) & ~clear;
     }
     old = qatomic_read(word);
-    for (unsigned i = 0; i < MAX_CAS_TRIES; i++) {
+    for (unsigned i = 0; i < IDT_NTB_MAX_CAS_TRIES; i++) {
         uint32_t seen;
 
         new = ((old & ~rw) | (value & rw)) & ~clear;
@@ -232,11 +224,11 @@ uint32_t idt_ntb_gas_read(IdtNtbRegs *regs, uint32_t addr)
         if (port >= 0 && nt_is_pci(offset)) {
             return port == regs->sw->port ?
                    pci_default_read_config(regs->pci, offset, 4) :
-                   qatomic_read(&idt_ntb_regs_port(regs, port)->cfg[offset / 4]);
+                   qatomic_read(&idt_ntb_switch_block(regs->sw, port)->cfg[offset / 4]);
         }
         reg = port >= 0 ? nt_reg(offset) : NULL;
         if (reg && !reg->local) {
-            return reg_read(regs, reg, idt_ntb_regs_port(regs, port), port, offset);
+            return reg_read(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset);
         }
     }
     refuse(regs, "read of global address", addr);
@@ -275,7 +267,7 @@ void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
         }
         reg = port >= 0 ? nt_reg(offset) : NULL;
         if (reg && !reg->local) {
-            reg_write(regs, reg, idt_ntb_regs_port(regs, port), port, offset, value,
+            reg_write(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset, value,
                       lanes);
             idt_ntb_switch_signal(regs->sw, port);
             return;
@@ -297,7 +289,7 @@ static uint32_t nt_read(IdtNtbRegs *regs, uint32_t offset)
         refuse(regs, "read of NT function offset", offset);
         return 0;
     }
-    return reg_read(regs, reg, idt_ntb_regs_port(regs, port), port, offset);
+    return reg_read(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset);
 }
 
 static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
@@ -315,7 +307,7 @@ static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
         refuse(regs, "write to NT function offset", offset);
         return;
     }
-    reg_write(regs, reg, idt_ntb_regs_port(regs, port), port, offset, value, lanes);
+    reg_write(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset, value, lanes);
 }
 
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size)

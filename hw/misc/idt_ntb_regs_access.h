@@ -87,9 +87,6 @@ void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
 
 /* For the hooks of the tables */
 
-/* The block of @port in the shared memory. */
-IdtNtbShmPort *idt_ntb_regs_port(IdtNtbRegs *regs, unsigned port);
-
 /*
  * Writes @word by the rules of @reg.
  *

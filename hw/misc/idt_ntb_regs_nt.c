@@ -13,7 +13,7 @@ static void ntsts_settle_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                                unsigned port, unsigned n, uint32_t value,
                                uint32_t lanes)
 {
-    IdtNtbShmPort *p = idt_ntb_regs_port(regs, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
     IdtNtbIntState state;
 
     /*
@@ -54,7 +54,7 @@ static void outdbellset_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 static void outmsg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                          unsigned n, uint32_t value, uint32_t lanes)
 {
-    uint32_t *word = &idt_ntb_regs_port(regs, port)->outmsg[n];
+    uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->outmsg[n];
 
     idt_ntb_switch_message(regs->sw, port, n,
                            idt_ntb_reg_update(reg, word, value, lanes));
@@ -62,13 +62,13 @@ static void outmsg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
 
 static uint32_t inmsg_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    return FIELD_EX64(qatomic_read(&idt_ntb_regs_port(regs, port)->inmsg[n]),
+    return FIELD_EX64(qatomic_read(&idt_ntb_switch_block(regs->sw, port)->inmsg[n]),
                       SHM_INMSG, DATA);
 }
 
 static uint32_t inmsgsrc_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    return FIELD_EX64(qatomic_read(&idt_ntb_regs_port(regs, port)->inmsg[n]),
+    return FIELD_EX64(qatomic_read(&idt_ntb_switch_block(regs->sw, port)->inmsg[n]),
                       SHM_INMSG, SRC);
 }
 
@@ -80,7 +80,7 @@ static uint32_t msgsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                          unsigned n, uint32_t value, uint32_t lanes)
 {
-    IdtNtbShmPort *p = idt_ntb_regs_port(regs, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
     uint32_t clear = value & lanes & reg->w1c;
     IdtNtbIntState state;
 
@@ -101,7 +101,7 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
 
 static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port)
 {
-    uint32_t addr = qatomic_read(&idt_ntb_regs_port(regs, port)->ntmtbladdr);
+    uint32_t addr = qatomic_read(&idt_ntb_switch_block(regs->sw, port)->ntmtbladdr);
     unsigned entry = FIELD_EX32(addr, NTMTBLADDR, ENTRY);
 
     if (entry >= IDT_NUM_MTBL) {
@@ -157,9 +157,7 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 #define PORT_WORD(field)    .word = offsetof(IdtNtbShmPort, field)
 #define INT_WORD(field)     .int_word = offsetof(IdtNtbIntState, field)
 
-#define NTINT_LATCHED   (R_NTINTSTS_SEVENT_MASK | R_NTINTSTS_FMCI_MASK | \
-                         R_NTINTSTS_FMCC_MASK | R_NTINTSTS_TMPSENSOR_MASK)
-#define NTINT_ALL       (NTINT_LATCHED | R_NTINTSTS_MSG_MASK | \
+#define NTINT_ALL       (IDT_NTINT_LATCHED | R_NTINTSTS_MSG_MASK | \
                          R_NTINTSTS_DBELL_MASK)
 #define MSGSTS_ALL      (R_MSGSTS_OUTMSGSTS_MASK | R_MSGSTS_INMSGSTS_MASK)
 
@@ -170,7 +168,7 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf },
     { .name = "NTINTSTS", .addr = A_NTINTSTS, PORT_WORD(ntintsts),
-      INT_WORD(ntintsts), .w1c = NTINT_LATCHED,
+      INT_WORD(ntintsts), .w1c = IDT_NTINT_LATCHED,
       .read = ntintsts_read, .write = ntsts_settle_write },
     { .name = "NTINTMSK", .addr = A_NTINTMSK, PORT_WORD(ntintmsk),
       INT_WORD(ntintmsk), .reset = NTINT_ALL, .rw = NTINT_ALL,

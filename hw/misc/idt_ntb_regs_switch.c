@@ -70,7 +70,7 @@ static uint32_t gdbellsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
     uint32_t value = 0;
 
     for (unsigned part = 0; part < regs->sw->partitions; part++) {
-        IdtNtbShmPort *p = idt_ntb_regs_port(regs,
+        IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw,
                                      idt_ntb_switch_port(regs->sw, part));
 
         value |= qatomic_read(&p->indbellsts);

@@ -18,12 +18,6 @@ QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmSwitch) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmPort) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
 
-/*
- * A compare-and-swap fails when another process wrote in between; one that
- * does so all the time shall not hold us up.
- */
-#define MAX_CAS_TRIES   64
-
 const IdtNtbChip idt_ntb_chip_24nt6ag2 = {
     .name = "89HPES24NT6AG2",
     .device_id = PCI_DEVICE_ID_IDT_89HPES24NT6AG2,
@@ -31,7 +25,7 @@ const IdtNtbChip idt_ntb_chip_24nt6ag2 = {
     .ports = { 0, 2, 4, 6, 8, 12 },
 };
 
-static IdtNtbShmPort *switch_port(const IdtNtbSwitch *sw, unsigned port)
+IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port)
 {
     return &sw->shm->port[port].p;
 }
@@ -53,14 +47,23 @@ int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port)
 
 bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port)
 {
-    return qatomic_read(&switch_port(sw, port)->state) == IDT_NTB_PORT_UP;
+    return qatomic_read(&idt_ntb_switch_block(sw, port)->state) == IDT_NTB_PORT_UP;
+}
+
+bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
+                              unsigned id)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+
+    return port != sw->port && qatomic_read(&p->client) == id &&
+           qatomic_read(&p->state) != IDT_NTB_PORT_FREE;
 }
 
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned port)
 {
     if (port != sw->port) {
         idt_ntb_peers_signal(sw->peers,
-                             qatomic_read(&switch_port(sw, port)->client));
+                             qatomic_read(&idt_ntb_switch_block(sw, port)->client));
     }
 }
 
@@ -124,7 +127,7 @@ void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
             continue;
         }
         trace_idt_ntb_event(port, event, n);
-        qatomic_fetch_or(&switch_port(sw, port)->ntintsts,
+        qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->ntintsts,
                          R_NTINTSTS_SEVENT_MASK);
         idt_ntb_switch_signal(sw, port);
     }
@@ -136,7 +139,7 @@ void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event)
 
     if (!(qatomic_read(&regs->semsk) & BIT(event)) &&
         !(qatomic_read(&regs->sepmsk) & BIT(sw->partition))) {
-        qatomic_fetch_or(&switch_port(sw, sw->port)->ntintsts,
+        qatomic_fetch_or(&idt_ntb_switch_block(sw, sw->port)->ntintsts,
                          R_NTINTSTS_SEVENT_MASK);
     }
 }
@@ -160,7 +163,7 @@ uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
 
 void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port)
 {
-    IdtNtbShmPort *p = switch_port(sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
 
     for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
         qatomic_set(&p->cfg[i], idt_ntb_switch_reset_cfg(sw, port, i * 4));
@@ -182,9 +185,9 @@ static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned partition)
 
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 {
-    IdtNtbShmPort *p = switch_port(sw, port);
-    bool was_up = qatomic_read(&p->state) == IDT_NTB_PORT_UP;
-    bool tell = was_up || qatomic_read(&p->state) == IDT_NTB_PORT_GOING_DOWN;
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+    uint32_t state = qatomic_read(&p->state);
+    bool tell = state == IDT_NTB_PORT_UP || state == IDT_NTB_PORT_GOING_DOWN;
 
     qatomic_set_mb(&p->state,
                    tell ? IDT_NTB_PORT_GOING_DOWN : IDT_NTB_PORT_DOWN);
@@ -204,13 +207,13 @@ void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
         return;
     }
     trace_idt_ntb_link(sw->port, true);
-    qatomic_set_mb(&switch_port(sw, sw->port)->state, IDT_NTB_PORT_UP);
+    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state, IDT_NTB_PORT_UP);
     idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKUP, sw->port, sw->port);
 }
 
 void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
 {
-    IdtNtbShmPort *p = switch_port(sw, sw->port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
 
     for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
         uint32_t value = ldl_le_p(config + i * 4);
@@ -253,7 +256,7 @@ void idt_ntb_switch_doorbell(IdtNtbSwitch *sw, unsigned port, uint32_t bits)
 
         if (reaches[part] && idt_ntb_switch_link(sw, target)) {
             trace_idt_ntb_doorbell(port, target, reaches[part]);
-            qatomic_fetch_or(&switch_port(sw, target)->indbellsts,
+            qatomic_fetch_or(&idt_ntb_switch_block(sw, target)->indbellsts,
                              reaches[part]);
             idt_ntb_switch_signal(sw, target);
         }
@@ -265,7 +268,7 @@ static bool switch_deliver(uint64_t *inmsg, uint64_t word)
 {
     uint64_t old = qatomic_read(inmsg);
 
-    for (unsigned i = 0; i < MAX_CAS_TRIES; i++) {
+    for (unsigned i = 0; i < IDT_NTB_MAX_CAS_TRIES; i++) {
         uint64_t seen;
 
         if (old & R_SHM_INMSG_FULL_MASK) {
@@ -295,20 +298,20 @@ void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
         unsigned target = idt_ntb_switch_port(sw, part);
 
         if (idt_ntb_switch_link(sw, target) &&
-            switch_deliver(&switch_port(sw, target)->inmsg[reg], word)) {
+            switch_deliver(&idt_ntb_switch_block(sw, target)->inmsg[reg], word)) {
             trace_idt_ntb_message(port, n, target, reg, data);
             idt_ntb_switch_signal(sw, target);
             return;
         }
     }
     trace_idt_ntb_message_failed(port, n, part, reg, data);
-    qatomic_fetch_or(&switch_port(sw, port)->outmsgsts, BIT(n));
+    qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->outmsgsts, BIT(n));
     idt_ntb_switch_signal(sw, port);
 }
 
 uint32_t idt_ntb_switch_msgsts(IdtNtbSwitch *sw, unsigned port)
 {
-    IdtNtbShmPort *p = switch_port(sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
     uint32_t full = 0;
     uint32_t value;
 
@@ -326,10 +329,10 @@ uint32_t idt_ntb_switch_msgsts(IdtNtbSwitch *sw, unsigned port)
 void idt_ntb_switch_int_state(IdtNtbSwitch *sw, unsigned port,
                               IdtNtbIntState *state)
 {
-    IdtNtbShmPort *p = switch_port(sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
 
     *state = (IdtNtbIntState) {
-        .ntintsts = qatomic_read(&p->ntintsts),
+        .ntintsts = qatomic_read(&p->ntintsts) & IDT_NTINT_LATCHED,
         .ntintmsk = qatomic_read(&p->ntintmsk),
         .indbellsts = qatomic_read(&p->indbellsts),
         .indbellmsk = qatomic_read(&p->indbellmsk),
@@ -351,11 +354,11 @@ uint32_t idt_ntb_int_status(const IdtNtbIntState *state)
 void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port,
                            const IdtNtbIntState *state)
 {
-    qatomic_fetch_or(&switch_port(sw, port)->int_fell,
+    qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->int_fell,
                      ~idt_ntb_int_status(state) | state->ntintmsk);
 }
 
 uint32_t idt_ntb_switch_take_fell(IdtNtbSwitch *sw)
 {
-    return qatomic_xchg(&switch_port(sw, sw->port)->int_fell, 0);
+    return qatomic_xchg(&idt_ntb_switch_block(sw, sw->port)->int_fell, 0);
 }

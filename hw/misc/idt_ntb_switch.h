@@ -77,12 +77,12 @@ typedef enum IdtNtbPortState {
 } IdtNtbPortState;
 
 typedef struct IdtNtbShmPort {
-    uint32_t generation;        /* of the claim */
+    uint32_t generation;        /* counts the claims */
     uint32_t state;             /* IdtNtbPortState */
     uint32_t client;            /* client id of the owner at the server */
     /*
-     * Bits of NTINTSTS that were low, and unmasked or not, when a write to
-     * this port's interrupt registers took effect; taken by the owner.
+     * Bits of NTINTSTS that were low or masked when a write to this port's
+     * interrupt registers took effect; taken by the owner.
      */
     uint32_t int_fell;
     uint32_t ntctl;
@@ -120,6 +120,16 @@ typedef struct IdtNtbShm {
     } port[IDT_MAX_PORTS];
 } IdtNtbShm;
 
+/* The bits of NTINTSTS that latch; MSG and DBELL are derived. */
+#define IDT_NTINT_LATCHED (R_NTINTSTS_SEVENT_MASK | R_NTINTSTS_FMCI_MASK | \
+                           R_NTINTSTS_FMCC_MASK | R_NTINTSTS_TMPSENSOR_MASK)
+
+/*
+ * A compare-and-swap fails when another process wrote in between; one that does
+ * so all the time shall not hold us up.
+ */
+#define IDT_NTB_MAX_CAS_TRIES 64
+
 /* Switch events; the position of their bit in SESTS. */
 typedef enum IdtNtbEvent {
     IDT_NTB_EVENT_LINKUP = R_SESTS_LINKUP_SHIFT,
@@ -143,8 +153,6 @@ typedef struct IdtNtbSwitch {
     unsigned partition;
     IdtNtbPeers *peers;         /* who is signalled through it */
     uint32_t cfg[IDT_NT_REGS / 4];  /* of a port in reset, all but its number */
-    uint32_t generation[IDT_MAX_PORTS]; /* of ports that may have died */
-    uint32_t suspects;          /* a bit per such port */
 } IdtNtbSwitch;
 
 /*
@@ -155,6 +163,13 @@ int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
 
 /* The port in @partition, which must be below @sw->partitions. */
 unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned partition);
+
+/* The block of @port. */
+IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port);
+
+/* True when @port, another one, is claimed by client @id. */
+bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
+                              unsigned id);
 
 /* True while the link of @port is up. */
 bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port);
@@ -190,19 +205,12 @@ bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
 void idt_ntb_switch_detach(IdtNtbSwitch *sw);
 
 /*
- * Client @client has gone, or (@client < 0) any may have: idt_ntb_switch_reap()
- * shall look at the ports that it may have held.
- */
-void idt_ntb_switch_suspect(IdtNtbSwitch *sw, int client);
-
-/*
- * Cleans up after the suspects that died.  To be repeated while it returns
- * true: some suspect is still alive, or its lock outlives it by a moment.
+ * Frees the ports of other processes that died; to be repeated, since the lock
+ * of a dead process can outlive it by a moment.
+ *
+ * Returns: true if there was one.
  */
 bool idt_ntb_switch_reap(IdtNtbSwitch *sw);
-
-/* True when some other port is claimed by @client. */
-bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned client);
 
 /* The switch at work: idt_ntb_switch.c */
 
@@ -281,7 +289,7 @@ void idt_ntb_switch_int_state(IdtNtbSwitch *sw, unsigned port,
 uint32_t idt_ntb_int_status(const IdtNtbIntState *state);
 
 /*
- * Records which unmasked bits of NTINTSTS were low in @state, the state that a
+ * Records which bits of NTINTSTS were low or masked in @state, the state that a
  * write to an interrupt register of @port left: they may rise anew.
  */
 void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port,
