@@ -21,8 +21,11 @@ class Switch:
         self.memory = f'idt-ntb-test-{os.getpid()}-{id(self):x}'
         self._process = None
 
-    def start(self):
-        """Start the server; also again, on the memory the last one left."""
+    def start(self, fresh_memory=False):
+        """Start the server; also again, on the memory the last one left or
+        on memory of its own."""
+        if fresh_memory:
+            self._remove_memory()
         if os.path.exists(self.socket):
             os.unlink(self.socket)
         with open(os.path.join(self.folder, 'switch.log'), 'ab') as log:
@@ -59,6 +62,9 @@ class Switch:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._remove_memory()
+
+    def _remove_memory(self):
         memory = os.path.join('/dev/shm', self.memory)
         if os.path.exists(memory):
             os.unlink(memory)
