@@ -173,6 +173,7 @@ class SharedPairTestCase(GuestTestCase):
             self.pair(append='ntb_pingpong.delay_ms=1', modules=self.MODULES)
         for guest in self.guests:
             guest.run('for module in ntb_pingpong ntb_hw_idt ntb; do '
+                      '[ ! -f /lib/modules/$module.ko ] || '
                       '[ ! -d /sys/module/$module ] || rmmod $module; done')
         for guest in self.guests:
             for module in self.MODULES:
