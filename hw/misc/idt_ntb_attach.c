@@ -38,6 +38,7 @@ static int64_t attach_port_lock(unsigned port)
 static int attach_open(int shm_fd, Error **errp)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", shm_fd);
+    int flags = fcntl(shm_fd, F_GETFL);
     struct stat st;
     int fd;
 
@@ -51,13 +52,20 @@ static int attach_open(int shm_fd, Error **errp)
                    "regular file");
         return -1;
     }
+    /* Opening it anew must not give more rights than the server did */
+    if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || flags & O_PATH) {
+        error_setg(errp, "the server's shared memory is not open for reading "
+                   "and writing");
+        return -1;
+    }
     if (st.st_size < sizeof(IdtNtbShm)) {
         error_setg(errp, "the server's shared memory has %" PRId64 " bytes, "
                    "a switch needs %zu; start ivshmem-server with -l 1M or "
                    "more", (int64_t)st.st_size, sizeof(IdtNtbShm));
         return -1;
     }
-    fd = RETRY_ON_EINTR(open(path, O_RDWR | O_CLOEXEC));
+    /* O_NONBLOCK: somebody may hold a lease on the file */
+    fd = RETRY_ON_EINTR(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (fd < 0) {
         error_setg_errno(errp, errno, "can't open the server's shared memory "
                          "again through %s", path);

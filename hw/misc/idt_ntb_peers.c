@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include <poll.h>
 #include <sys/un.h>
 #include "qapi/error.h"
 #include "qemu/bswap.h"
@@ -37,71 +36,37 @@ static void peers_free_eventfd(gpointer value)
     close(GPOINTER_TO_INT(value));
 }
 
-/* Anything but an eventfd could block us, or spin the main loop. */
-static bool peers_is_eventfd(int fd)
-{
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    g_autofree char *target = g_file_read_link(path, NULL);
-
-    return g_strcmp0(target, "anon_inode:[eventfd]") == 0;
-}
-
-static bool peers_poll(int fd, short event)
-{
-    struct pollfd pfd = { .fd = fd, .events = event };
-
-    return RETRY_ON_EINTR(poll(&pfd, 1, 0)) == 1 && (pfd.revents & event);
-}
-
 /*
  * QEMU's socket layer clears O_NONBLOCK of a descriptor that it receives, and
- * the flag is shared by all processes that hold it.
+ * the flag is shared by all processes that hold it.  We don't depend on it, but
+ * others may.
  */
-static void peers_set_nonblock(int fd)
-{
-    g_unix_set_fd_nonblocking(fd, true, NULL);
-}
-
 static void peers_restore_nonblock(IdtNtbPeers *peers)
 {
     GHashTableIter iter;
     gpointer value;
 
     if (peers->eventfd >= 0) {
-        peers_set_nonblock(peers->eventfd);
+        g_unix_set_fd_nonblocking(peers->eventfd, true, NULL);
     }
     g_hash_table_iter_init(&iter, peers->eventfds);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        peers_set_nonblock(GPOINTER_TO_INT(value));
+        g_unix_set_fd_nonblocking(GPOINTER_TO_INT(value), true, NULL);
     }
 }
 
 static void peers_eventfd_readable(void *opaque)
 {
     IdtNtbPeers *peers = opaque;
-    uint64_t count;
-
     /* Clear first, then read state: a later signal makes it readable again */
-    if (peers_poll(peers->eventfd, POLLIN) &&
-        RETRY_ON_EINTR(read(peers->eventfd, &count, sizeof(count))) < 0 &&
-        errno != EAGAIN) {
+    int ret = idt_ntb_eventfd_clear(peers->eventfd);
+
+    if (ret < 0) {
         error_report("idt-ntb: can't read the eventfd of client %u: %s",
-                     peers->id, strerror(errno));
+                     peers->id, strerror(-ret));
         qemu_set_fd_handler(peers->eventfd, NULL, NULL, NULL);
     }
     peers->ops->signalled(peers->opaque);
-}
-
-static void peers_write_eventfd(int fd)
-{
-    const uint64_t one = 1;
-
-    /* A full counter is a signal that was not taken yet */
-    if (peers_poll(fd, POLLOUT) &&
-        RETRY_ON_EINTR(write(fd, &one, sizeof(one))) < 0 && errno != EAGAIN) {
-        error_report_once("idt-ntb: can't signal another client: %s",
-                          strerror(errno));
-    }
 }
 
 void idt_ntb_peers_signal(IdtNtbPeers *peers, unsigned id)
@@ -111,7 +76,7 @@ void idt_ntb_peers_signal(IdtNtbPeers *peers, unsigned id)
     if (peers->eventfds &&
         g_hash_table_lookup_extended(peers->eventfds, GUINT_TO_POINTER(id),
                                      NULL, &value)) {
-        peers_write_eventfd(GPOINTER_TO_INT(value));
+        idt_ntb_eventfd_signal(peers->signaller, GPOINTER_TO_INT(value));
     }
 }
 
@@ -122,7 +87,7 @@ void idt_ntb_peers_signal_all(IdtNtbPeers *peers)
 
     g_hash_table_iter_init(&iter, peers->eventfds);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        peers_write_eventfd(GPOINTER_TO_INT(value));
+        idt_ntb_eventfd_signal(peers->signaller, GPOINTER_TO_INT(value));
     }
 }
 
@@ -164,7 +129,8 @@ static bool peers_eventfd_message(IdtNtbPeers *peers, int64_t value, int *fd,
                    ", which is out of range", value);
         return false;
     }
-    if (*fd >= 0 && !peers_is_eventfd(*fd)) {
+    /* Anything else could block us, or spin the main loop */
+    if (*fd >= 0 && !idt_ntb_is_eventfd(*fd)) {
         error_setg(errp, "the server sent a descriptor for client %" PRId64
                    " that is no eventfd", value);
         return false;
@@ -193,7 +159,12 @@ static bool peers_message(IdtNtbPeers *peers, int64_t value, int *fd,
 {
     switch (peers->state) {
     case IDT_NTB_PEERS_VERSION:
-        if (value != IVSHMEM_PROTOCOL_VERSION || *fd >= 0) {
+        if (*fd >= 0) {
+            error_setg(errp, "the server sent a descriptor with the protocol "
+                       "version; connect to an ivshmem-server");
+            return false;
+        }
+        if (value != IVSHMEM_PROTOCOL_VERSION) {
             error_setg(errp, "the server speaks version %" PRId64 " of the "
                        "ivshmem protocol, or another protocol, and only "
                        "version %d is known; connect to an ivshmem-server",
@@ -204,8 +175,8 @@ static bool peers_message(IdtNtbPeers *peers, int64_t value, int *fd,
         return true;
     case IDT_NTB_PEERS_ID:
         if (value < 0 || value > IDT_NTB_MAX_CLIENT_ID || *fd >= 0) {
-            error_setg(errp, "the server sent the invalid client id %" PRId64,
-                       value);
+            error_setg(errp, "the server sent the invalid client id %" PRId64
+                       "%s", value, *fd >= 0 ? " with a descriptor" : "");
             return false;
         }
         peers->id = value;
@@ -572,6 +543,7 @@ bool idt_ntb_peers_connect(IdtNtbPeers *peers, CharBackend *chr,
     }
     peers->eventfds = g_hash_table_new_full(NULL, NULL, NULL,
                                             peers_free_eventfd);
+    peers->signaller = idt_ntb_signaller_new();
     peers->timer = timer_new_ms(QEMU_CLOCK_REALTIME, peers_handshake_timeout,
                                 peers);
     if (!peers_handshake(peers, errp)) {
@@ -613,5 +585,6 @@ void idt_ntb_peers_disconnect(IdtNtbPeers *peers)
     peers_hang_up(peers);
     peers_close_descriptors(peers);
     g_clear_pointer(&peers->eventfds, g_hash_table_destroy);
+    g_clear_pointer(&peers->signaller, idt_ntb_signaller_free);
     g_clear_pointer(&peers->timer, timer_free);
 }

@@ -15,6 +15,7 @@
 #define HW_MISC_IDT_NTB_PEERS_H
 
 #include "chardev/char-fe.h"
+#include "idt_ntb_eventfd.h"
 
 /* The server counts clients in 16 bits. */
 #define IDT_NTB_MAX_CLIENT_ID UINT16_MAX
@@ -67,6 +68,7 @@ typedef struct IdtNtbPeers {
     int shm_fd;                 /* as received: shared by all clients */
     int eventfd;                /* own */
     GHashTable *eventfds;       /* client id -> descriptor, of the others */
+    IdtNtbSignaller *signaller;
 
     unsigned timeout_ms;
     QEMUTimer *timer;           /* bounds a handshake in the main loop */

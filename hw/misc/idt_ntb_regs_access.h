@@ -33,6 +33,7 @@ struct IdtNtbReg {
     uint8_t stride;
     uint16_t word;      /* offset of the first one in its block; 0: none */
     uint16_t int_word;  /* offset in IdtNtbIntState, of interrupt registers */
+    uint8_t int_bits;   /* bits of NTINTSTS that those can clear */
     bool local;         /* the function's own: unseen from other ports */
     uint32_t reset;
     uint32_t rw;        /* writable bits */

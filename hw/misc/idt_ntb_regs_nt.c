@@ -9,21 +9,32 @@
 #include "qemu/log.h"
 #include "idt_ntb_regs_access.h"
 
-static void ntsts_settle_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                               unsigned port, unsigned n, uint32_t value,
-                               uint32_t lanes)
+/*
+ * The level that a write to an interrupt register makes is that of what it
+ * left; what is set from here on is a new edge.  Of the rest, what was there
+ * before the write counts: what came during it is after it.
+ */
+static void ntint_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                        unsigned n, uint32_t value, uint32_t lanes)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
     IdtNtbIntState state;
 
-    /*
-     * The level that this write makes is that of what it left; what is set
-     * from here on is a new edge.
-     */
     idt_ntb_switch_int_state(regs->sw, port, &state);
     *(uint32_t *)((char *)&state + reg->int_word) =
         idt_ntb_reg_update(reg, (void *)p + reg->word, value, lanes);
-    idt_ntb_switch_settle(regs->sw, port, &state);
+    idt_ntb_switch_settle(regs->sw, port,
+                          reg->int_bits & ~idt_ntb_int_status(&state));
+}
+
+static void ntintmsk_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                           unsigned port, unsigned n, uint32_t value,
+                           uint32_t lanes)
+{
+    uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->ntintmsk;
+
+    idt_ntb_switch_settle(regs->sw, port,
+                          idt_ntb_reg_update(reg, word, value, lanes));
 }
 
 static uint32_t ntintsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
@@ -96,7 +107,8 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
     }
     qatomic_fetch_and(&p->outmsgsts, ~FIELD_EX32(clear, MSGSTS, OUTMSGSTS));
     state.msgsts &= ~clear;
-    idt_ntb_switch_settle(regs->sw, port, &state);
+    idt_ntb_switch_settle(regs->sw, port,
+                          R_NTINTSTS_MSG_MASK & ~idt_ntb_int_status(&state));
 }
 
 static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port)
@@ -155,7 +167,8 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 }
 
 #define PORT_WORD(field)    .word = offsetof(IdtNtbShmPort, field)
-#define INT_WORD(field)     .int_word = offsetof(IdtNtbIntState, field)
+#define INT_WORD(field, bits) \
+    .int_word = offsetof(IdtNtbIntState, field), .int_bits = bits
 
 #define NTINT_ALL       (IDT_NTINT_LATCHED | R_NTINTSTS_MSG_MASK | \
                          R_NTINTSTS_DBELL_MASK)
@@ -168,11 +181,10 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf },
     { .name = "NTINTSTS", .addr = A_NTINTSTS, PORT_WORD(ntintsts),
-      INT_WORD(ntintsts), .w1c = IDT_NTINT_LATCHED,
-      .read = ntintsts_read, .write = ntsts_settle_write },
+      INT_WORD(ntintsts, IDT_NTINT_LATCHED), .w1c = IDT_NTINT_LATCHED,
+      .read = ntintsts_read, .write = ntint_write },
     { .name = "NTINTMSK", .addr = A_NTINTMSK, PORT_WORD(ntintmsk),
-      INT_WORD(ntintmsk), .reset = NTINT_ALL, .rw = NTINT_ALL,
-      .write = ntsts_settle_write },
+      .reset = NTINT_ALL, .rw = NTINT_ALL, .write = ntintmsk_write },
     { .name = "NTSDATA", .addr = A_NTSDATA, PORT_WORD(ntsdata),
       .rw = UINT32_MAX },
     { .name = "NTGSIGNAL", .addr = A_NTGSIGNAL, .write = ntgsignal_write },
@@ -180,10 +192,11 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "OUTDBELLSET", .addr = A_OUTDBELLSET,
       .write = outdbellset_write },
     { .name = "INDBELLSTS", .addr = A_INDBELLSTS, PORT_WORD(indbellsts),
-      INT_WORD(indbellsts), .w1c = UINT32_MAX, .write = ntsts_settle_write },
+      INT_WORD(indbellsts, R_NTINTSTS_DBELL_MASK), .w1c = UINT32_MAX,
+      .write = ntint_write },
     { .name = "INDBELLMSK", .addr = A_INDBELLMSK, PORT_WORD(indbellmsk),
-      INT_WORD(indbellmsk), .reset = UINT32_MAX, .rw = UINT32_MAX,
-      .write = ntsts_settle_write },
+      INT_WORD(indbellmsk, R_NTINTSTS_DBELL_MASK), .reset = UINT32_MAX,
+      .rw = UINT32_MAX, .write = ntint_write },
 
     { .name = "OUTMSG", .addr = A_OUTMSG0, .count = IDT_NUM_MESSAGES,
       .stride = 4, PORT_WORD(outmsg), .rw = UINT32_MAX,
@@ -195,8 +208,8 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "MSGSTS", .addr = A_MSGSTS, .w1c = MSGSTS_ALL,
       .read = msgsts_read, .write = msgsts_write },
     { .name = "MSGSTSMSK", .addr = A_MSGSTSMSK, PORT_WORD(msgstsmsk),
-      INT_WORD(msgstsmsk), .reset = MSGSTS_ALL, .rw = MSGSTS_ALL,
-      .write = ntsts_settle_write },
+      INT_WORD(msgstsmsk, R_NTINTSTS_MSG_MASK), .reset = MSGSTS_ALL,
+      .rw = MSGSTS_ALL, .write = ntint_write },
 
     { .name = "BARSETUP0", .addr = A_BARSETUP0, .reset = BARSETUP_CFG },
 

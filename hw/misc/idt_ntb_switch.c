@@ -351,11 +351,11 @@ uint32_t idt_ntb_int_status(const IdtNtbIntState *state)
                       (state->indbellsts & ~state->indbellmsk) != 0);
 }
 
-void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port,
-                           const IdtNtbIntState *state)
+void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port, uint32_t fell)
 {
-    qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->int_fell,
-                     ~idt_ntb_int_status(state) | state->ntintmsk);
+    if (fell) {
+        qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->int_fell, fell);
+    }
 }
 
 uint32_t idt_ntb_switch_take_fell(IdtNtbSwitch *sw)

@@ -289,11 +289,10 @@ void idt_ntb_switch_int_state(IdtNtbSwitch *sw, unsigned port,
 uint32_t idt_ntb_int_status(const IdtNtbIntState *state);
 
 /*
- * Records which bits of NTINTSTS were low or masked in @state, the state that a
- * write to an interrupt register of @port left: they may rise anew.
+ * Records that the bits @fell of NTINTSTS were low or masked when a write to an
+ * interrupt register of @port took effect: they may rise anew.
  */
-void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port,
-                           const IdtNtbIntState *state);
+void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port, uint32_t fell);
 
 /* Takes what was recorded for our own port. */
 uint32_t idt_ntb_switch_take_fell(IdtNtbSwitch *sw);
