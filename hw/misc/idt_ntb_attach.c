@@ -52,12 +52,6 @@ static int attach_open(int shm_fd, Error **errp)
                    "regular file");
         return -1;
     }
-    /* Opening it anew must not give more rights than the server did */
-    if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || flags & O_PATH) {
-        error_setg(errp, "the server's shared memory is not open for reading "
-                   "and writing");
-        return -1;
-    }
     if (st.st_size < sizeof(IdtNtbShm)) {
         error_setg(errp, "the server's shared memory has %" PRId64 " bytes, "
                    "a switch needs %zu; start ivshmem-server with -l 1M or "
@@ -68,10 +62,17 @@ static int attach_open(int shm_fd, Error **errp)
     fd = RETRY_ON_EINTR(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (fd < 0) {
         error_setg_errno(errp, errno, "can't open the server's shared memory "
-                         "again through %s", path);
-        error_append_hint(errp, "Run ivshmem-server and QEMU as the same "
-                          "user, with /proc mounted, and let AppArmor or "
-                          "SELinux allow QEMU to open the memory.\n");
+                         "again through %s; run ivshmem-server and QEMU as "
+                         "the same user, with /proc mounted, and let AppArmor "
+                         "or SELinux allow it", path);
+    }
+    /* Not to be used for more than what the server allows */
+    if (fd >= 0 && ((flags & O_ACCMODE) != O_RDWR || flags & O_PATH)) {
+        error_setg(errp, "the server's shared memory is not open for reading "
+                   "and writing; run ivshmem-server as a user who may write "
+                   "it");
+        close(fd);
+        return -1;
     }
     return fd;
 }
