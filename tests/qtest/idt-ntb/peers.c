@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb_switch.h"
+#include "hw/pci/pci_regs.h"
 #include "fake_server.h"
 #include "harness.h"
 #include "tests.h"
@@ -348,6 +349,15 @@ static void test_returns_with_garbage(void)
     check_bad_return("220 mail.example.org ESMTP\r\n");
 }
 
+/* True when the chardev has a connection, and not only is about to */
+static bool is_connected(QTestState *qts)
+{
+    g_autofree char *text = qtest_hmp(qts, "info chardev");
+    const char *entry = strstr(text, "ntb: filename=");
+
+    return entry && !g_str_has_prefix(entry, "ntb: filename=disconnected:");
+}
+
 /* The device is unplugged while a new server keeps it waiting */
 static void test_unplug_in_handshake(void)
 {
@@ -361,7 +371,7 @@ static void test_unplug_in_handshake(void)
     p = ntb_open_plugged(qts);
     shutdown(fake->sockets[0], SHUT_RDWR);
     ntb_wait(qatomic_read(&accepted) == 2);
-    ntb_settle(qts);
+    ntb_wait(is_connected(qts));
     ntb_quit(p);
     ntb_device_del(qts);
     ntb_device_add(qts);
@@ -379,6 +389,23 @@ static void test_unplug_in_handshake(void)
  * The eventfd of a new port can come after its link is up and after the first
  * signals to it: then it is signalled once more.
  */
+static void test_late_signal(void)
+{
+    setup_fake();
+    play_port(5);
+    ntb_write(a, A_OUTDBELLSET, 1);
+    g_assert_false(was_signalled(fake->eventfds[1]));
+    say(5, fake->eventfds[1]);
+    fake_settle(fake, 0, a);
+    g_assert_true(was_signalled(fake->eventfds[1]));
+    /* Others that come are nothing to port 2 */
+    say(6, fake->eventfds[2]);
+    fake_settle(fake, 0, a);
+    g_assert_false(was_signalled(fake->eventfds[1]));
+    shm()->port[2].p.state = IDT_NTB_PORT_FREE;
+    teardown_fake();
+}
+
 static void test_late_eventfd(void)
 {
     NtbPort *b;
@@ -391,10 +418,51 @@ static void test_late_eventfd(void)
     ntb_write(b, A_INDBELLMSK, 0);
     ntb_write(a, A_OUTDBELLSET, 1 << 3);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 1 << 3);
-    ntb_assert_no_msi(b);
     say(1, fake->eventfds[1]);
     ntb_assert_msi(b);
+    ntb_write(b, A_INDBELLSTS, 1 << 3);
+    ntb_assert_talk(a, b);
     ntb_quit(b);
+    teardown_fake();
+}
+
+/*
+ * All that another port has to look at is signalled to it before the guest's
+ * write is over.  (A port looks by itself too, but not at once.)
+ */
+static void test_signals(void)
+{
+    static const struct {
+        uint32_t offset, value;
+    } nt_writes[] = {
+        { A_NTINTMSK, 0xbb }, { A_INDBELLMSK, 0 }, { A_INDBELLSTS, 1 },
+        { A_MSGSTSMSK, 0 }, { A_MSGSTS, UINT32_MAX }, { A_NTINTSTS, 8 },
+    };
+    int eventfd;
+
+    setup_fake();
+    eventfd = fake->eventfds[1];
+    say(5, eventfd);
+    fake_settle(fake, 0, a);
+    ntb_unmask_all(a);
+    play_port(5);
+    was_signalled(eventfd);
+
+    ntb_write(a, A_OUTDBELLSET, 1 << 30);
+    g_assert_true(was_signalled(eventfd));
+    ntb_route_message(a, 2, 1, 3);
+    ntb_write(a, A_OUTMSG0 + 8, 1);
+    g_assert_true(was_signalled(eventfd));
+    ntb_write(a, A_NTGSIGNAL, 1);
+    g_assert_true(was_signalled(eventfd));
+    for (unsigned i = 0; i < G_N_ELEMENTS(nt_writes); i++) {
+        ntb_gas_write(a, ntb_gas_nt(2, nt_writes[i].offset),
+                      nt_writes[i].value);
+        g_assert_true(was_signalled(eventfd));
+    }
+    ntb_cfg_writew(a, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_true(was_signalled(eventfd));
+    shm()->port[2].p.state = IDT_NTB_PORT_FREE;
     teardown_fake();
 }
 
@@ -563,6 +631,8 @@ void ntb_add_peer_tests(void)
                    test_returns_with_garbage);
     qtest_add_func("/idt-ntb/server/unplug-in-handshake",
                    test_unplug_in_handshake);
+    qtest_add_func("/idt-ntb/peer/signals", test_signals);
+    qtest_add_func("/idt-ntb/peer/late-signal", test_late_signal);
     qtest_add_func("/idt-ntb/peer/late-eventfd", test_late_eventfd);
     qtest_add_func("/idt-ntb/peer/full-eventfd", test_full_eventfd);
     qtest_add_func("/idt-ntb/peer/idle-signals", test_idle_signals);
