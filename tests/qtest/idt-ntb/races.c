@@ -273,6 +273,32 @@ static void test_doorbell_mask(void)
     teardown();
 }
 
+/* A peer's write into @b's registers makes up no interrupt */
+static void test_write_by_peer(void)
+{
+    if (!pause_possible()) {
+        return;
+    }
+    setup();
+    for (unsigned step = 0; step < 200; step = next_step(step)) {
+        Pause pause;
+
+        ntb_write(a, A_GASAADDR, ntb_gas_nt(b->port, A_INDBELLMSK));
+        g_assert_true(pause_in_write(&pause, server, a, A_GASADATA,
+                                     step & 1 ? 0 : 0xff000000,
+                                     &shm->port[2].p.indbellmsk, 4,
+                                     PAUSE_ON_ACCESS));
+        pause_step(&pause, step);
+        ntb_write(c, A_OUTMSG0, step);
+        ntb_assert_msi(b);
+        pause_end(&pause);
+        ntb_assert_no_msi(b);
+        ntb_write(b, A_MSGSTS, 1 << 16);
+        ntb_assert_no_msi(b);
+    }
+    teardown();
+}
+
 /*
  * Senders
  */
@@ -640,6 +666,7 @@ void ntb_add_race_tests(void)
     qtest_add_func("/idt-ntb/race/doorbell-unmask", test_doorbell_unmask);
     qtest_add_func("/idt-ntb/race/interrupt-unmask", test_interrupt_unmask);
     qtest_add_func("/idt-ntb/race/doorbell-mask", test_doorbell_mask);
+    qtest_add_func("/idt-ntb/race/write-by-peer", test_write_by_peer);
     qtest_add_func("/idt-ntb/race/sender-late", test_sender_late);
     qtest_add_func("/idt-ntb/race/two-senders", test_two_senders);
     qtest_add_func("/idt-ntb/race/two-ringers", test_two_ringers);
