@@ -91,20 +91,6 @@ static void test_kill_all(void)
     ntb_server_stop(server);
 }
 
-static void freeze(NtbPort *p)
-{
-    int status;
-
-    kill(qtest_pid(p->qts), SIGSTOP);
-    g_assert_cmpint(waitpid(qtest_pid(p->qts), &status, WUNTRACED), >, 0);
-    g_assert_true(WIFSTOPPED(status));
-}
-
-static void thaw(NtbPort *p)
-{
-    kill(qtest_pid(p->qts), SIGCONT);
-}
-
 /* @b took the port of a dead one and holds it, with all others looking on */
 static void assert_kept(NtbPort *a, NtbPort *b, NtbPort *c)
 {
@@ -129,14 +115,14 @@ static void test_late_notice(void)
     NtbPort *c = ntb_boot(server, ",partitions=3");
 
     ntb_listen_to_links(a);
-    freeze(c);
+    ntb_freeze(c);
     ntb_kill(b);
     ntb_assert_link_events(a, 1 << 2, 0);
     b = ntb_boot(server, ",partitions=3");
     g_assert_cmpuint(b->port, ==, 2);
     ntb_assert_link_events(a, 0, 1 << 2);
     ntb_write(b, A_NTSDATA, 0xb2);
-    thaw(c);
+    ntb_thaw(c);
     assert_kept(a, b, c);
     ntb_quit(a);
     ntb_quit(b);
@@ -154,16 +140,16 @@ static void test_claim_before_notice(void)
 
     ntb_dirty(b);
     ntb_listen_to_links(a);
-    freeze(a);
-    freeze(c);
+    ntb_freeze(a);
+    ntb_freeze(c);
     ntb_kill(b);
     b = ntb_boot(server, ",partitions=3");
     g_assert_cmpuint(b->port, ==, 2);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
     g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0);
     ntb_write(b, A_NTSDATA, 0xb2);
-    thaw(a);
-    thaw(c);
+    ntb_thaw(a);
+    ntb_thaw(c);
     ntb_assert_link_events(a, 1 << 2, 1 << 2);
     assert_kept(a, b, c);
     ntb_quit(a);

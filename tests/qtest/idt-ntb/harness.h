@@ -266,6 +266,10 @@ uint32_t ntb_mapping_entry(NtbPort *p, unsigned entry);
  */
 pid_t ntb_start_sender(NtbPort *p, unsigned seed);
 
+/* SIGSTOP, SIGCONT */
+void ntb_freeze(NtbPort *p);
+void ntb_thaw(NtbPort *p);
+
 /* Doorbell and message from @from to @to arrive, with their interrupts */
 void ntb_assert_talk(NtbPort *from, NtbPort *to);
 

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #ifdef HOST_X86_64
 #include <sys/user.h>
@@ -39,7 +40,27 @@ static void unwatch(pid_t pid)
     set_debug_register(pid, 7, 0);
 }
 
+/* True when @pid is in a system call that tests the lock of byte @offset */
+static bool tests_lock(pid_t pid, uint64_t offset)
+{
+    struct user_regs_struct regs;
+    uint64_t start;
+
+    g_assert_cmpint(ptrace(PTRACE_GETREGS, pid, 0, &regs), ==, 0);
+    if (regs.orig_rax != SYS_fcntl || regs.rsi != F_OFD_GETLK) {
+        return false;
+    }
+    start = ptrace(PTRACE_PEEKDATA, pid,
+                   regs.rdx + offsetof(struct flock, l_start), 0);
+    return start == offset;
+}
+
 #else
+
+static bool tests_lock(pid_t pid, uint64_t offset)
+{
+    return false;
+}
 
 static long watch(pid_t pid, uint64_t address, unsigned size, PauseOn on)
 {
@@ -231,6 +252,34 @@ void pause_in_attach(Pause *pause, NtbServer *server, QTestState *qts,
     g_assert_cmpint(watch(pause->qemu, pause->watched, 4, PAUSE_ON_WRITE), ==,
                     0);
     g_assert_true(run_to_access(pause, word, 4, PAUSE_ON_WRITE, before));
+}
+
+void pause_now(Pause *pause, QTestState *qts)
+{
+    *pause = (Pause) { .qemu = qtest_pid(qts) };
+    attach(pause->qemu);
+}
+
+static int run_to_syscall(Pause *pause, int signo)
+{
+    g_assert_cmpint(ptrace(PTRACE_SYSCALL, pause->qemu, 0, signo), ==, 0);
+    return wait_stop(pause);
+}
+
+void pause_after_lock_test(Pause *pause, uint64_t offset)
+{
+    int64_t end = g_get_monotonic_time() + NTB_DEADLINE_US;
+    int signo = 0;
+
+    do {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        signo = run_to_syscall(pause, signo);
+        if (signo == (SIGTRAP | 0x80) || signo == SIGTRAP) {
+            signo = 0;
+        }
+    } while (signo || !tests_lock(pause->qemu, offset));
+    /* That was its start; the other stop is its end */
+    g_assert_cmpint(run_to_syscall(pause, 0), ==, SIGTRAP | 0x80);
 }
 
 void pause_step(Pause *pause, unsigned instructions)

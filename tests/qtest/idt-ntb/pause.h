@@ -45,6 +45,13 @@ bool pause_in_write(Pause *pause, NtbServer *server, NtbPort *p,
 void pause_in_attach(Pause *pause, NtbServer *server, QTestState *qts,
                      void (*plug)(QTestState *qts), const void *word);
 
+/*
+ * Stop QEMU for what follows, and let it go on until it has tested the lock
+ * (F_OFD_GETLK) of byte @offset of the memory.
+ */
+void pause_now(Pause *pause, QTestState *qts);
+void pause_after_lock_test(Pause *pause, uint64_t offset);
+
 /* Let QEMU execute @instructions, then stop again */
 void pause_step(Pause *pause, unsigned instructions);
 

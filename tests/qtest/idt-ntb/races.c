@@ -656,6 +656,43 @@ static void test_die_in_claim(void)
     ntb_server_stop(server);
 }
 
+/*
+ * @c has seen that nobody holds the port of a dead process; before it cleans
+ * up, somebody claims the port.
+ */
+static void test_claim_in_clean_up(void)
+{
+    Pause pause;
+
+    if (!pause_possible()) {
+        return;
+    }
+    setup();
+    for (unsigned i = 0; i < 3; i++) {
+        ntb_freeze(a);
+        pause_now(&pause, c->qts);
+        ntb_kill(b);
+        pause_after_lock_test(&pause, offsetof(IdtNtbShm, port[2]));
+        b = ntb_boot(server, ",partitions=3");
+        g_assert_cmpuint(b->port, ==, 2);
+        ntb_write(b, A_NTSDATA, 0xb2);
+        pause_end(&pause);
+        for (unsigned k = 0; k < 20; k++) {
+            ntb_settle(c->qts);
+            g_usleep(2000);
+        }
+        ntb_thaw(a);
+        g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0xb2);
+        g_assert_true(ntb_link_up(c, 2));
+        for (unsigned n = 0; n < IDT_NUM_DOORBELLS; n++) {
+            ntb_gas_write(a, A_GIDBELLMSK0 + 4 * n, 0);
+        }
+        ntb_assert_talk(a, b);
+        ntb_assert_talk(b, c);
+    }
+    teardown();
+}
+
 void ntb_add_race_tests(void)
 {
     qtest_add_func("/idt-ntb/race/doorbell-clear", test_doorbell_clear);
@@ -679,4 +716,5 @@ void ntb_add_race_tests(void)
     qtest_add_func("/idt-ntb/race/die-in-write", test_die_in_write);
     qtest_add_func("/idt-ntb/race/die-in-creation", test_die_in_creation);
     qtest_add_func("/idt-ntb/race/die-in-claim", test_die_in_claim);
+    qtest_add_func("/idt-ntb/race/claim-in-clean-up", test_claim_in_clean_up);
 }

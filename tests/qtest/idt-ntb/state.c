@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/wait.h>
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
 
@@ -93,4 +94,18 @@ pid_t ntb_start_sender(NtbPort *p, unsigned seed)
         ntb_write(p, A_OUTMSG0 + 4 * (i % 4), i);
         ntb_write(p, A_NTGSIGNAL, 1);
     }
+}
+
+void ntb_freeze(NtbPort *p)
+{
+    int status;
+
+    kill(qtest_pid(p->qts), SIGSTOP);
+    g_assert_cmpint(waitpid(qtest_pid(p->qts), &status, WUNTRACED), >, 0);
+    g_assert_true(WIFSTOPPED(status));
+}
+
+void ntb_thaw(NtbPort *p)
+{
+    kill(qtest_pid(p->qts), SIGCONT);
 }
