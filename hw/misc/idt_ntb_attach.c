@@ -340,7 +340,8 @@ void idt_ntb_switch_detach(IdtNtbSwitch *sw)
         return;
     }
     idt_ntb_switch_put_down(sw, sw->port);
-    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state, IDT_NTB_PORT_FREE);
+    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state,
+                   IDT_NTB_PORT_FREE);
     trace_idt_ntb_detach(sw->port);
     attach_unmap(sw);
 }

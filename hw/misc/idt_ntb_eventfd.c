@@ -18,8 +18,8 @@
 /*
  * The kernel signals the eventfd of a completed AIO request without ever
  * blocking, which write() can't be made to promise: O_NONBLOCK belongs to
- * everybody, and pwritev2(RWF_NOWAIT) does not work on eventfds.  The request is
- * a read of /dev/null, which completes at once.
+ * everybody, and pwritev2(RWF_NOWAIT) does not work on eventfds.  The request
+ * is a read of /dev/null, which completes at once.
  */
 struct IdtNtbSignaller {
     aio_context_t context;      /* 0: none to be had */

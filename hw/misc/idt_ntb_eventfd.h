@@ -14,8 +14,8 @@
 typedef struct IdtNtbSignaller IdtNtbSignaller;
 
 /*
- * Never fails: where the kernel has no AIO to offer, a signal is sent as well as
- * it can be without.
+ * Never fails: where the kernel has no AIO to offer, a signal is sent as well
+ * as it can be without.
  */
 IdtNtbSignaller *idt_ntb_signaller_new(void);
 void idt_ntb_signaller_free(IdtNtbSignaller *signaller);

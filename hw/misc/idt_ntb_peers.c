@@ -140,7 +140,8 @@ static bool peers_eventfd_message(IdtNtbPeers *peers, int64_t value, int *fd,
         return true;
     }
     if (*fd < 0) {
-        error_setg(errp, "the server sent no eventfd for this client, but its end");
+        error_setg(errp, "the server sent no eventfd for this client, but its "
+                   "end");
         return false;
     }
     if (peers->eventfd < 0) {

@@ -129,30 +129,42 @@ static unsigned reg_number(const IdtNtbReg *reg, uint32_t addr)
     return reg->stride ? (addr - reg->addr) / reg->stride : 0;
 }
 
-static uint32_t reg_read(IdtNtbRegs *regs, const IdtNtbReg *reg, void *block,
-                         unsigned port, uint32_t addr)
+/* What the words of the register at @addr lie in */
+static void *reg_block(IdtNtbRegs *regs, unsigned port, uint32_t addr)
 {
-    unsigned n = reg_number(reg, addr);
+    if (addr >= IDT_GAS_SWITCH) {
+        return &regs->sw->shm->sw;
+    }
+    return idt_ntb_switch_block(regs->sw, port);
+}
+
+static uint32_t *reg_word(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                          unsigned port, uint32_t addr)
+{
+    return reg_block(regs, port, addr) + reg->word +
+           reg_number(reg, addr) * sizeof(uint32_t);
+}
+
+static uint32_t reg_read(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                         uint32_t addr)
+{
 
     if (reg->read) {
-        return reg->read(regs, port, n);
+        return reg->read(regs, port, reg_number(reg, addr));
     }
     if (reg->word) {
-        return qatomic_read((uint32_t *)(block + reg->word) + n);
+        return qatomic_read(reg_word(regs, reg, port, addr));
     }
     return reg->reset;
 }
 
-static void reg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, void *block,
-                      unsigned port, uint32_t addr, uint32_t value,
-                      uint32_t lanes)
+static void reg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                      uint32_t addr, uint32_t value, uint32_t lanes)
 {
-    unsigned n = reg_number(reg, addr);
-
     if (reg->write) {
-        reg->write(regs, reg, port, n, value, lanes);
+        reg->write(regs, reg, port, reg_number(reg, addr), value, lanes);
     } else if (reg->word) {
-        idt_ntb_reg_update(reg, (uint32_t *)(block + reg->word) + n, value, lanes);
+        idt_ntb_reg_update(reg, reg_word(regs, reg, port, addr), value, lanes);
     } else {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: write to read-only "
                       "register %s\n", regs->sw->port, reg->name);
@@ -216,19 +228,21 @@ uint32_t idt_ntb_gas_read(IdtNtbRegs *regs, uint32_t addr)
     if (addr >= IDT_GAS_SWITCH) {
         reg = switch_reg(addr);
         if (reg) {
-            return reg_read(regs, reg, &regs->sw->shm->sw, regs->sw->port,
-                            addr);
+            return reg_read(regs, reg, regs->sw->port, addr);
         }
     } else {
         port = gas_nt_function(regs, addr, &offset);
+        if (port == regs->sw->port && nt_is_pci(offset)) {
+            return pci_default_read_config(regs->pci, offset, 4);
+        }
         if (port >= 0 && nt_is_pci(offset)) {
-            return port == regs->sw->port ?
-                   pci_default_read_config(regs->pci, offset, 4) :
-                   qatomic_read(&idt_ntb_switch_block(regs->sw, port)->cfg[offset / 4]);
+            IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+
+            return qatomic_read(&p->cfg[offset / 4]);
         }
         reg = port >= 0 ? nt_reg(offset) : NULL;
         if (reg && !reg->local) {
-            return reg_read(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset);
+            return reg_read(regs, reg, port, offset);
         }
     }
     refuse(regs, "read of global address", addr);
@@ -255,8 +269,7 @@ void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
     if (addr >= IDT_GAS_SWITCH) {
         reg = switch_reg(addr);
         if (reg) {
-            reg_write(regs, reg, &regs->sw->shm->sw, regs->sw->port, addr,
-                      value, lanes);
+            reg_write(regs, reg, regs->sw->port, addr, value, lanes);
             return;
         }
     } else {
@@ -267,8 +280,7 @@ void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
         }
         reg = port >= 0 ? nt_reg(offset) : NULL;
         if (reg && !reg->local) {
-            reg_write(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset, value,
-                      lanes);
+            reg_write(regs, reg, port, offset, value, lanes);
             idt_ntb_switch_signal(regs->sw, port);
             return;
         }
@@ -289,7 +301,7 @@ static uint32_t nt_read(IdtNtbRegs *regs, uint32_t offset)
         refuse(regs, "read of NT function offset", offset);
         return 0;
     }
-    return reg_read(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset);
+    return reg_read(regs, reg, port, offset);
 }
 
 static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
@@ -307,7 +319,7 @@ static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
         refuse(regs, "write to NT function offset", offset);
         return;
     }
-    reg_write(regs, reg, idt_ntb_switch_block(regs->sw, port), port, offset, value, lanes);
+    reg_write(regs, reg, port, offset, value, lanes);
 }
 
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size)

@@ -73,14 +73,16 @@ static void outmsg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
 
 static uint32_t inmsg_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    return FIELD_EX64(qatomic_read(&idt_ntb_switch_block(regs->sw, port)->inmsg[n]),
-                      SHM_INMSG, DATA);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+
+    return FIELD_EX64(qatomic_read(&p->inmsg[n]), SHM_INMSG, DATA);
 }
 
 static uint32_t inmsgsrc_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    return FIELD_EX64(qatomic_read(&idt_ntb_switch_block(regs->sw, port)->inmsg[n]),
-                      SHM_INMSG, SRC);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+
+    return FIELD_EX64(qatomic_read(&p->inmsg[n]), SHM_INMSG, SRC);
 }
 
 static uint32_t msgsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
@@ -113,7 +115,8 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
 
 static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port)
 {
-    uint32_t addr = qatomic_read(&idt_ntb_switch_block(regs->sw, port)->ntmtbladdr);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+    uint32_t addr = qatomic_read(&p->ntmtbladdr);
     unsigned entry = FIELD_EX32(addr, NTMTBLADDR, ENTRY);
 
     if (entry >= IDT_NUM_MTBL) {

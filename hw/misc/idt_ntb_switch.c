@@ -47,7 +47,9 @@ int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port)
 
 bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port)
 {
-    return qatomic_read(&idt_ntb_switch_block(sw, port)->state) == IDT_NTB_PORT_UP;
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+
+    return qatomic_read(&p->state) == IDT_NTB_PORT_UP;
 }
 
 bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
@@ -61,9 +63,10 @@ bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
 
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned port)
 {
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+
     if (port != sw->port) {
-        idt_ntb_peers_signal(sw->peers,
-                             qatomic_read(&idt_ntb_switch_block(sw, port)->client));
+        idt_ntb_peers_signal(sw->peers, qatomic_read(&p->client));
     }
 }
 
@@ -296,9 +299,10 @@ void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
     word = FIELD_DP64(word, SHM_INMSG, FULL, 1);
     if (part < sw->partitions) {
         unsigned target = idt_ntb_switch_port(sw, part);
+        IdtNtbShmPort *p = idt_ntb_switch_block(sw, target);
 
         if (idt_ntb_switch_link(sw, target) &&
-            switch_deliver(&idt_ntb_switch_block(sw, target)->inmsg[reg], word)) {
+            switch_deliver(&p->inmsg[reg], word)) {
             trace_idt_ntb_message(port, n, target, reg, data);
             idt_ntb_switch_signal(sw, target);
             return;
