@@ -271,7 +271,7 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
     }
     if (!idt_ntb_switch_link(&s->sw, s->sw.port)) {
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
-        idt_ntb_switch_link_up(&s->sw);
+        idt_ntb_train_link(s);
         idt_ntb_switch_event_self(&s->sw, IDT_NTB_EVENT_LINKUP);
     }
     /* Signals of the time without server did not arrive */
