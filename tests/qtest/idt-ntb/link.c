@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
+#include "hw/misc/idt_ntb_switch.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "harness.h"
@@ -361,6 +362,32 @@ static void test_attach_at_once(void)
     ntb_server_stop(server);
 }
 
+/* An unplug is complete by itself: nobody has to clean up after it */
+static void test_unplug_alone(void)
+{
+    NtbServer *server = ntb_server_start();
+    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+    NtbPort *a = ntb_boot(server, NULL);
+    QTestState *qts = ntb_boot_root_port(server);
+    NtbPort *b;
+
+    ntb_device_add(qts);
+    b = ntb_open_plugged(qts);
+    ntb_dirty(b);
+    ntb_quit(b);
+    ntb_listen_to_links(a);
+    ntb_freeze(a);
+    ntb_device_del(qts);
+    g_assert_cmphex(shm->port[2].p.state, ==, IDT_NTB_PORT_FREE);
+    g_assert_cmphex(shm->port[2].p.ntsdata, ==, 0);
+    g_assert_cmphex(shm->sw.selinkdnsts, ==, 1 << 2);
+    ntb_thaw(a);
+    ntb_assert_link_events(a, 1 << 2, 0);
+    qtest_quit(qts);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
 /* The other side leaves first, then the device is unplugged */
 static void test_unplug_after_peer(void)
 {
@@ -415,6 +442,7 @@ void ntb_add_link_tests(void)
                    test_hotplug_plain_chardev);
     qtest_add_func("/idt-ntb/hotplug/under-fire", test_hotplug_under_fire);
     qtest_add_func("/idt-ntb/hotplug/at-once", test_attach_at_once);
+    qtest_add_func("/idt-ntb/hotplug/alone", test_unplug_alone);
     qtest_add_func("/idt-ntb/hotplug/after-peer", test_unplug_after_peer);
     qtest_add_func("/idt-ntb/migration-blocked", test_migration_blocked);
 }
