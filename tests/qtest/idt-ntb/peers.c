@@ -22,6 +22,46 @@ static IdtNtbShm *shm(void)
     return (IdtNtbShm *)fake->base.mem;
 }
 
+static void say(int64_t value, int fd)
+{
+    fake_send(fake->sockets[0], value, fd);
+}
+
+static int port_lock = -1;
+
+/*
+ * The test plays port 2, with its own eventfd: is client @id, and is signalled
+ * as it should.  Who does not hold the lock of its port is taken for dead.
+ */
+static void play_port(unsigned id)
+{
+    struct flock lock = {
+        .l_type = F_WRLCK,
+        .l_whence = SEEK_SET,
+        .l_start = offsetof(IdtNtbShm, port[2]),
+        .l_len = 1,
+    };
+
+    if (port_lock < 0) {
+        g_autofree char *path = g_strdup_printf("/proc/self/fd/%d",
+                                                fake->shm_fd);
+
+        port_lock = open(path, O_RDWR | O_CLOEXEC);
+        g_assert_cmpint(fcntl(port_lock, F_OFD_SETLK, &lock), ==, 0);
+    }
+    shm()->port[2].p.client = id;
+    qatomic_set_mb(&shm()->port[2].p.state, IDT_NTB_PORT_UP);
+}
+
+static void leave_port(void)
+{
+    if (port_lock >= 0) {
+        qatomic_set_mb(&shm()->port[2].p.state, IDT_NTB_PORT_FREE);
+        close(port_lock);
+        port_lock = -1;
+    }
+}
+
 static void setup_fake(void)
 {
     fake = fake_server_start(fake_serve, NULL);
@@ -32,23 +72,9 @@ static void setup_fake(void)
 
 static void teardown_fake(void)
 {
+    leave_port();
     ntb_quit(a);
     fake_server_stop(fake);
-}
-
-static void say(int64_t value, int fd)
-{
-    fake_send(fake->sockets[0], value, fd);
-}
-
-/*
- * The test plays port 2, with its own eventfd: is client @id, and is signalled
- * as it should.
- */
-static void play_port(unsigned id)
-{
-    shm()->port[2].p.client = id;
-    qatomic_set_mb(&shm()->port[2].p.state, IDT_NTB_PORT_UP);
 }
 
 static bool was_signalled(int eventfd)
@@ -66,7 +92,7 @@ static void assert_signals(unsigned id, int eventfd)
     g_assert_true(was_signalled(eventfd));
     ntb_assert_msi(a);
     ntb_write(a, A_INDBELLSTS, 1);
-    shm()->port[2].p.state = IDT_NTB_PORT_FREE;
+    leave_port();
 }
 
 /* It has survived, and a client that joins properly is served */
@@ -402,7 +428,7 @@ static void test_late_signal(void)
     say(6, fake->eventfds[2]);
     fake_settle(fake, 0, a);
     g_assert_false(was_signalled(fake->eventfds[1]));
-    shm()->port[2].p.state = IDT_NTB_PORT_FREE;
+    leave_port();
     teardown_fake();
 }
 
@@ -462,7 +488,7 @@ static void test_signals(void)
     }
     ntb_cfg_writew(a, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
     g_assert_true(was_signalled(eventfd));
-    shm()->port[2].p.state = IDT_NTB_PORT_FREE;
+    leave_port();
     teardown_fake();
 }
 
