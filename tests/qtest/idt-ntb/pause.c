@@ -210,7 +210,11 @@ bool pause_in_write(Pause *pause, NtbServer *server, NtbPort *p,
 {
     uint64_t before = load(word, size);
 
-    *pause = (Pause) { .qemu = qtest_pid(p->qts) };
+    *pause = (Pause) {
+        .qemu = qtest_pid(p->qts),
+        .word = word,
+        .size = size,
+    };
     attach(pause->qemu);
     pause->watched = find_mapping(pause->qemu, server) +
                      ((uint8_t *)word - server->mem);
@@ -221,6 +225,13 @@ bool pause_in_write(Pause *pause, NtbServer *server, NtbPort *p,
         _exit(0);
     }
     return run_to_access(pause, word, size, on, before);
+}
+
+bool pause_next_access(Pause *pause)
+{
+    g_assert_cmpint(watch(pause->qemu, pause->watched, pause->size,
+                          PAUSE_ON_ACCESS), ==, 0);
+    return run_to_access(pause, pause->word, pause->size, PAUSE_ON_ACCESS, 0);
 }
 
 /* System call by system call until the memory is mapped */

@@ -22,6 +22,8 @@ typedef struct Pause {
     pid_t qemu;
     pid_t writer;               /* who waits for QEMU's answer */
     uint64_t watched;           /* address in QEMU */
+    const void *word;           /* here */
+    unsigned size;
 } Pause;
 
 /* True when this host lets us do that; else the case is skipped */
@@ -37,6 +39,9 @@ bool pause_possible(void);
 bool pause_in_write(Pause *pause, NtbServer *server, NtbPort *p,
                     uint32_t offset, uint32_t value, const void *word,
                     unsigned size, PauseOn on);
+
+/* Let QEMU go on to its next access to the word.  Returns: as above */
+bool pause_next_access(Pause *pause);
 
 /*
  * The same for the attach of a device that @plug starts in @qts, where the
