@@ -62,6 +62,27 @@ class RestartTest(SharedPairTestCase):
         self.check_restart(go_away, self.guest_b.boot)
 
 
+class LinkEventTest(GuestTestCase):
+    """A link that goes up or down interrupts the other guest.
+
+    Neither has a client, and B not even the driver: nothing else does.
+    """
+
+    def test_up_and_down(self):
+        guest_a = self.guest('a', modules=('ntb', 'ntb_hw_idt'))
+        guest_b = self.guest('b', modules=(), boot=False)
+        for go, what in ((guest_b.boot, 'up'), (guest_b.reset, 'reset'),
+                         (guest_b.kill, 'down'), (guest_b.boot, 'up again')):
+            before = self.interrupts(guest_a)
+            go()
+            wait_until(lambda: self.interrupts(guest_a) > before,
+                       f'an interrupt for a link that goes {what}')
+
+    @staticmethod
+    def interrupts(guest):
+        return int(guest.run('grep ntb_irq_idt /proc/interrupts').split()[1])
+
+
 class FullSpeedTest(GuestTestCase):
     """Nothing is loaded by hand, nobody waits for anybody."""
 
