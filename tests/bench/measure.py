@@ -131,8 +131,7 @@ class Bench:
             open_window(port, 2, WINDOW, PEER_PARTITION, BUFFER)
             check_window(sender, port.bar_address(2), receiver)
             files[name] = port.bar_file(2)
-            mapped = sender.vm.cmd('qom-get', path=f'/machine/peripheral/{name}',
-                                   property='direct-mappings')
+            mapped = direct_mappings(sender, name)
             if (mapped > 0) != (name == 'direct'):
                 raise GuestError(f'{name} has {mapped} direct mappings')
         return files
@@ -175,6 +174,9 @@ class Bench:
 
         self.report.perf = tuple(map(Samples, zip(
             *(both() for _ in range(TURNS)))))
+        if direct_mappings(sender, 'ntb') == 0:
+            raise GuestError('what ntb_perf writes does not arrive: this '
+                             'ntb_perf is without patches/linux')
         for guest in pair:
             guest.run('rmmod ntb_perf')
 
@@ -210,6 +212,12 @@ def membench(guest, operations, sizes, slice_ms=SLICE, budget_ms=BUDGET,
         results.setdefault((operation, int(size)), {})[target] = Samples(
             map(float, values))
     return results
+
+
+def direct_mappings(guest, name):
+    """How much of a port's windows is mapped to its peers' memory."""
+    return guest.vm.cmd('qom-get', path=f'/machine/peripheral/{name}',
+                        property='direct-mappings')
 
 
 def read_latency(guest, file):

@@ -7,6 +7,7 @@ import pathlib
 import re
 import statistics
 import subprocess
+import time
 
 import settings
 from samples import megabytes_per_second, size_text
@@ -24,6 +25,7 @@ class Report:
     """Everything that was measured; None what was not."""
 
     def __init__(self):
+        self.busy = busy()
         self.memory = None
         self.stores = None
         self.read = None
@@ -31,7 +33,9 @@ class Report:
         self.pingpong = None
 
     def text(self):
-        lines = [f'idt-ntb, {datetime.date.today()}', machine(), '',
+        lines = [f'idt-ntb, {datetime.date.today()}', machine(),
+                 f'{self.busy:.0%} of the CPU time went to something else '
+                 'before the start', '',
                  'Medians, and the quartiles of all rounds in brackets']
         reached = []
         for part in (self._memory, self._requests, self._perf,
@@ -122,6 +126,20 @@ class Report:
 
 def microseconds(samples):
     return samples.map(lambda ns: ns / 1000).text(1) + ' us'
+
+
+def busy():
+    """The part of the host's CPU time of a second that somebody uses."""
+    def ticks():
+        with open('/proc/stat') as file:
+            user, nice, system, idle, iowait, *_ = map(
+                int, file.readline().split()[1:])
+        return user + nice + system, idle + iowait
+
+    before = ticks()
+    time.sleep(1)
+    used, idle = (b - a for a, b in zip(before, ticks()))
+    return used / (used + idle)
 
 
 def machine():
