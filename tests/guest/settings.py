@@ -30,6 +30,8 @@ KERNEL = _env['KERNEL']
 INITRD = _env['INITRD']
 # "-L DIRECTORY" as often as needed
 FIRMWARE = shlex.split(_env['QEMU_FIRMWARE'])
+# Debian's kernels and initramfs, one folder for each suite
+GUESTS = os.path.join(_env['NTB_CACHE'], 'guest')
 # Where what is left of a failed test goes
 FAILED = os.path.join(_env['NTB_CACHE'], 'logs', 'failed')
 
