@@ -9,10 +9,12 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/module.h"
 #include "qemu/timer.h"
+#include "qemu/units.h"
 #include "hw/misc/idt_ntb.h"
 #include "hw/pci/msi.h"
 #include "hw/pci/pci_bridge.h"
@@ -23,9 +25,11 @@
 #include "hw/qdev-properties-system.h"
 #include "hw/resettable.h"
 #include "migration/blocker.h"
+#include "idt_ntb_bars.h"
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
+#include "idt_ntb_window.h"
 #include "trace.h"
 
 OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
@@ -52,13 +56,19 @@ struct IdtNtbState {
     int32_t port;
     uint32_t partitions;
     uint32_t server_timeout;
+    uint32_t completion_timeout;
+    bool direct;
+    bool trust_peers;
+    IdtNtbBarConfig bars[IDT_NUM_BARS];
 
     IdtNtbPeers peers;
     IdtNtbSwitch sw;
     IdtNtbRegs regs;
+    IdtNtbWindows windows;
     MemoryRegion bar0;
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
     bool intx;                  /* level of the pin then, for tracing */
+    QEMUBH *look_bh;            /* looks at what others did */
     QEMUTimer *reap_timer;
     int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
     bool server_loss_told;
@@ -78,8 +88,17 @@ static void idt_ntb_update_irq(IdtNtbState *s)
     IdtNtbIntState state;
     uint32_t level, rose;
 
+    if (idt_ntb_requests_serving()) {
+        qemu_bh_schedule(s->look_bh);   /* not inside a request */
+        return;
+    }
     s->int_level &= ~idt_ntb_switch_take_fell(&s->sw);
     idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
+    /* What was written before a doorbell or message is there before it */
+    idt_ntb_windows_serve(&s->windows);
+    if (!s->sw.shm) {
+        return;
+    }
     level = idt_ntb_int_status(&state) & ~state.ntintmsk;
     if (!msi) {
         if (s->intx != (level != 0)) {
@@ -118,10 +137,15 @@ static void idt_ntb_train_link(IdtNtbState *s)
 static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
                                     unsigned size)
 {
+    uint64_t value;
+
     if (!s->sw.shm) {
         return UINT64_MAX;      /* see idt_ntb_access_write() */
     }
-    return idt_ntb_regs_read(&s->regs, addr, size);
+    value = idt_ntb_regs_read(&s->regs, addr, size);
+    /* What was written before the status that was read is there now */
+    idt_ntb_windows_serve(&s->windows);
+    return value;
 }
 
 static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
@@ -140,8 +164,12 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
         idt_ntb_switch_publish(&s->sw, pci->config);
         /* The guest has found us in a slot that had no power at reset */
         idt_ntb_train_link(s);
+        s->regs.windows_changed |= BIT(s->sw.partition);
     }
-    idt_ntb_update_irq(s);
+    idt_ntb_windows_changed(&s->windows, idt_ntb_regs_take_changed(&s->regs));
+    if (s->sw.shm) {
+        idt_ntb_update_irq(s);
+    }
 }
 
 static uint32_t idt_ntb_config_read(PCIDevice *pci, uint32_t addr, int len)
@@ -174,7 +202,34 @@ static const MemoryRegionOps idt_ntb_bar0_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
+/* BAR0 in a request of another port */
+static void idt_ntb_registers(void *opaque, uint64_t offset, void *buf,
+                              unsigned len, bool is_write)
+{
+    if (is_write) {
+        idt_ntb_access_write(opaque, offset, ldn_le_p(buf, len), len);
+    } else {
+        stn_le_p(buf, len, idt_ntb_access_read(opaque, offset, len));
+    }
+}
+
+static const IdtNtbWindowsOps idt_ntb_windows_ops = {
+    .registers = idt_ntb_registers,
+};
+
 /* The other ports */
+
+/* Does what others asked for, and looks at what they did. */
+static void idt_ntb_look(void *opaque)
+{
+    IdtNtbState *s = opaque;
+
+    if (s->windows.memory.changed) {
+        idt_ntb_windows_close_inbound(&s->windows);
+    }
+    idt_ntb_windows_look(&s->windows);
+    idt_ntb_update_irq(s);
+}
 
 static void idt_ntb_warn_server_lost(IdtNtbState *s)
 {
@@ -200,7 +255,7 @@ static void idt_ntb_reap(void *opaque)
     }
     timer_mod(s->reap_timer, now + (now < s->reap_fast_until ?
                                     REAP_FAST_PERIOD_MS : REAP_PERIOD_MS));
-    idt_ntb_update_irq(s);
+    idt_ntb_look(s);
 }
 
 /* From the main loop, see IdtNtbPeersOps. */
@@ -214,7 +269,7 @@ static void idt_ntb_reap_soon(IdtNtbState *s)
 
 static void idt_ntb_signalled(void *opaque)
 {
-    idt_ntb_update_irq(opaque);
+    idt_ntb_look(opaque);
 }
 
 static void idt_ntb_client_joined(void *opaque, unsigned id)
@@ -264,11 +319,13 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
 {
     IdtNtbState *s = opaque;
 
+    idt_ntb_windows_close_outbound(&s->windows);
     if (!idt_ntb_switch_reattach(&s->sw, s->peers.shm_fd, s->peers.id,
                                  REATTACH_TIMEOUT_MS, errp)) {
         error_prepend(errp, "port %u can't attach: ", s->sw.port);
         return false;
     }
+    idt_ntb_windows_reattached(&s->windows);
     if (!idt_ntb_switch_link(&s->sw, s->sw.port)) {
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
         idt_ntb_train_link(s);
@@ -299,6 +356,7 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
     s->int_level = 0;
     pcie_cap_deverr_reset(PCI_DEVICE(s));
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_windows_close_inbound(&s->windows);
 }
 
 static void idt_ntb_reset_exit(Object *obj, ResetType type)
@@ -418,6 +476,7 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
     }
     s->sw.partitions = s->partitions;
     s->sw.peers = &s->peers;
+    s->windows.peers = &s->peers;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
         s->sw.cfg[i] = ldl_le_p(pci->config + i * 4);
     }
@@ -435,6 +494,19 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
     return true;
 }
 
+static void idt_ntb_init_windows(IdtNtbState *s)
+{
+    s->windows.sw = &s->sw;
+    s->windows.pci = PCI_DEVICE(s);
+    s->windows.bar0 = &s->bar0;
+    s->windows.ops = &idt_ntb_windows_ops;
+    s->windows.opaque = s;
+    s->windows.timeout_ms = s->completion_timeout;
+    s->windows.direct_enabled = s->direct;
+    s->windows.trust_peers = s->trust_peers;
+    idt_ntb_windows_init(&s->windows);
+}
+
 static void idt_ntb_realize(PCIDevice *pci, Error **errp)
 {
     ERRP_GUARD();
@@ -442,7 +514,8 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
 
     s->sw.chip = &idt_ntb_chip_24nt6ag2;
     s->sw.fd = -1;
-    if (!idt_ntb_check_config(s, errp)) {
+    if (!idt_ntb_check_config(s, errp) ||
+        !idt_ntb_bars_setup(s->bars, s->sw.barsetup, errp)) {
         return;
     }
     error_setg(&s->migration_blocker, "idt-ntb: the other ports of the switch "
@@ -454,6 +527,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     memory_region_init_io(&s->bar0, OBJECT(s), &idt_ntb_bar0_ops, s,
                           "idt-ntb-cfg", IDT_NT_CFG_SIZE);
     pci_register_bar(pci, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->bar0);
+    idt_ntb_init_windows(s);
 
     if (!idt_ntb_init_capabilities(s, errp) || !idt_ntb_attach(s, errp)) {
         idt_ntb_exit_capabilities(pci);
@@ -461,6 +535,8 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
         return;
     }
     s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, idt_ntb_reap, s);
+    s->look_bh = qemu_bh_new(idt_ntb_look, s);
+    idt_ntb_windows_start(&s->windows, s->look_bh);
     idt_ntb_peers_start(&s->peers);
     idt_ntb_warn_strangers(s);
     idt_ntb_reap_soon(s);
@@ -470,8 +546,13 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 {
     IdtNtbState *s = IDT_NTB(pci);
 
+    /* Nobody is to reach our memory, nor we theirs, when the link is gone */
+    idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_windows_close_inbound(&s->windows);
+    idt_ntb_windows_stop(&s->windows);
     idt_ntb_switch_detach(&s->sw);
     idt_ntb_peers_disconnect(&s->peers);
+    g_clear_pointer(&s->look_bh, qemu_bh_delete);
     g_clear_pointer(&s->reap_timer, timer_free);
     idt_ntb_exit_capabilities(pci);
     migrate_del_blocker(&s->migration_blocker);
@@ -486,6 +567,28 @@ static bool idt_ntb_get_link(Object *obj, Error **errp)
     return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.port);
 }
 
+static void idt_ntb_get_direct_mappings(Object *obj, Visitor *v,
+                                        const char *name, void *opaque,
+                                        Error **errp)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+    uint32_t count = s->sw.shm ? idt_ntb_direct_count(&s->windows.direct) : 0;
+
+    visit_type_uint32(v, name, &count, errp);
+}
+
+static char *idt_ntb_get_windows(Object *obj, Error **errp)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+
+    return s->sw.shm ? idt_ntb_direct_list(&s->windows.direct) : g_strdup("");
+}
+
+/* What a real board's EEPROM sets: 26 windows of 1 MiB */
+static const char *const idt_ntb_default_modes[IDT_NUM_BARS] = {
+    "off", "direct", "lut24", "off", "direct", "off",
+};
+
 static void idt_ntb_instance_init(Object *obj)
 {
     IdtNtbState *s = IDT_NTB(obj);
@@ -494,14 +597,54 @@ static void idt_ntb_instance_init(Object *obj)
                                    OBJ_PROP_FLAG_READ);
     object_property_set_description(obj, "partition",
                                     "Partition of the port");
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        s->bars[bar].mode = g_strdup(idt_ntb_default_modes[bar]);
+    }
 }
+
+#define BAR_PROPERTIES(n, size_, is_64bit_, prefetch_)                      \
+    DEFINE_PROP_STRING("bar" #n "-mode", IdtNtbState, bars[n].mode),        \
+    DEFINE_PROP_SIZE("bar" #n "-size", IdtNtbState, bars[n].size, size_),   \
+    DEFINE_PROP_BOOL("bar" #n "-64bit", IdtNtbState, bars[n].is_64bit,      \
+                     is_64bit_),                                            \
+    DEFINE_PROP_BOOL("bar" #n "-prefetch", IdtNtbState, bars[n].prefetch,   \
+                     prefetch_)
 
 static const Property idt_ntb_properties[] = {
     DEFINE_PROP_CHR("chardev", IdtNtbState, chr),
     DEFINE_PROP_INT32("port", IdtNtbState, port, PORT_AUTO),
     DEFINE_PROP_UINT32("partitions", IdtNtbState, partitions, 2),
     DEFINE_PROP_UINT32("server-timeout", IdtNtbState, server_timeout, 5000),
+    DEFINE_PROP_UINT32("completion-timeout", IdtNtbState, completion_timeout,
+                       100),
+    DEFINE_PROP_BOOL("direct", IdtNtbState, direct, true),
+    DEFINE_PROP_BOOL("trust-peers", IdtNtbState, trust_peers, false),
+    BAR_PROPERTIES(1, 1 * MiB, false, false),
+    BAR_PROPERTIES(2, 32 * MiB, true, true),
+    BAR_PROPERTIES(3, 1 * MiB, false, false),
+    BAR_PROPERTIES(4, 1 * MiB, true, true),
+    BAR_PROPERTIES(5, 1 * MiB, false, false),
 };
+
+static void idt_ntb_describe_bars(ObjectClass *klass)
+{
+    static const char *const bar_properties[][2] = {
+        { "mode", "off, direct, lut12 or lut24" },
+        { "size", "aperture of the BAR, a power of two" },
+        { "64bit", "BAR of 64 bits" },
+        { "prefetch", "prefetchable BAR" },
+    };
+
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        for (unsigned i = 0; i < ARRAY_SIZE(bar_properties); i++) {
+            g_autofree char *name = g_strdup_printf("bar%u-%s", bar,
+                                                    bar_properties[i][0]);
+
+            object_class_property_set_description(klass, name,
+                                                  bar_properties[i][1]);
+        }
+    }
+}
 
 static void idt_ntb_class_init(ObjectClass *klass, void *data)
 {
@@ -533,9 +676,23 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
         "Number of ports with an NT function, the same for all");
     object_class_property_set_description(klass, "server-timeout",
         "How long to wait for the server at start, in milliseconds");
+    object_class_property_set_description(klass, "completion-timeout",
+        "How long to wait for another port's answer, in milliseconds");
+    object_class_property_set_description(klass, "direct",
+        "Map other guests' shared RAM into the windows; off: by request only");
+    object_class_property_set_description(klass, "trust-peers",
+        "Map RAM that is not sealed too: its owner could end this QEMU");
+    idt_ntb_describe_bars(klass);
     object_class_property_add_bool(klass, "link", idt_ntb_get_link, NULL);
     object_class_property_set_description(klass, "link",
         "PCIe link of the port");
+    object_class_property_add(klass, "direct-mappings", "uint32",
+                              idt_ntb_get_direct_mappings, NULL, NULL, NULL);
+    object_class_property_set_description(klass, "direct-mappings",
+        "How many pieces of other guests' RAM are mapped into the windows");
+    object_class_property_add_str(klass, "windows", idt_ntb_get_windows, NULL);
+    object_class_property_set_description(klass, "windows",
+        "The pieces of other guests' RAM that are mapped into the windows");
 
     idt_ntb_regs_init();
 }

@@ -15,6 +15,7 @@
 #include "qemu/atomic.h"
 #include "qemu/mmap-alloc.h"
 #include "qemu/timer.h"
+#include "idt_ntb_bars.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
 #include "trace.h"
@@ -24,9 +25,9 @@
 
 #define LOCK_HEADER     offsetof(IdtNtbShm, header)
 #define LOCK_PORTS      offsetof(IdtNtbShm, port)
-#define LOCK_PORTS_LEN  (sizeof(IdtNtbShm) - LOCK_PORTS)
+#define LOCK_PORTS_LEN  (IDT_MAX_PORTS * IDT_NTB_SHM_BLOCK)
 
-static int64_t attach_port_lock(unsigned port)
+uint64_t idt_ntb_switch_lock_offset(unsigned port)
 {
     return LOCK_PORTS + port * IDT_NTB_SHM_BLOCK;
 }
@@ -79,8 +80,16 @@ static int attach_open(int shm_fd, Error **errp)
 
 static bool attach_map(IdtNtbSwitch *sw, Error **errp)
 {
+    struct stat st;
     void *shm;
 
+    if (fstat(sw->fd, &st) < 0) {
+        error_setg_errno(errp, errno, "can't look at the server's shared "
+                         "memory");
+        return false;
+    }
+    sw->dev = st.st_dev;
+    sw->ino = st.st_ino;
     /* A file system without space would answer a store with SIGBUS */
     if (fallocate(sw->fd, 0, 0, sizeof(IdtNtbShm)) < 0 &&
         errno != EOPNOTSUPP) {
@@ -139,6 +148,7 @@ static void attach_create(IdtNtbSwitch *sw)
     header->size = sizeof(IdtNtbShm);
     header->device_id = sw->chip->device_id;
     header->partitions = sw->partitions;
+    memcpy(header->barsetup, sw->barsetup, sizeof(header->barsetup));
     idt_ntb_regs_reset_switch(&sw->shm->sw);
     for (unsigned part = 0; part < sw->partitions; part++) {
         unsigned port = idt_ntb_switch_port(sw, part);
@@ -186,6 +196,19 @@ static bool attach_check(const IdtNtbSwitch *sw, Error **errp)
                    sw->partitions, partitions);
         return false;
     }
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        uint32_t running = qatomic_read(&header->barsetup[bar]);
+
+        if (running != sw->barsetup[bar]) {
+            g_autofree char *ours = idt_ntb_bar_name(bar, sw->barsetup[bar]);
+            g_autofree char *theirs = idt_ntb_bar_name(bar, running);
+
+            error_setg(errp, "BAR%u is %s, but in the switch that is running "
+                       "it is %s; use the same values for all ports", bar,
+                       ours, theirs);
+            return false;
+        }
+    }
     return true;
 }
 
@@ -216,7 +239,7 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
         if (port >= 0 && port != candidate) {
             continue;
         }
-        ret = qemu_lock_fd(sw->fd, attach_port_lock(candidate), 1, true);
+        ret = qemu_lock_fd(sw->fd, idt_ntb_switch_lock_offset(candidate), 1, true);
         if (!ret) {
             sw->port = candidate;
             sw->partition = part;
@@ -246,6 +269,7 @@ static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
     idt_ntb_switch_put_down(sw, sw->port);
     qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
     qatomic_set(&p->client, client);
+    qatomic_set(&p->holds, 0);
 }
 
 static void attach_unmap(IdtNtbSwitch *sw)
@@ -300,10 +324,10 @@ static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
 /* True when @shm_fd is the memory that the port is attached to. */
 static bool attach_is_same_memory(const IdtNtbSwitch *sw, int shm_fd)
 {
-    struct stat ours, other;
+    struct stat st;
 
-    return fstat(sw->fd, &ours) == 0 && fstat(shm_fd, &other) == 0 &&
-           ours.st_dev == other.st_dev && ours.st_ino == other.st_ino;
+    return fstat(shm_fd, &st) == 0 && st.st_dev == sw->dev &&
+           st.st_ino == sw->ino;
 }
 
 bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
@@ -354,7 +378,7 @@ static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
     return port != sw->port &&
            qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
            IDT_NTB_PORT_FREE &&
-           !qemu_lock_fd_test(sw->fd, attach_port_lock(port), 1, true);
+           !qemu_lock_fd_test(sw->fd, idt_ntb_switch_lock_offset(port), 1, true);
 }
 
 /*

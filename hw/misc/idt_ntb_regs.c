@@ -81,6 +81,7 @@ void idt_ntb_regs_reset_port(IdtNtbShmPort *port)
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         qatomic_set(&port->inmsg[i], 0);
     }
+    memset(port->lut, 0, sizeof(port->lut));
 }
 
 void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw)
@@ -112,6 +113,7 @@ void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         qatomic_set(&to->inmsg[i], qatomic_read(&from->inmsg[i]));
     }
+    memcpy(to->lut, from->lut, sizeof(to->lut));
 }
 
 void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to, const IdtNtbShmSwitch *from)
@@ -161,6 +163,9 @@ static uint32_t reg_read(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
 static void reg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                       uint32_t addr, uint32_t value, uint32_t lanes)
 {
+    if (reg->window) {
+        regs->windows_changed |= BIT(idt_ntb_switch_partition(regs->sw, port));
+    }
     if (reg->write) {
         reg->write(regs, reg, port, reg_number(reg, addr), value, lanes);
     } else if (reg->word) {
@@ -320,6 +325,14 @@ static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
         return;
     }
     reg_write(regs, reg, port, offset, value, lanes);
+}
+
+uint32_t idt_ntb_regs_take_changed(IdtNtbRegs *regs)
+{
+    uint32_t changed = regs->windows_changed;
+
+    regs->windows_changed = 0;
+    return changed;
 }
 
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size)

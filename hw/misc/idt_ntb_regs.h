@@ -34,6 +34,9 @@
 #define IDT_NUM_MESSAGES        4
 #define IDT_NUM_BARS            6
 #define IDT_NUM_MTBL            64
+#define IDT_NUM_LUTS            2       /* BAR2 and BAR4 */
+#define IDT_LUT_ENTRIES         24      /* that LUT24 uses, LUT12 half of them */
+#define IDT_LUT_WORDS           3       /* LUTLDATA, LUTMDATA, LUTUDATA */
 #define IDT_NUM_FAILOVER_CAPS   4
 #define IDT_NUM_STACKS          4
 #define IDT_NUM_SERDES          8
@@ -108,6 +111,13 @@ REG32(BARSETUP0, 0x470)
     FIELD(BARSETUP0, ATRAN, 11, 2)
     FIELD(BARSETUP0, TPART, 13, 3)
     FIELD(BARSETUP0, EN, 31, 1)
+
+#define IDT_BAR_TYPE_32         0
+#define IDT_BAR_TYPE_64         2
+#define IDT_BAR_ATRAN_DIRECT    0
+#define IDT_BAR_ATRAN_LUT12     1
+#define IDT_BAR_ATRAN_LUT24     2
+
 REG32(BARLIMIT0, 0x474)
 REG32(BARLTBASE0, 0x478)
 REG32(BARUTBASE0, 0x47c)

@@ -18,6 +18,11 @@ typedef struct IdtNtbRegs {
     IdtNtbSwitch *sw;
     PCIDevice *pci;             /* header and capabilities */
     uint32_t gasaaddr;
+    /*
+     * The partitions whose windows a write may have opened, closed or moved, a
+     * bit each; taken by the caller.
+     */
+    uint32_t windows_changed;
 } IdtNtbRegs;
 
 typedef struct IdtNtbReg IdtNtbReg;
@@ -35,6 +40,7 @@ struct IdtNtbReg {
     uint16_t int_word;  /* offset in IdtNtbIntState, of interrupt registers */
     uint8_t int_bits;   /* bits of NTINTSTS that those can clear */
     bool local;         /* the function's own: unseen from other ports */
+    bool window;        /* makes the windows of its function */
     uint32_t reset;
     uint32_t rw;        /* writable bits */
     uint32_t w1c;       /* bits that writing 1 clears */
@@ -49,6 +55,9 @@ extern const IdtNtbReg idt_ntb_nt_regs[];
 extern const unsigned idt_ntb_num_nt_regs;
 extern const IdtNtbReg idt_ntb_switch_regs[];
 extern const unsigned idt_ntb_num_switch_regs;
+
+/* Takes @windows_changed. */
+uint32_t idt_ntb_regs_take_changed(IdtNtbRegs *regs);
 
 /* Builds the tables that the decoder looks into; call it once. */
 void idt_ntb_regs_init(void);
@@ -71,8 +80,9 @@ void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw);
  * alignment, as byte lanes of the dwords that they touch.  What lies beyond
  * IDT_NT_CFG_SIZE reads as zero and ignores writes.
  *
- * After a write the caller publishes the configuration space, evaluates the
- * interrupt and looks for a function level reset.
+ * After a write the caller publishes the configuration space, looks after the
+ * windows in @windows_changed, evaluates the interrupt and looks for a function
+ * level reset.
  */
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size);
 void idt_ntb_regs_write(IdtNtbRegs *regs, uint32_t offset, uint64_t value,

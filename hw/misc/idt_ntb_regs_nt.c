@@ -139,9 +139,99 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                              uint32_t lanes)
 {
     uint32_t *entry = ntmtbl_entry(regs, port);
+    unsigned from;
 
     if (entry) {
+        /* Who loses by it is whom it was for */
+        from = FIELD_EX32(qatomic_read(entry), NTMTBLDATA, PART);
         idt_ntb_reg_update(reg, entry, value, lanes);
+        idt_ntb_switch_admission_changed(regs->sw, from);
+        regs->windows_changed |= BIT(from);
+    }
+}
+
+static void ntctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                        unsigned n, uint32_t value, uint32_t lanes)
+{
+    idt_ntb_reg_update(reg, &idt_ntb_switch_block(regs->sw, port)->ntctl, value,
+                       lanes);
+    idt_ntb_switch_admission_changed(regs->sw,
+                                     idt_ntb_switch_partition(regs->sw, port));
+}
+
+/* Windows */
+
+static uint32_t barsetup_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    uint32_t tpart = qatomic_read(&idt_ntb_switch_block(regs->sw,
+                                                        port)->bartpart[n]);
+
+    return regs->sw->barsetup[n] | (tpart & R_BARSETUP0_TPART_MASK);
+}
+
+static void barsetup_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                           unsigned port, unsigned n, uint32_t value,
+                           uint32_t lanes)
+{
+    if (regs->sw->barsetup[n] && n > 0) {
+        idt_ntb_reg_update(reg,
+                           &idt_ntb_switch_block(regs->sw, port)->bartpart[n],
+                           value, lanes);
+    } else {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: write to BARSETUP%u "
+                      "of a BAR that is no window\n", port, n);
+    }
+}
+
+/* The entry that LUTOFFSET selects; NULL if there is none */
+static uint32_t *lut_entry(IdtNtbRegs *regs, unsigned port)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+    uint32_t offset = qatomic_read(&p->lutoffset);
+    unsigned bar = FIELD_EX32(offset, LUTOFFSET, BAR);
+    unsigned index = FIELD_EX32(offset, LUTOFFSET, INDEX);
+
+    if ((bar != 2 && bar != 4) || index >= IDT_LUT_ENTRIES) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: no lookup table "
+                      "entry %u of BAR%u\n", port, index, bar);
+        return NULL;
+    }
+    return p->lut[idt_ntb_lut(bar)][index];
+}
+
+static unsigned lut_word(const IdtNtbReg *reg)
+{
+    return (reg->addr - A_LUTLDATA) / 4;
+}
+
+static uint32_t lutldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    uint32_t *entry = lut_entry(regs, port);
+
+    return entry ? qatomic_read(&entry[0]) : 0;
+}
+
+static uint32_t lutmdata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    uint32_t *entry = lut_entry(regs, port);
+
+    return entry ? qatomic_read(&entry[1]) : 0;
+}
+
+static uint32_t lutudata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    uint32_t *entry = lut_entry(regs, port);
+
+    return entry ? qatomic_read(&entry[2]) : 0;
+}
+
+static void lut_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                      unsigned n, uint32_t value, uint32_t lanes)
+{
+    uint32_t *entry = lut_entry(regs, port);
+
+    if (entry) {
+        idt_ntb_reg_update(reg, &entry[lut_word(reg)], value, lanes);
     }
 }
 
@@ -177,12 +267,14 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                          R_NTINTSTS_DBELL_MASK)
 #define MSGSTS_ALL      (R_MSGSTS_OUTMSGSTS_MASK | R_MSGSTS_INMSGSTS_MASK)
 
-/* Configuration space, 32-bit BAR, enabled, 4 KiB: what the driver asks for */
-#define BARSETUP_CFG    (R_BARSETUP0_EN_MASK | R_BARSETUP0_MODE_MASK | \
-                         (12 << R_BARSETUP0_SIZE_SHIFT))
+#define BAR_REGS(field) \
+    .count = IDT_NUM_BARS, .stride = IDT_BAR_STRIDE, PORT_WORD(field)
+
+#define DWORD_ALIGNED   0xfffffffc
 
 const IdtNtbReg idt_ntb_nt_regs[] = {
-    { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf },
+    { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf,
+      .window = true, .write = ntctl_write },
     { .name = "NTINTSTS", .addr = A_NTINTSTS, PORT_WORD(ntintsts),
       INT_WORD(ntintsts, IDT_NTINT_LATCHED), .w1c = IDT_NTINT_LATCHED,
       .read = ntintsts_read, .write = ntint_write },
@@ -214,7 +306,15 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
       INT_WORD(msgstsmsk, R_NTINTSTS_MSG_MASK), .reset = MSGSTS_ALL,
       .rw = MSGSTS_ALL, .write = ntint_write },
 
-    { .name = "BARSETUP0", .addr = A_BARSETUP0, .reset = BARSETUP_CFG },
+    { .name = "BARSETUP", .addr = A_BARSETUP0, BAR_REGS(bartpart),
+      .rw = R_BARSETUP0_TPART_MASK, .window = true, .read = barsetup_read,
+      .write = barsetup_write },
+    { .name = "BARLIMIT", .addr = A_BARLIMIT0, BAR_REGS(barlimit),
+      .rw = UINT32_MAX, .window = true },
+    { .name = "BARLTBASE", .addr = A_BARLTBASE0, BAR_REGS(barltbase),
+      .rw = DWORD_ALIGNED, .window = true },
+    { .name = "BARUTBASE", .addr = A_BARUTBASE0, BAR_REGS(barutbase),
+      .rw = UINT32_MAX, .window = true },
 
     { .name = "NTMTBLADDR", .addr = A_NTMTBLADDR, PORT_WORD(ntmtbladdr),
       .rw = R_NTMTBLADDR_ENTRY_MASK },
@@ -223,6 +323,16 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
       .read = ntmtbldata_read, .write = ntmtbldata_write },
     /* Root complex: QEMU's CPU accesses carry no requester ID */
     { .name = "REQIDCAP", .addr = A_REQIDCAP },
+
+    { .name = "LUTOFFSET", .addr = A_LUTOFFSET, PORT_WORD(lutoffset),
+      .rw = R_LUTOFFSET_INDEX_MASK | R_LUTOFFSET_BAR_MASK },
+    { .name = "LUTLDATA", .addr = A_LUTLDATA, .rw = DWORD_ALIGNED,
+      .window = true, .read = lutldata_read, .write = lut_write },
+    { .name = "LUTMDATA", .addr = A_LUTMDATA, .rw = UINT32_MAX,
+      .window = true, .read = lutmdata_read, .write = lut_write },
+    { .name = "LUTUDATA", .addr = A_LUTUDATA,
+      .rw = R_LUTUDATA_PART_MASK | R_LUTUDATA_VALID_MASK,
+      .window = true, .read = lutudata_read, .write = lut_write },
 
     { .name = "GASAADDR", .addr = A_GASAADDR, .local = true,
       .rw = IDT_GAS_SIZE - 4, .read = gasaaddr_read,

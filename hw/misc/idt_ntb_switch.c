@@ -8,6 +8,7 @@
 #include "qemu/atomic.h"
 #include "qemu/bswap.h"
 #include "hw/misc/idt_ntb.h"
+#include "hw/pci/pci_regs.h"
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
@@ -16,6 +17,8 @@
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmHeader) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmSwitch) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmPort) > IDT_NTB_SHM_BLOCK);
+QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMemory) > IDT_NTB_SHM_BLOCK);
+QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMailbox) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
 
 const IdtNtbChip idt_ntb_chip_24nt6ag2 = {
@@ -28,6 +31,11 @@ const IdtNtbChip idt_ntb_chip_24nt6ag2 = {
 IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port)
 {
     return &sw->shm->port[port].p;
+}
+
+bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b)
+{
+    return a->dev == b->dev && a->ino == b->ino;
 }
 
 unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned partition)
@@ -149,6 +157,11 @@ void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event)
 
 /* Link */
 
+static bool switch_is_master(const IdtNtbShmPort *p)
+{
+    return qatomic_read(&p->cfg[PCI_COMMAND / 4]) & PCI_COMMAND_MASTER;
+}
+
 uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
                                   unsigned offset)
 {
@@ -186,6 +199,21 @@ static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned partition)
     }
 }
 
+/* Makes the others give up their mappings of the memory behind @port. */
+static void switch_close_onto(IdtNtbSwitch *sw, unsigned port)
+{
+    unsigned partition = idt_ntb_switch_partition(sw, port);
+
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned holder = idt_ntb_switch_port(sw, part);
+
+        if (qatomic_read(&idt_ntb_switch_block(sw, holder)->holds) &
+            BIT(partition)) {
+            idt_ntb_switch_ask_close(sw, holder);
+        }
+    }
+}
+
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
@@ -194,6 +222,9 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 
     qatomic_set_mb(&p->state,
                    tell ? IDT_NTB_PORT_GOING_DOWN : IDT_NTB_PORT_DOWN);
+    qatomic_inc(&p->send_epoch);
+    qatomic_inc(&p->receive_epoch);
+    switch_close_onto(sw, port);
     idt_ntb_regs_reset_port(p);
     switch_clear_mtbl(sw, idt_ntb_switch_partition(sw, port));
     idt_ntb_switch_publish_reset(sw, port);
@@ -218,6 +249,8 @@ void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
 
+    bool was_master = switch_is_master(p);
+
     for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
         uint32_t value = ldl_le_p(config + i * 4);
 
@@ -226,6 +259,75 @@ void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
             qatomic_set(&p->cfg[i], value);
         }
     }
+    if (was_master && !switch_is_master(p)) {
+        qatomic_inc(&p->receive_epoch);
+    }
+}
+
+/* Windows */
+
+bool idt_ntb_switch_admitted(const IdtNtbSwitch *sw, unsigned from)
+{
+    unsigned port = idt_ntb_switch_port(sw, from);
+    const uint32_t mask = R_NTMTBLDATA_VALID_MASK | R_NTMTBLDATA_REQID_MASK |
+                          R_NTMTBLDATA_PART_MASK;
+    uint32_t wanted = FIELD_DP32(R_NTMTBLDATA_VALID_MASK, NTMTBLDATA, PART,
+                                 from);
+
+    if (qatomic_read(&idt_ntb_switch_block(sw, port)->ntctl) &
+        R_NTCTL_IDPROTDIS_MASK) {
+        return true;
+    }
+    /* Linux uses the entry of the partition's number: look there first */
+    for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
+        unsigned entry = (from + i) % IDT_NUM_MTBL;
+
+        /* The ID that REQIDCAP shows is 0 */
+        if ((qatomic_read(&sw->shm->sw.mtbl[entry]) & mask) == wanted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to)
+{
+    unsigned target = idt_ntb_switch_port(sw, to);
+
+    return idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, from)) &&
+           idt_ntb_switch_link(sw, target) &&
+           switch_is_master(idt_ntb_switch_block(sw, target)) &&
+           idt_ntb_switch_admitted(sw, from);
+}
+
+uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
+                              unsigned to)
+{
+    unsigned sender = idt_ntb_switch_port(sw, from);
+    unsigned target = idt_ntb_switch_port(sw, to);
+
+    return deposit32(
+        qatomic_load_acquire(&idt_ntb_switch_block(sw, sender)->send_epoch),
+        16, 16,
+        qatomic_load_acquire(&idt_ntb_switch_block(sw, target)->receive_epoch));
+}
+
+void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from)
+{
+    if (from < sw->partitions && !idt_ntb_switch_admitted(sw, from)) {
+        unsigned port = idt_ntb_switch_port(sw, from);
+
+        qatomic_inc(&idt_ntb_switch_block(sw, port)->send_epoch);
+    }
+}
+
+uint32_t idt_ntb_switch_ask_close(IdtNtbSwitch *sw, unsigned port)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+    uint32_t request = qatomic_fetch_inc(&p->close_req) + 1;
+
+    idt_ntb_switch_signal(sw, port);
+    return request;
 }
 
 /* Doorbells and messages */

@@ -28,7 +28,7 @@ typedef struct IdtNtbChip {
 extern const IdtNtbChip idt_ntb_chip_24nt6ag2;
 
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
-#define IDT_NTB_SHM_VERSION 1
+#define IDT_NTB_SHM_VERSION 2
 #define IDT_NTB_SHM_BLOCK   4096
 
 typedef struct IdtNtbShmHeader {
@@ -37,6 +37,7 @@ typedef struct IdtNtbShmHeader {
     uint32_t size;              /* of IdtNtbShm, in bytes */
     uint32_t device_id;         /* PCI device ID of the chip */
     uint32_t partitions;
+    uint32_t barsetup[IDT_NUM_BARS];    /* of every NT function, TPART 0 */
 } IdtNtbShmHeader;
 
 typedef struct IdtNtbShmSwitch {
@@ -98,7 +99,67 @@ typedef struct IdtNtbShmPort {
     uint32_t reserved;
     uint64_t inmsg[IDT_NUM_MESSAGES];   /* FIELD(SHM_INMSG, ...) */
     uint32_t cfg[IDT_NT_REGS / 4];      /* header and capabilities, published */
+    uint32_t bartpart[IDT_NUM_BARS];    /* BARSETUPn.TPART, in its place */
+    uint32_t barlimit[IDT_NUM_BARS];
+    uint32_t barltbase[IDT_NUM_BARS];
+    uint32_t barutbase[IDT_NUM_BARS];
+    uint32_t lutoffset;
+    uint32_t lut[IDT_NUM_LUTS][IDT_LUT_ENTRIES][IDT_LUT_WORDS];
+    /* Windows: see idt_ntb_direct.h and idt_ntb_request.h */
+    uint32_t holds;             /* partitions onto which it has mappings */
+    uint32_t close_req;         /* counts who asks it to look at those */
+    uint32_t close_ack;         /* @close_req when it did so last */
+    uint32_t send_epoch;        /* counts the ends of its admission */
+    uint32_t receive_epoch;     /* counts the ends of access to its memory */
+    uint32_t waiting;           /* sleeps: wants a signal for an answer */
 } IdtNtbShmPort;
+
+/* Which memory of a port's guest may be mapped, by bus address. */
+typedef struct IdtNtbShmRam {
+    uint64_t addr;
+    uint64_t size;
+    uint64_t offset;            /* in the file */
+    uint32_t fd;                /* number in the process */
+    uint32_t reserved;
+} IdtNtbShmRam;
+
+#define IDT_NTB_MAX_RAM         120
+
+typedef struct IdtNtbShmMemory {
+    uint32_t seq;               /* odd while it changes */
+    uint32_t pid;               /* of the owner of the port */
+    uint32_t lock_fd;           /* its descriptor that holds the port's lock */
+    uint32_t count;
+    IdtNtbShmRam ram[IDT_NTB_MAX_RAM];
+} IdtNtbShmMemory;
+
+/* An access of one port to the memory of another. */
+typedef struct IdtNtbShmRequest {
+    uint64_t addr;
+    uint64_t data;              /* bytes in the order of the bus */
+    uint32_t op;                /* FIELD(SHM_REQUEST, ...) */
+    uint32_t epoch;             /* idt_ntb_switch_epoch() when admitted */
+} IdtNtbShmRequest;
+
+FIELD(SHM_REQUEST, SIZE, 0, 8)  /* 1 to 8 bytes */
+FIELD(SHM_REQUEST, READ, 8, 1)
+
+#define IDT_NTB_MAX_REQUESTS    128
+
+/* Requests from one partition to another. */
+typedef struct IdtNtbShmMailbox {
+    /* Written by the sender */
+    uint32_t head;
+    uint32_t reserved[15];
+    /* Written by the receiver */
+    uint32_t tail;
+    uint32_t awake;             /* it will look without a signal */
+    uint32_t reply;             /* the read that is answered: its number */
+    uint32_t reply_ok;
+    uint64_t reply_data;
+    uint32_t reserved2[10];
+    IdtNtbShmRequest request[IDT_NTB_MAX_REQUESTS];
+} IdtNtbShmMailbox;
 
 /* An inbound message register: one word, so that a send is one exchange. */
 FIELD(SHM_INMSG, DATA, 0, 32)
@@ -118,6 +179,14 @@ typedef struct IdtNtbShm {
         IdtNtbShmPort p;
         uint8_t block[IDT_NTB_SHM_BLOCK];
     } port[IDT_MAX_PORTS];
+    union {
+        IdtNtbShmMemory m;
+        uint8_t block[IDT_NTB_SHM_BLOCK];
+    } memory[IDT_MAX_PARTITIONS];
+    union {
+        IdtNtbShmMailbox m;
+        uint8_t block[IDT_NTB_SHM_BLOCK];
+    } mailbox[IDT_MAX_PARTITIONS][IDT_MAX_PARTITIONS];  /* [from][to] */
 } IdtNtbShm;
 
 /* The bits of NTINTSTS that latch; MSG and DBELL are derived. */
@@ -146,6 +215,8 @@ typedef struct IdtNtbSwitch {
     IdtNtbShm *shm;             /* valid at all times after attach */
     size_t shm_size;            /* mapped */
     int fd;                     /* holds the lock of the port */
+    dev_t dev;                  /* the file that the memory is */
+    ino_t ino;
     bool created;               /* by this attachment */
     const IdtNtbChip *chip;
     unsigned partitions;
@@ -153,6 +224,7 @@ typedef struct IdtNtbSwitch {
     unsigned partition;
     IdtNtbPeers *peers;         /* who is signalled through it */
     uint32_t cfg[IDT_NT_REGS / 4];  /* of a port in reset, all but its number */
+    uint32_t barsetup[IDT_NUM_BARS];    /* of every NT function, TPART 0 */
 } IdtNtbSwitch;
 
 /*
@@ -164,12 +236,24 @@ int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
 /* The port in @partition, which must be below @sw->partitions. */
 unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned partition);
 
+/* True when both are ports of the same switch. */
+bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b);
+
+/* Where the lock of @port is in the file of the memory: one byte. */
+uint64_t idt_ntb_switch_lock_offset(unsigned port);
+
 /* The block of @port. */
 IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port);
 
 /* True when @port, another one, is claimed by client @id. */
 bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
                               unsigned id);
+
+/* The lookup table of BAR @bar, which is 2 or 4. */
+static inline unsigned idt_ntb_lut(unsigned bar)
+{
+    return bar / 4;
+}
 
 /* True while the link of @port is up. */
 bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port);
@@ -179,8 +263,8 @@ bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port);
 /*
  * Attaches to the switch in the memory @shm_fd (which stays the caller's), and
  * creates it when no port is attached.  @port < 0 takes the lowest free port;
- * the link stays down.  @sw->chip, @partitions, @peers and @cfg are set by the
- * caller.  Waits up to @timeout_ms for another process that attaches.
+ * the link stays down.  @sw->chip, @partitions, @peers, @cfg and @barsetup are
+ * set by the caller.  Waits up to @timeout_ms for another process that attaches.
  *
  * Returns: true, or false with @errp set and @sw unchanged.
  */
@@ -265,6 +349,36 @@ void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
  */
 void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
                           int except);
+
+/*
+ * True while @from, a partition, is entitled to send requests through its
+ * windows: by NTCTL.IDPROTDIS or by the mapping table.
+ */
+bool idt_ntb_switch_admitted(const IdtNtbSwitch *sw, unsigned from);
+
+/*
+ * True while requests of partition @from reach partition @to: @from is
+ * admitted, both links are up, and the function in @to is a bus master.
+ */
+bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to);
+
+/*
+ * Changes with every end of idt_ntb_switch_open(): a request that was sent
+ * before such an end is not executed after it.
+ */
+uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
+                              unsigned to);
+
+/* To be called when @from may have lost its admission. */
+void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from);
+
+/*
+ * Asks the owner of @port to look at its direct mappings, see
+ * idt_ntb_direct.h.
+ *
+ * Returns: what its close_ack reaches when it has.
+ */
+uint32_t idt_ntb_switch_ask_close(IdtNtbSwitch *sw, unsigned port);
 
 /* MSGSTS as it reads. */
 uint32_t idt_ntb_switch_msgsts(IdtNtbSwitch *sw, unsigned port);

@@ -1,0 +1,198 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: the layout of the BARs
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "qemu/units.h"
+#include "idt_ntb_bars.h"
+
+/* Configuration space, 32-bit BAR, enabled, 4 KiB: what the driver asks for */
+#define BARSETUP_CFG    (R_BARSETUP0_EN_MASK | R_BARSETUP0_MODE_MASK | \
+                         (12 << R_BARSETUP0_SIZE_SHIFT))
+
+#define BAR_MIN_SIZE    (1 << 9)
+#define BAR_MAX_SIZE_32 (2 * GiB)
+
+/* What the Linux driver ntb_hw_idt can handle */
+#define LINUX_MAX_SIZE      (1 * GiB)
+#define LINUX_MAX_WINDOWS   29
+
+typedef struct BarMode {
+    const char *name;
+    unsigned atran;
+    unsigned segments;          /* of the aperture */
+    unsigned windows;           /* segments that can be used */
+} BarMode;
+
+static const BarMode bar_modes[] = {
+    { "direct", IDT_BAR_ATRAN_DIRECT, 1, 1 },
+    { "lut12", IDT_BAR_ATRAN_LUT12, 16, 12 },
+    { "lut24", IDT_BAR_ATRAN_LUT24, 32, 24 },
+};
+
+static const BarMode *bar_mode(uint32_t barsetup)
+{
+    unsigned atran = FIELD_EX32(barsetup, BARSETUP0, ATRAN);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(bar_modes); i++) {
+        if (bar_modes[i].atran == atran) {
+            return &bar_modes[i];
+        }
+    }
+    return NULL;
+}
+
+static bool bar_is_on(uint32_t barsetup)
+{
+    return FIELD_EX32(barsetup, BARSETUP0, EN);
+}
+
+static bool bar_is_64bit(uint32_t barsetup)
+{
+    return bar_is_on(barsetup) &&
+           FIELD_EX32(barsetup, BARSETUP0, TYPE) == IDT_BAR_TYPE_64;
+}
+
+uint64_t idt_ntb_bar_size(uint32_t barsetup)
+{
+    return bar_is_on(barsetup) ?
+           1ULL << FIELD_EX32(barsetup, BARSETUP0, SIZE) : 0;
+}
+
+unsigned idt_ntb_bar_segments(uint32_t barsetup)
+{
+    const BarMode *mode = bar_mode(barsetup);
+
+    return mode ? mode->segments : 1;
+}
+
+unsigned idt_ntb_bar_windows(uint32_t barsetup)
+{
+    const BarMode *mode = bar_mode(barsetup);
+
+    return mode && bar_is_on(barsetup) ? mode->windows : 0;
+}
+
+char *idt_ntb_bar_name(unsigned bar, uint32_t barsetup)
+{
+    const BarMode *mode = bar_mode(barsetup);
+    g_autofree char *size = size_to_str(idt_ntb_bar_size(barsetup));
+
+    if (!bar_is_on(barsetup)) {
+        return g_strdup_printf("bar%u-mode=off", bar);
+    }
+    return g_strdup_printf("bar%u-mode=%s,bar%u-size=%s,bar%u-64bit=%s,"
+                           "bar%u-prefetch=%s", bar, mode ? mode->name : "?",
+                           bar, size, bar,
+                           bar_is_64bit(barsetup) ? "on" : "off", bar,
+                           FIELD_EX32(barsetup, BARSETUP0, PREF) ?
+                           "on" : "off");
+}
+
+static bool bar_check(unsigned bar, const BarMode *mode,
+                      const IdtNtbBarConfig *config, Error **errp)
+{
+    bool is_pair = bar == 2 || bar == 4;
+
+    if (!is_power_of_2(config->size) || config->size < BAR_MIN_SIZE) {
+        error_setg(errp, "bar%u-size=%" PRIu64 " must be a power of two, and "
+                   "%u or more", bar, config->size, BAR_MIN_SIZE);
+        return false;
+    }
+    if (config->is_64bit && !is_pair) {
+        error_setg(errp, "bar%u-64bit=on: only BAR2 and BAR4 can be 64 bits "
+                   "wide", bar);
+        return false;
+    }
+    if (!config->is_64bit && config->size > BAR_MAX_SIZE_32) {
+        error_setg(errp, "bar%u-size=%" PRIu64 " is too large for a BAR of 32 "
+                   "bits; use 2G or less, or bar2 or bar4 with 64bit=on", bar,
+                   config->size);
+        return false;
+    }
+    if (mode->segments > 1 && !is_pair) {
+        error_setg(errp, "bar%u-mode=%s: only BAR2 and BAR4 have a lookup "
+                   "table; use bar%u-mode=direct", bar, mode->name, bar);
+        return false;
+    }
+    return true;
+}
+
+static bool bar_setup(unsigned bar, const IdtNtbBarConfig *config,
+                      uint32_t *barsetup, Error **errp)
+{
+    uint32_t value = R_BARSETUP0_EN_MASK;
+    const BarMode *mode = NULL;
+
+    *barsetup = 0;
+    if (!g_strcmp0(config->mode, "off")) {
+        return true;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(bar_modes); i++) {
+        if (!g_strcmp0(config->mode, bar_modes[i].name)) {
+            mode = &bar_modes[i];
+        }
+    }
+    if (!mode) {
+        error_setg(errp, "bar%u-mode=%s is unknown; use off, direct, lut12 or "
+                   "lut24", bar, config->mode);
+        return false;
+    }
+    if (!bar_check(bar, mode, config, errp)) {
+        return false;
+    }
+    value = FIELD_DP32(value, BARSETUP0, TYPE,
+                       config->is_64bit ? IDT_BAR_TYPE_64 : IDT_BAR_TYPE_32);
+    value = FIELD_DP32(value, BARSETUP0, PREF, config->prefetch);
+    value = FIELD_DP32(value, BARSETUP0, SIZE, ctz64(config->size));
+    *barsetup = FIELD_DP32(value, BARSETUP0, ATRAN, mode->atran);
+    return true;
+}
+
+static void bars_warn(const uint32_t barsetup[IDT_NUM_BARS])
+{
+    unsigned windows = 0;
+
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        windows += idt_ntb_bar_windows(barsetup[bar]);
+        if (idt_ntb_bar_size(barsetup[bar]) > LINUX_MAX_SIZE) {
+            warn_report("idt-ntb: BAR%u is larger than 1 GiB; Linux's "
+                        "ntb_hw_idt can't use it", bar);
+        }
+    }
+    if (windows > LINUX_MAX_WINDOWS) {
+        warn_report("idt-ntb: the BARs have %u windows; Linux's ntb_hw_idt "
+                    "uses %u at most", windows, LINUX_MAX_WINDOWS);
+    }
+}
+
+bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
+                        uint32_t barsetup[IDT_NUM_BARS], Error **errp)
+{
+    barsetup[0] = BARSETUP_CFG;
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        if (!bar_setup(bar, &config[bar], &barsetup[bar], errp)) {
+            return false;
+        }
+        if (barsetup[bar] && bar_is_64bit(barsetup[bar - 1])) {
+            error_setg(errp, "BAR%u is the upper half of BAR%u, which has 64 "
+                       "bits; use bar%u-mode=off or bar%u-64bit=off", bar,
+                       bar - 1, bar, bar - 1);
+            return false;
+        }
+    }
+    if (idt_ntb_bar_windows(barsetup[2]) == IDT_LUT_ENTRIES &&
+        idt_ntb_bar_windows(barsetup[4]) == IDT_LUT_ENTRIES) {
+        error_setg(errp, "bar2-mode=lut24 and bar4-mode=lut24 share the lookup "
+                   "table, which has not enough entries; use lut12 for one of "
+                   "them");
+        return false;
+    }
+    bars_warn(barsetup);
+    return true;
+}

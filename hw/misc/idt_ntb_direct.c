@@ -1,0 +1,692 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: direct mappings of windows
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/mman.h>
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/error-report.h"
+#include "qemu/mmap-alloc.h"
+#include "exec/target_page.h"
+#include "hw/core/cpu.h"
+#include "system/tcg.h"
+#include "idt_ntb_window.h"
+#include "trace.h"
+
+#define TYPE_IDT_NTB_MAPPING "idt-ntb-mapping"
+OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbMapping, IDT_NTB_MAPPING)
+
+/*
+ * An object of its own: QEMU's memory core may refer to its region for some time
+ * after it was given up.
+ */
+struct IdtNtbMapping {
+    Object parent_obj;
+
+    MemoryRegion ram;           /* pages of another process */
+    MemoryRegion *local;        /* or RAM of this one, which is referenced */
+    uint64_t local_offset;
+    MemoryRegion alias;         /* of either, in the BAR */
+    uint8_t *ptr;               /* where @start is; NULL if it is local */
+    unsigned bar;
+    uint64_t start;             /* offsets in the BAR */
+    uint64_t end;
+    unsigned partition;
+    uint64_t addr;              /* bus address there of @start */
+    uint32_t seq;               /* of the memory table */
+    uint32_t generation;        /* of the port */
+    QLIST_ENTRY(IdtNtbMapping) next;
+};
+
+/* What can be mapped: whole pages around the offset that was accessed. */
+typedef struct MapRange {
+    uint64_t start;             /* offsets in the BAR */
+    uint64_t end;
+    uint64_t offset;            /* of @start, in the file or RAM region */
+} MapRange;
+
+static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned partition)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+
+    return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, partition));
+}
+
+/* Giving up */
+
+/*
+ * Puts private memory in the place of the pages of the other process.  What
+ * threads of ours still store there is theirs alone.
+ */
+static void mapping_cut_off(IdtNtbMapping *m)
+{
+    size_t size = memory_region_size(&m->ram);
+    void *host = memory_region_get_ram_ptr(&m->ram);
+
+    if (mmap(host, size, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+             -1, 0) == MAP_FAILED) {
+        error_report("idt-ntb: can't give up a window: %s; end this QEMU",
+                     strerror(errno));
+    }
+}
+
+static void all_cpus_have_left(CPUState *cpu, run_on_cpu_data data)
+{
+}
+
+/*
+ * Memory of this process can't be cut off.  Before the vCPU that is at work here
+ * goes on, all others drop what they have translated.
+ */
+static void wait_for_local_cpus(void)
+{
+    if (tcg_enabled() && current_cpu) {
+        async_safe_run_on_cpu(current_cpu, all_cpus_have_left,
+                              RUN_ON_CPU_NULL);
+    }
+}
+
+static void mapping_give_up(IdtNtbDirect *d, IdtNtbMapping *m)
+{
+    trace_idt_ntb_unmap(d->windows->sw->port, m->bar, m->start, m->partition);
+    QLIST_REMOVE(m, next);
+    if (!m->local) {
+        mapping_cut_off(m);
+    }
+    memory_region_del_subregion(&d->windows->bar[m->bar].mr, &m->alias);
+    if (m->local) {
+        wait_for_local_cpus();
+    }
+    object_unref(OBJECT(m));
+}
+
+/* Shows the others whose memory we hold. */
+static void update_holds(IdtNtbDirect *d)
+{
+    IdtNtbShmPort *p = port_block(d, d->windows->sw->partition);
+    IdtNtbMapping *m;
+    uint32_t holds = 0;
+
+    QLIST_FOREACH(m, &d->mappings, next) {
+        holds |= BIT(m->partition);
+    }
+    if (qatomic_read(&p->holds) != holds) {
+        qatomic_set_mb(&p->holds, holds);
+    }
+}
+
+typedef bool MappingFilter(const IdtNtbDirect *d, const IdtNtbMapping *m,
+                           const void *opaque);
+
+static void give_up_if(IdtNtbDirect *d, MappingFilter *filter,
+                       const void *opaque)
+{
+    IdtNtbMapping *m, *next;
+
+    if (!d->started) {
+        return;
+    }
+    memory_region_transaction_begin();
+    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
+        if (filter(d, m, opaque)) {
+            mapping_give_up(d, m);
+        }
+    }
+    memory_region_transaction_commit();
+    update_holds(d);
+}
+
+static bool mapping_any(const IdtNtbDirect *d, const IdtNtbMapping *m,
+                        const void *opaque)
+{
+    return true;
+}
+
+static bool mapping_is_onto(const IdtNtbDirect *d, const IdtNtbMapping *m,
+                            const void *opaque)
+{
+    return m->partition == *(const unsigned *)opaque;
+}
+
+typedef struct BarRange {
+    unsigned bar;
+    uint64_t start;
+    uint64_t end;
+} BarRange;
+
+static bool mapping_overlaps(const IdtNtbDirect *d, const IdtNtbMapping *m,
+                             const void *opaque)
+{
+    const BarRange *range = opaque;
+
+    return m->bar == range->bar && m->start < range->end &&
+           range->start < m->end;
+}
+
+/*
+ * The RAM of @local that begins at bus address @addr, up to @size bytes of it;
+ * @mr is NULL if there is none, else to be unreferenced.
+ */
+static MemoryRegionSection find_local(IdtNtbRequests *local, uint64_t addr,
+                                      uint64_t size)
+{
+    MemoryRegionSection section =
+        memory_region_find(local->pci->bus_master_as.root, addr, size);
+
+    if (section.mr && (!memory_region_is_ram(section.mr) ||
+                       memory_region_is_rom(section.mr) ||
+                       memory_region_is_romd(section.mr) ||
+                       memory_region_is_ram_device(section.mr) ||
+                       section.readonly || section.nonvolatile ||
+                       section.offset_within_address_space != addr)) {
+        memory_region_unref(section.mr);
+        section = (MemoryRegionSection) { };
+    }
+    return section;
+}
+
+static bool local_is_allowed(const IdtNtbDirect *d, const IdtNtbMapping *m)
+{
+    IdtNtbRequests *local = idt_ntb_requests_local(&d->windows->requests,
+                                                   m->partition);
+    MemoryRegionSection section;
+    bool same;
+
+    if (!local) {
+        return false;
+    }
+    section = find_local(local, m->addr, m->end - m->start);
+    same = section.mr == m->local &&
+           section.offset_within_region == m->local_offset &&
+           int128_get64(section.size) == m->end - m->start;
+    memory_region_unref(section.mr);
+    return same;
+}
+
+static bool mapping_is_not_allowed(const IdtNtbDirect *d,
+                                   const IdtNtbMapping *m, const void *opaque)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+    IdtNtbTranslation t;
+
+    idt_ntb_windows_translate(d->windows, m->bar, m->start, &t);
+    if (!t.ok || t.partition != m->partition || m->end > t.end ||
+        t.addr + (m->start - t.start) != m->addr ||
+        !idt_ntb_switch_open(sw, sw->partition, m->partition)) {
+        return true;
+    }
+    if (m->local) {
+        return !local_is_allowed(d, m);
+    }
+    return idt_ntb_memory_seq(sw, m->partition) != m->seq ||
+           qatomic_read(&port_block(d, m->partition)->generation) !=
+           m->generation;
+}
+
+void idt_ntb_direct_drop_all(IdtNtbDirect *d)
+{
+    give_up_if(d, mapping_any, NULL);
+}
+
+void idt_ntb_direct_drop(IdtNtbDirect *d, unsigned partition)
+{
+    give_up_if(d, mapping_is_onto, &partition);
+}
+
+void idt_ntb_direct_sync(IdtNtbDirect *d)
+{
+    if (!QLIST_EMPTY(&d->mappings)) {
+        give_up_if(d, mapping_is_not_allowed, NULL);
+    }
+}
+
+void idt_ntb_direct_look(IdtNtbDirect *d)
+{
+    IdtNtbShmPort *p;
+    uint32_t request;
+
+    if (!d->started) {
+        return;
+    }
+    p = port_block(d, d->windows->sw->partition);
+    request = qatomic_load_acquire(&p->close_req);
+    if (request == d->acknowledged) {
+        return;
+    }
+    smp_mb();
+    idt_ntb_direct_sync(d);
+    d->acknowledged = request;
+    qatomic_set_mb(&p->close_ack, request);
+    idt_ntb_requests_wake(&d->windows->requests);
+}
+
+/* Mapping */
+
+/* The whole pages around @offset that both @t and @ram cover. */
+static bool find_range(const IdtNtbDirect *d, unsigned bar, uint64_t offset,
+                       const IdtNtbTranslation *t, uint64_t ram_addr,
+                       uint64_t ram_size, uint64_t ram_offset, MapRange *range)
+{
+    uint64_t page = MAX(qemu_real_host_page_size(), qemu_target_page_size());
+    uint64_t bar_addr = idt_ntb_windows_bar_addr(d->windows, bar);
+    uint64_t guest = bar_addr + offset;
+    uint64_t in_ram = t->addr + (offset - t->start) - ram_addr;
+    uint64_t before = MIN(offset - t->start, in_ram);
+    uint64_t after = MIN(t->end - offset, ram_size - in_ram);
+
+    /* Memory can't be mapped at another offset in the page than its own */
+    if ((ram_offset + in_ram - guest) % page) {
+        return false;
+    }
+    range->start = ROUND_UP(guest - before, page) - bar_addr;
+    range->end = ROUND_DOWN(guest + after, page) - bar_addr;
+    range->offset = ram_offset + in_ram - (offset - range->start);
+    return range->start <= offset && offset < range->end;
+}
+
+static void mapping_insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
+                           const IdtNtbTranslation *t, const MapRange *range,
+                           MemoryRegion *mr, uint64_t mr_offset)
+{
+    uint64_t size = range->end - range->start;
+
+    m->bar = bar;
+    m->start = range->start;
+    m->end = range->end;
+    m->partition = t->partition;
+    m->addr = t->addr + (range->start - t->start);
+    memory_region_init_alias(&m->alias, OBJECT(m), "idt-ntb-window", mr,
+                             mr_offset, size);
+    /* Not ours: not to be dumped, nor published */
+    memory_region_set_nonvolatile(&m->alias, true);
+    memory_region_add_subregion_overlap(&d->windows->bar[bar].mr, m->start,
+                                        &m->alias, 1);
+    QLIST_INSERT_HEAD(&d->mappings, m, next);
+    update_holds(d);
+    trace_idt_ntb_map(d->windows->sw->port, bar, m->start, size, m->partition,
+                      m->addr);
+}
+
+/* Takes note that the RAM of @partition can't be had. */
+static void refuse_ram(IdtNtbDirect *d, unsigned partition, const char *why)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+
+    d->peer[partition].refused = true;
+    warn_report_once("idt-ntb: port %u: windows onto the memory of port %u are "
+                     "slow: %s", sw->port, idt_ntb_switch_port(sw, partition),
+                     why);
+}
+
+/* The file of @ram, which stays ours; or -1. */
+static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
+{
+    IdtNtbTakenRam *taken = &d->peer[partition];
+    uint32_t generation = qatomic_read(&port_block(d, partition)->generation);
+    const char *why = NULL;
+    bool known = taken->seq == ram->seq && taken->generation == generation &&
+                 taken->number == ram->fd;
+
+    if (known && (taken->refused || taken->fd >= 0)) {
+        return taken->fd;
+    }
+    if (taken->fd >= 0) {
+        close(taken->fd);
+    }
+    taken->seq = ram->seq;
+    taken->generation = generation;
+    taken->number = ram->fd;
+    taken->refused = false;
+    taken->fd = idt_ntb_memory_open(d->windows->sw, partition, ram,
+                                    d->windows->trust_peers, &why);
+    if (taken->fd < 0) {
+        refuse_ram(d, partition, why);
+    }
+    return taken->fd;
+}
+
+/* Maps the pages of @range of file @taken, which has pages of its own size. */
+static IdtNtbMapping *mapping_new_remote(int taken, const MapRange *range,
+                                         uint64_t *delta, Error **errp)
+{
+    size_t page = qemu_fd_getpagesize(taken);
+    uint64_t start = ROUND_DOWN(range->offset, page);
+    uint64_t size = ROUND_UP(range->offset + (range->end - range->start),
+                             page) - start;
+    IdtNtbMapping *m;
+    int fd = qemu_dup(taken);
+
+    if (fd < 0) {
+        error_setg_errno(errp, errno, "can't duplicate its descriptor");
+        return NULL;
+    }
+    m = IDT_NTB_MAPPING(object_new(TYPE_IDT_NTB_MAPPING));
+    if (!memory_region_init_ram_from_fd(&m->ram, OBJECT(m), "idt-ntb-ram",
+                                        size, RAM_SHARED, fd, start, errp)) {
+        close(fd);
+        object_unref(OBJECT(m));
+        return NULL;
+    }
+    *delta = range->offset - start;
+    m->ptr = (uint8_t *)memory_region_get_ram_ptr(&m->ram) + *delta;
+    return m;
+}
+
+/*
+ * Shows that we hold memory of @partition, then looks again: who closes it does
+ * it the other way round.
+ */
+static bool hold(IdtNtbDirect *d, unsigned partition, uint32_t seq)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+
+    qatomic_fetch_or(&port_block(d, sw->partition)->holds, BIT(partition));
+    smp_mb();
+    return idt_ntb_switch_open(sw, sw->partition, partition) &&
+           idt_ntb_memory_seq(sw, partition) == seq;
+}
+
+static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
+                                 uint64_t offset, const IdtNtbTranslation *t)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+    BarRange place = { .bar = bar };
+    IdtNtbMapping *m;
+    MapRange range;
+    IdtNtbRam ram;
+    uint64_t delta;
+    Error *err = NULL;
+    int fd;
+
+    if (!idt_ntb_memory_find(sw, t->partition, t->addr + (offset - t->start),
+                             &ram) ||
+        !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
+                    &range) ||
+        idt_ntb_request_is_stalled(&d->windows->requests, t->partition)) {
+        return NULL;
+    }
+    fd = take_ram(d, t->partition, &ram);
+    /* What was sent by request comes before what is stored from now on */
+    if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->partition) ||
+        !d->started || !hold(d, t->partition, ram.seq)) {
+        goto fail;
+    }
+    place.start = range.start;
+    place.end = range.end;
+    give_up_if(d, mapping_overlaps, &place);
+    qatomic_fetch_or(&port_block(d, sw->partition)->holds, BIT(t->partition));
+    m = mapping_new_remote(fd, &range, &delta, &err);
+    if (!m) {
+        refuse_ram(d, t->partition, error_get_pretty(err));
+        error_free(err);
+        goto fail;
+    }
+    m->seq = ram.seq;
+    m->generation = d->peer[t->partition].generation;
+    mapping_insert(d, m, bar, t, &range, &m->ram, delta);
+    return m;
+
+fail:
+    if (d->started) {
+        update_holds(d);
+    }
+    return NULL;
+}
+
+/* The RAM of @local around @offset: all of @t if possible, else from its page */
+static MemoryRegionSection find_local_around(const IdtNtbDirect *d,
+                                             IdtNtbRequests *local,
+                                             uint64_t offset,
+                                             const IdtNtbTranslation *t)
+{
+    uint64_t page = qemu_target_page_size();
+    uint64_t addr = t->addr + (offset - t->start);
+    MemoryRegionSection section = find_local(local, t->addr, t->end - t->start);
+
+    if (section.mr && int128_get64(section.size) > offset - t->start) {
+        return section;
+    }
+    memory_region_unref(section.mr);
+    return find_local(local, ROUND_DOWN(addr, page),
+                      addr % page + (t->end - offset));
+}
+
+/* Shows RAM of this very QEMU. */
+static void map_local(IdtNtbDirect *d, IdtNtbRequests *local, unsigned bar,
+                      uint64_t offset, const IdtNtbTranslation *t)
+{
+    MemoryRegionSection section = find_local_around(d, local, offset, t);
+    BarRange place = { .bar = bar };
+    MapRange range;
+    IdtNtbMapping *m;
+
+    if (section.mr &&
+        find_range(d, bar, offset, t, section.offset_within_address_space,
+                   int128_get64(section.size), section.offset_within_region,
+                   &range)) {
+        place.start = range.start;
+        place.end = range.end;
+        give_up_if(d, mapping_overlaps, &place);
+        m = IDT_NTB_MAPPING(object_new(TYPE_IDT_NTB_MAPPING));
+        memory_region_ref(section.mr);
+        m->local = section.mr;
+        m->local_offset = range.offset;
+        mapping_insert(d, m, bar, t, &range, section.mr, range.offset);
+    }
+    memory_region_unref(section.mr);
+}
+
+void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
+                         const IdtNtbTranslation *t, uint64_t *len)
+{
+    uint64_t page = MAX(qemu_real_host_page_size(), qemu_target_page_size());
+    uint64_t guest = idt_ntb_windows_bar_addr(d->windows, bar) + offset;
+    IdtNtbRequests *local;
+    IdtNtbMapping *m;
+
+    QLIST_FOREACH(m, &d->mappings, next) {
+        if (m->bar == bar && m->start <= offset && offset < m->end) {
+            break;
+        }
+    }
+    if (!m && d->windows->direct_enabled) {
+        local = idt_ntb_requests_local(&d->windows->requests, t->partition);
+        if (local) {
+            map_local(d, local, bar, offset, t);
+        } else {
+            m = map_remote(d, bar, offset, t);
+        }
+    }
+    if (!m || m->local) {
+        /* What is local tracks its changes: not to be written from here */
+        *len = MIN(*len, page - guest % page);
+        return NULL;
+    }
+    *len = MIN(*len, m->end - offset);
+    return m->ptr + (offset - m->start);
+}
+
+bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned partition)
+{
+    IdtNtbMapping *m;
+
+    QLIST_FOREACH(m, &d->mappings, next) {
+        if (m->partition == partition) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Closing what others hold */
+
+typedef struct CloseWait {
+    IdtNtbDirect *d;
+    uint32_t pending;           /* a bit per partition */
+    uint32_t request[IDT_MAX_PARTITIONS];
+} CloseWait;
+
+static bool has_closed(const CloseWait *w, unsigned part)
+{
+    const IdtNtbSwitch *sw = w->d->windows->sw;
+    IdtNtbShmPort *p = port_block(w->d, part);
+    uint32_t ack = qatomic_load_acquire(&p->close_ack);
+
+    return (int32_t)(ack - w->request[part]) >= 0 ||
+           !qatomic_read(&p->holds) ||
+           !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, part));
+}
+
+static bool all_have_closed(void *opaque)
+{
+    CloseWait *w = opaque;
+
+    if (!w->d->started) {
+        return true;
+    }
+    for (unsigned part = 0; part < w->d->windows->sw->partitions; part++) {
+        if (w->pending & BIT(part) && has_closed(w, part)) {
+            w->pending &= ~BIT(part);
+        }
+    }
+    return !w->pending;
+}
+
+/* True for a holder that let us wait before and has not been heard of since. */
+static bool is_silent(IdtNtbDirect *d, unsigned part)
+{
+    IdtNtbTakenRam *peer = &d->peer[part];
+
+    if (peer->silent && qatomic_read(&port_block(d, part)->close_ack) !=
+        peer->silent_ack) {
+        peer->silent = false;
+    }
+    return peer->silent;
+}
+
+static void set_silent(IdtNtbDirect *d, unsigned part)
+{
+    IdtNtbSwitch *sw = d->windows->sw;
+
+    d->peer[part].silent = true;
+    d->peer[part].silent_ack = qatomic_read(&port_block(d, part)->close_ack);
+    warn_report("idt-ntb: port %u: port %u has not given up its windows onto "
+                "this guest within %u ms; it may still access its memory",
+                sw->port, idt_ntb_switch_port(sw, part),
+                d->windows->timeout_ms);
+}
+
+void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
+{
+    IdtNtbSwitch *sw = d->windows->sw;
+    CloseWait w = { .d = d };
+
+    smp_mb();
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        if (part == sw->partition || !(holders & BIT(part)) ||
+            !qatomic_read(&port_block(d, part)->holds)) {
+            continue;
+        }
+        w.request[part] =
+            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, part));
+        if (!is_silent(d, part)) {
+            w.pending |= BIT(part);
+        }
+    }
+    if (!w.pending ||
+        idt_ntb_requests_wait(&d->windows->requests, all_have_closed, &w)) {
+        return;
+    }
+    /* The dead hold nothing */
+    idt_ntb_switch_reap(sw);
+    all_have_closed(&w);
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        if (w.pending & BIT(part)) {
+            set_silent(d, part);
+        }
+    }
+}
+
+/* Start and stop; what there is to see */
+
+void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows)
+{
+    d->windows = windows;
+    QLIST_INIT(&d->mappings);
+    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
+        d->peer[i] = (IdtNtbTakenRam) { .fd = -1 };
+    }
+    d->started = true;
+    /* Requests to who had the port before */
+    d->acknowledged = qatomic_read(&port_block(d, windows->sw->partition)
+                                   ->close_req) - 1;
+    idt_ntb_direct_look(d);
+}
+
+void idt_ntb_direct_stop(IdtNtbDirect *d)
+{
+    if (!d->started) {
+        return;
+    }
+    idt_ntb_direct_drop_all(d);
+    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
+        if (d->peer[i].fd >= 0) {
+            close(d->peer[i].fd);
+        }
+    }
+    d->started = false;
+}
+
+unsigned idt_ntb_direct_count(const IdtNtbDirect *d)
+{
+    IdtNtbMapping *m;
+    unsigned n = 0;
+
+    QLIST_FOREACH(m, &d->mappings, next) {
+        n++;
+    }
+    return n;
+}
+
+char *idt_ntb_direct_list(const IdtNtbDirect *d)
+{
+    GString *text = g_string_new(NULL);
+    IdtNtbMapping *m;
+
+    QLIST_FOREACH(m, &d->mappings, next) {
+        g_string_append_printf(text, "BAR%u+0x%" PRIx64 "-0x%" PRIx64
+                               ": partition %u, 0x%" PRIx64 "\n", m->bar,
+                               m->start, m->end - 1, m->partition, m->addr);
+    }
+    return g_string_free(text, FALSE);
+}
+
+bool idt_ntb_direct_is_mapping(Object *obj)
+{
+    return obj && object_dynamic_cast(obj, TYPE_IDT_NTB_MAPPING);
+}
+
+static void idt_ntb_mapping_finalize(Object *obj)
+{
+    IdtNtbMapping *m = IDT_NTB_MAPPING(obj);
+
+    memory_region_unref(m->local);
+}
+
+static const TypeInfo idt_ntb_mapping_info = {
+    .name = TYPE_IDT_NTB_MAPPING,
+    .parent = TYPE_OBJECT,
+    .instance_size = sizeof(IdtNtbMapping),
+    .instance_finalize = idt_ntb_mapping_finalize,
+};
+
+static void idt_ntb_mapping_register_types(void)
+{
+    type_register_static(&idt_ntb_mapping_info);
+}
+
+type_init(idt_ntb_mapping_register_types)

@@ -1,0 +1,90 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: direct mappings of windows
+ *
+ * Where the guest in the other partition has shared RAM, pages of it are mapped
+ * into our BAR: the guest's loads and stores go there without our doing.
+ *
+ * Closing: whoever ends a window first makes the end visible, and then asks each
+ * port that may hold mappings (@holds) to look at them, by counting its
+ * close_req and signalling it.  The port gives up what is not allowed any more,
+ * and shows in close_ack which request it has seen.  A port sets its bit in
+ * @holds before it looks whether it may map, so that one of both sees the other.
+ *
+ * To give up a mapping of another process's memory is to put private memory in
+ * its place: from then on no thread of ours can reach it, whatever QEMU's
+ * memory API or a translated block still refers to.
+ *
+ * All functions are called with the BQL held, from the main loop or a vCPU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_DIRECT_H
+#define HW_MISC_IDT_NTB_DIRECT_H
+
+#include "idt_ntb_memory.h"
+#include "idt_ntb_switch.h"
+
+typedef struct IdtNtbMapping IdtNtbMapping;
+typedef struct IdtNtbWindows IdtNtbWindows;
+typedef struct IdtNtbTranslation IdtNtbTranslation;
+
+/* The RAM of a peer that was opened last. */
+typedef struct IdtNtbTakenRam {
+    int fd;                     /* -1: none */
+    uint32_t seq;               /* of the table that named it */
+    uint32_t generation;        /* of the port */
+    uint32_t number;            /* of the descriptor there */
+    bool refused;               /* it can't be had: don't try again */
+    /* As a holder of our memory: does not acknowledge */
+    bool silent;
+    uint32_t silent_ack;        /* its close_ack then */
+} IdtNtbTakenRam;
+
+typedef struct IdtNtbDirect {
+    IdtNtbWindows *windows;
+    QLIST_HEAD(, IdtNtbMapping) mappings;
+    IdtNtbTakenRam peer[IDT_MAX_PARTITIONS];
+    uint32_t acknowledged;      /* our close_ack */
+    bool started;
+} IdtNtbDirect;
+
+void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows);
+void idt_ntb_direct_stop(IdtNtbDirect *d);
+
+/*
+ * Finds or makes the mapping at @offset of BAR @bar, which is in @t.
+ *
+ * Returns: where the byte at @offset is, and in @len how many follow; or NULL,
+ * and in @len how many bytes (at least 1) are to go by request.
+ */
+void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
+                         const IdtNtbTranslation *t, uint64_t *len);
+
+/* Gives up all mappings, or those of memory in @partition. */
+void idt_ntb_direct_drop_all(IdtNtbDirect *d);
+void idt_ntb_direct_drop(IdtNtbDirect *d, unsigned partition);
+
+/* Gives up the mappings that are not allowed any more. */
+void idt_ntb_direct_sync(IdtNtbDirect *d);
+
+/* The same if somebody asked for it, and acknowledges it. */
+void idt_ntb_direct_look(IdtNtbDirect *d);
+
+/* True while there is a mapping of memory in @partition. */
+bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned partition);
+
+/*
+ * Asks the ports in @holders, a bit per partition, to look at their mappings,
+ * and waits for them up to the completion timeout.
+ */
+void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders);
+
+/* The number of mappings, and a text that lists them, to be freed. */
+unsigned idt_ntb_direct_count(const IdtNtbDirect *d);
+char *idt_ntb_direct_list(const IdtNtbDirect *d);
+
+/* True if @obj is a mapping: memory that a window shows. */
+bool idt_ntb_direct_is_mapping(Object *obj);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: the bus memory tables
+ *
+ * A port shows the others which RAM its function reaches as a bus master, and
+ * in which of its process's descriptors that RAM is, so that they may map it.
+ * What is published is a hint of the peer's: nothing is opened before the
+ * kernel has confirmed that it is the RAM of the process that holds the port.
+ *
+ * All functions are called with the BQL held.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_MEMORY_H
+#define HW_MISC_IDT_NTB_MEMORY_H
+
+#include "exec/memory.h"
+#include "hw/pci/pci_device.h"
+#include "idt_ntb_switch.h"
+
+/* What this port publishes. */
+typedef struct IdtNtbMemory {
+    IdtNtbSwitch *sw;
+    MemoryListener listener;
+    IdtNtbShmRam ram[IDT_NTB_MAX_RAM];      /* as the listener sees it now */
+    unsigned count;
+    IdtNtbShmRam shown[IDT_NTB_MAX_RAM];    /* as published */
+    unsigned shown_count;
+    bool hidden;                /* while the VM is stopped */
+    bool changed;               /* published anew: others hold mappings of it */
+    bool started;
+    QEMUBH *changed_bh;
+} IdtNtbMemory;
+
+/* RAM of a peer, as found in its table. */
+typedef struct IdtNtbRam {
+    uint64_t addr;              /* bus address of its first byte */
+    uint64_t size;
+    uint64_t offset;            /* in the file */
+    uint32_t fd;                /* number in process @pid */
+    uint32_t pid;
+    uint32_t lock_fd;
+    uint32_t seq;               /* of the table */
+} IdtNtbRam;
+
+/*
+ * Publishes the memory that @pci reaches, and keeps it up to date.
+ * @changed_bh is scheduled when something was taken away or moved.
+ */
+void idt_ntb_memory_start(IdtNtbMemory *m, IdtNtbSwitch *sw, PCIDevice *pci,
+                          QEMUBH *changed_bh);
+void idt_ntb_memory_stop(IdtNtbMemory *m);
+
+/* Publishes nothing while @hidden; sets @changed if that is news. */
+void idt_ntb_memory_hide(IdtNtbMemory *m, bool hidden);
+
+/* Publishes it all again: @sw is attached to another memory. */
+void idt_ntb_memory_reset(IdtNtbMemory *m);
+
+/*
+ * Looks up bus address @addr in the table of @partition.
+ *
+ * Returns: true, and what holds @addr in @ram.
+ */
+bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned partition,
+                         uint64_t addr, IdtNtbRam *ram);
+
+/* The sequence number of the table of @partition. */
+uint32_t idt_ntb_memory_seq(const IdtNtbSwitch *sw, unsigned partition);
+
+/*
+ * Opens the file that @ram of @partition is in: if its process holds the lock
+ * of the port, has the file open for reading and writing, and if it can't
+ * shrink (or @trust).
+ *
+ * Returns: a descriptor, or -1 with the reason in @why.
+ */
+int idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
+                        const IdtNtbRam *ram, bool trust, const char **why);
+
+#endif

@@ -1,0 +1,461 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: memory accesses by request
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <poll.h>
+#include "qemu/atomic.h"
+#include "qemu/log.h"
+#include "qemu/main-loop.h"
+#include "qemu/processor.h"
+#include "qemu/timer.h"
+#include "system/runstate.h"
+#include "idt_ntb_request.h"
+#include "trace.h"
+
+/* How long to look for an answer before sleeping: about a round trip */
+#define SPIN_US         50
+
+#define MAX_LOCAL_PORTS 16
+
+/* All devices of this process */
+static QLIST_HEAD(, IdtNtbRequests) all_requests =
+    QLIST_HEAD_INITIALIZER(all_requests);
+
+/* Counts the changes of that list */
+static unsigned changes;
+
+/* Requests are executed one at a time, and not inside one another */
+static bool serving;
+
+bool idt_ntb_requests_serving(void)
+{
+    return serving;
+}
+
+static IdtNtbShmMailbox *mailbox(const IdtNtbRequests *r, unsigned from,
+                                 unsigned to)
+{
+    return &r->sw->shm->mailbox[from][to].m;
+}
+
+static IdtNtbShmPort *port_block(const IdtNtbRequests *r, unsigned partition)
+{
+    return idt_ntb_switch_block(r->sw, idt_ntb_switch_port(r->sw, partition));
+}
+
+/* Signals @partition if it sleeps. */
+static void wake(IdtNtbRequests *r, unsigned partition)
+{
+    if (qatomic_read(&port_block(r, partition)->waiting)) {
+        idt_ntb_switch_signal(r->sw, idt_ntb_switch_port(r->sw, partition));
+    }
+}
+
+void idt_ntb_requests_wake(IdtNtbRequests *r)
+{
+    smp_mb();
+    for (unsigned part = 0; part < r->sw->partitions; part++) {
+        wake(r, part);
+    }
+}
+
+/* Serving */
+
+static void execute(IdtNtbRequests *r, unsigned from, uint32_t number,
+                    IdtNtbShmMailbox *box)
+{
+    IdtNtbShmRequest *request =
+        &box->request[(number - 1) % IDT_NTB_MAX_REQUESTS];
+    uint64_t addr = qatomic_read(&request->addr);
+    uint64_t data = qatomic_read(&request->data);
+    uint32_t op = qatomic_read(&request->op);
+    uint32_t epoch = qatomic_read(&request->epoch);
+    unsigned size = FIELD_EX32(op, SHM_REQUEST, SIZE);
+    bool is_read = FIELD_EX32(op, SHM_REQUEST, READ);
+    bool ok = false;
+
+    if (size < 1 || size > sizeof(data)) {
+        trace_idt_ntb_request_bad(r->sw->port, from, size);
+        size = sizeof(data);
+    } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->partition) &&
+               idt_ntb_switch_open(r->sw, from, r->sw->partition)) {
+        ok = r->ops->access(r->opaque, addr, &data, size, !is_read);
+    }
+    trace_idt_ntb_request_served(r->sw->port, from, addr, size, is_read, ok);
+    if (is_read && r->sw->shm) {
+        qatomic_set(&box->reply_data, data);
+        qatomic_set(&box->reply_ok, ok);
+        qatomic_store_release(&box->reply, number);
+    }
+}
+
+/*
+ * Executes what is in the mailbox from @from, but not what comes meanwhile: the
+ * sender shall not keep us here.
+ */
+static void serve_mailbox(IdtNtbRequests *r, unsigned from)
+{
+    IdtNtbShmMailbox *box = mailbox(r, from, r->sw->partition);
+    uint32_t *tail = &r->peer[from].tail;
+    uint32_t end = qatomic_load_acquire(&box->head);
+
+    if (end == *tail && !qatomic_read(&box->awake)) {
+        return;
+    }
+    if (end - *tail > IDT_NTB_MAX_REQUESTS) {
+        trace_idt_ntb_request_overrun(r->sw->port, from, end - *tail);
+        *tail = end;
+    }
+    qatomic_set(&box->awake, 1);
+    while (*tail != end) {
+        execute(r, from, *tail + 1, box);
+        if (!r->sw->shm) {
+            return;             /* it has unplugged us */
+        }
+        ++*tail;
+        qatomic_store_release(&box->tail, *tail);
+    }
+    qatomic_set_mb(&box->tail, *tail);
+    qatomic_set_mb(&box->awake, 0);
+    wake(r, from);
+    if (qatomic_read(&box->head) != end) {
+        qemu_bh_schedule(r->signalled);
+    }
+}
+
+void idt_ntb_requests_serve(IdtNtbRequests *r)
+{
+    if (serving || !runstate_is_running() || !r->signalled) {
+        return;
+    }
+    serving = true;
+    object_ref(OBJECT(r->pci));
+    for (unsigned from = 0; r->sw->shm && from < r->sw->partitions; from++) {
+        if (from != r->sw->partition) {
+            serve_mailbox(r, from);
+        }
+    }
+    object_unref(OBJECT(r->pci));
+    serving = false;
+}
+
+/* Waiting */
+
+static unsigned collect_eventfds(struct pollfd *fds, IdtNtbRequests **owners)
+{
+    IdtNtbRequests *r;
+    unsigned n = 0;
+
+    QLIST_FOREACH(r, &all_requests, next) {
+        if (n < MAX_LOCAL_PORTS && r->peers->eventfd >= 0) {
+            fds[n] = (struct pollfd) { .fd = r->peers->eventfd,
+                                       .events = POLLIN };
+            owners[n++] = r;
+        }
+    }
+    return n;
+}
+
+static void set_waiting(uint32_t waiting)
+{
+    IdtNtbRequests *r;
+
+    QLIST_FOREACH(r, &all_requests, next) {
+        qatomic_set(&port_block(r, r->sw->partition)->waiting, waiting);
+    }
+    smp_mb();
+}
+
+/* Lets the ports of this process do what others may be waiting for. */
+static void serve_all(void)
+{
+    unsigned before = changes;
+    IdtNtbRequests *r;
+
+    QLIST_FOREACH(r, &all_requests, next) {
+        r->ops->look(r->opaque);
+        idt_ntb_requests_serve(r);
+        if (changes != before) {
+            return;             /* a request has unplugged one of us */
+        }
+    }
+}
+
+/* Sleeps until a port of this process is signalled, or for @timeout_us. */
+static void sleep_for_signal(int64_t timeout_us)
+{
+    struct pollfd fds[MAX_LOCAL_PORTS];
+    IdtNtbRequests *owners[MAX_LOCAL_PORTS];
+    unsigned n = collect_eventfds(fds, owners);
+    struct timespec timeout = {
+        .tv_sec = timeout_us / G_USEC_PER_SEC,
+        .tv_nsec = timeout_us % G_USEC_PER_SEC * 1000,
+    };
+
+    if (ppoll(fds, n, &timeout, NULL) <= 0) {
+        return;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (fds[i].revents) {
+            idt_ntb_eventfd_clear(fds[i].fd);
+            qemu_bh_schedule(owners[i]->signalled);
+        }
+    }
+}
+
+bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
+                           void *opaque)
+{
+    int64_t begin = g_get_monotonic_time();
+    int64_t end = begin + r->timeout_ms * 1000LL;
+
+    while (!done(opaque)) {
+        int64_t now;
+
+        serve_all();
+        now = g_get_monotonic_time();
+        if (now >= end) {
+            return done(opaque);
+        }
+        if (now - begin < SPIN_US) {
+            cpu_relax();
+            continue;
+        }
+        set_waiting(1);
+        if (!done(opaque)) {
+            sleep_for_signal(end - now);
+        }
+        set_waiting(0);
+    }
+    return true;
+}
+
+/* Sending */
+
+bool idt_ntb_request_is_stalled(IdtNtbRequests *r, unsigned to)
+{
+    IdtNtbRequestsPeer *peer = &r->peer[to];
+
+    if (peer->stalled && qatomic_read(&mailbox(r, r->sw->partition,
+                                               to)->tail) !=
+        peer->stalled_tail) {
+        peer->stalled = false;
+        trace_idt_ntb_request_stalled(r->sw->port, to, false);
+    }
+    return peer->stalled;
+}
+
+static void set_stalled(IdtNtbRequests *r, unsigned to)
+{
+    IdtNtbRequestsPeer *peer = &r->peer[to];
+
+    peer->stalled = true;
+    peer->stalled_tail = qatomic_read(&mailbox(r, r->sw->partition, to)->tail);
+    trace_idt_ntb_request_stalled(r->sw->port, to, true);
+    qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: partition %u does not "
+                  "answer within %u ms\n", r->sw->port, to, r->timeout_ms);
+}
+
+/* A request that is waited for; all is over when our device is unplugged. */
+typedef struct Wait {
+    IdtNtbRequests *r;
+    unsigned to;
+    uint32_t number;
+} Wait;
+
+static const IdtNtbShmMailbox *wait_mailbox(const Wait *w)
+{
+    return w->r->sw->shm ? mailbox(w->r, w->r->sw->partition, w->to) : NULL;
+}
+
+static bool has_room(void *opaque)
+{
+    Wait *w = opaque;
+    const IdtNtbShmMailbox *box = wait_mailbox(w);
+
+    return !box || w->r->peer[w->to].head - qatomic_load_acquire(&box->tail) <
+           IDT_NTB_MAX_REQUESTS;
+}
+
+static bool is_executed(void *opaque)
+{
+    Wait *w = opaque;
+    const IdtNtbShmMailbox *box = wait_mailbox(w);
+
+    return !box || (int32_t)(qatomic_load_acquire(&box->tail) - w->number) >= 0;
+}
+
+static bool is_answered(void *opaque)
+{
+    Wait *w = opaque;
+    const IdtNtbShmMailbox *box = wait_mailbox(w);
+
+    return !box || qatomic_load_acquire(&box->reply) == w->number;
+}
+
+/* Waits for @done, unless the peer is known to be stalled. */
+static bool wait_for_peer(Wait *w, bool (*done)(void *opaque))
+{
+    bool was_stalled = idt_ntb_request_is_stalled(w->r, w->to);
+
+    if (done(w)) {
+        return true;
+    }
+    if (was_stalled) {
+        return false;
+    }
+    if (!idt_ntb_requests_wait(w->r, done, w)) {
+        if (w->r->sw->shm) {
+            set_stalled(w->r, w->to);
+        }
+        return false;
+    }
+    return w->r->sw->shm;
+}
+
+/*
+ * Puts a request into the mailbox.
+ *
+ * Returns: its number in @w, or false if there was no room in time.
+ */
+static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
+{
+    IdtNtbRequests *r = w->r;
+    unsigned from = r->sw->partition;
+    IdtNtbShmMailbox *box = mailbox(r, from, w->to);
+    IdtNtbRequestsPeer *peer = &r->peer[w->to];
+    uint32_t epoch = idt_ntb_switch_epoch(r->sw, from, w->to);
+    IdtNtbShmRequest *request;
+
+    /* The epoch before the look: what ends in between makes it stale */
+    if (!idt_ntb_switch_open(r->sw, from, w->to) ||
+        !wait_for_peer(w, has_room)) {
+        trace_idt_ntb_request_dropped(r->sw->port, w->to, addr);
+        return false;
+    }
+    request = &box->request[peer->head % IDT_NTB_MAX_REQUESTS];
+    qatomic_set(&request->addr, addr);
+    qatomic_set(&request->data, data);
+    qatomic_set(&request->op, op);
+    qatomic_set(&request->epoch, epoch);
+    w->number = ++peer->head;
+    qatomic_store_release(&box->head, peer->head);
+    smp_mb();
+    if (!qatomic_read(&box->awake)) {
+        /* Others of the same kind need not signal again */
+        qatomic_set(&box->awake, 1);
+        idt_ntb_switch_signal(r->sw, idt_ntb_switch_port(r->sw, w->to));
+    }
+    return true;
+}
+
+void idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
+                           const void *buf, unsigned len, bool complete)
+{
+    IdtNtbRequests *local = idt_ntb_requests_local(r, to);
+    Wait w = { .r = r, .to = to };
+    uint64_t data = 0;
+
+    memcpy(&data, buf, len);
+    if (local) {
+        if (idt_ntb_switch_open(r->sw, r->sw->partition, to)) {
+            local->ops->access(local->opaque, addr, &data, len, true);
+        }
+        return;
+    }
+    if (send_request(&w, addr, data, FIELD_DP32(0, SHM_REQUEST, SIZE, len)) &&
+        complete) {
+        wait_for_peer(&w, is_executed);
+    }
+}
+
+void idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
+                          void *buf, unsigned len)
+{
+    IdtNtbRequests *local = idt_ntb_requests_local(r, to);
+    Wait w = { .r = r, .to = to };
+    uint64_t data = UINT64_MAX;
+    bool ok = false;
+
+    if (local) {
+        ok = idt_ntb_switch_open(r->sw, r->sw->partition, to) &&
+             local->ops->access(local->opaque, addr, &data, len, false);
+    } else if (!idt_ntb_request_is_stalled(r, to) &&
+               send_request(&w, addr, 0,
+                    FIELD_DP32(R_SHM_REQUEST_READ_MASK, SHM_REQUEST, SIZE,
+                               len)) &&
+               wait_for_peer(&w, is_answered)) {
+        IdtNtbShmMailbox *box = mailbox(r, r->sw->partition, to);
+
+        data = qatomic_read(&box->reply_data);
+        ok = qatomic_read(&box->reply_ok);
+    }
+    if (!ok) {
+        data = UINT64_MAX;
+    }
+    memcpy(buf, &data, len);
+}
+
+bool idt_ntb_request_flush(IdtNtbRequests *r, unsigned to)
+{
+    Wait w = { .r = r, .to = to, .number = r->peer[to].head };
+
+    return idt_ntb_requests_local(r, to) || wait_for_peer(&w, is_executed);
+}
+
+/* Start and stop */
+
+IdtNtbRequests *idt_ntb_requests_local(const IdtNtbRequests *r,
+                                       unsigned partition)
+{
+    IdtNtbRequests *other;
+
+    QLIST_FOREACH(other, &all_requests, next) {
+        if (other->sw->partition == partition &&
+            idt_ntb_switch_is_same(other->sw, r->sw)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+void idt_ntb_requests_reset(IdtNtbRequests *r)
+{
+    unsigned self = r->sw->partition;
+
+    for (unsigned part = 0; part < r->sw->partitions; part++) {
+        IdtNtbShmMailbox *out = mailbox(r, self, part);
+        IdtNtbShmMailbox *in = mailbox(r, part, self);
+        uint32_t end = qatomic_read(&in->head);
+
+        r->peer[part] = (IdtNtbRequestsPeer) {
+            .head = qatomic_read(&out->head),
+            .tail = end,
+        };
+        /* What was sent to who had the port before */
+        qatomic_set(&in->tail, end);
+        qatomic_set(&in->awake, 0);
+    }
+    qatomic_set(&port_block(r, self)->waiting, 0);
+    smp_mb();
+}
+
+void idt_ntb_requests_start(IdtNtbRequests *r, QEMUBH *signalled)
+{
+    r->signalled = signalled;
+    idt_ntb_requests_reset(r);
+    changes++;
+    QLIST_INSERT_HEAD(&all_requests, r, next);
+}
+
+void idt_ntb_requests_stop(IdtNtbRequests *r)
+{
+    if (r->signalled) {
+        QLIST_REMOVE(r, next);
+        changes++;
+        r->signalled = NULL;
+    }
+}

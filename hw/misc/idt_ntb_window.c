@@ -1,0 +1,475 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: memory windows
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/log.h"
+#include "qemu/main-loop.h"
+#include "qemu/rcu.h"
+#include "qemu/timer.h"
+#include "qemu/units.h"
+#include "exec/address-spaces.h"
+#include "exec/ramblock.h"
+#include "hw/boards.h"
+#include "hw/qdev-core.h"
+#include "system/runstate.h"
+#include "idt_ntb_bars.h"
+#include "idt_ntb_window.h"
+#include "trace.h"
+
+/* BARLIMIT has no bits below this: they count as ones */
+#define BARLIMIT_ONES   0x3ffULL
+
+/* How often to tell that accesses are refused */
+#define REFUSAL_PERIOD_MS 1000
+
+/* All devices of this process */
+static GPtrArray *all_windows;
+
+/* Translation */
+
+uint64_t idt_ntb_windows_bar_addr(const IdtNtbWindows *w, unsigned bar)
+{
+    const uint8_t *reg = w->pci->config + PCI_BASE_ADDRESS_0 + bar * 4;
+    uint64_t addr = pci_get_long(reg) & PCI_BASE_ADDRESS_MEM_MASK;
+
+    if (FIELD_EX32(w->sw->barsetup[bar], BARSETUP0, TYPE) == IDT_BAR_TYPE_64) {
+        addr |= (uint64_t)pci_get_long(reg + 4) << 32;
+    }
+    return addr;
+}
+
+/* BARLIMIT and the bases are compared and added as bus addresses. */
+static void translate_direct(const IdtNtbWindows *w, unsigned bar,
+                             uint64_t offset, IdtNtbTranslation *t)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(w->sw, w->sw->port);
+    uint64_t bar_addr = idt_ntb_windows_bar_addr(w, bar);
+    uint64_t limit = qatomic_read(&p->barlimit[bar]) | BARLIMIT_ONES;
+    uint64_t size = idt_ntb_bar_size(w->sw->barsetup[bar]);
+
+    if (FIELD_EX32(w->sw->barsetup[bar], BARSETUP0, TYPE) == IDT_BAR_TYPE_64) {
+        limit |= (uint64_t)qatomic_read(&p->barlimit[bar + 1]) << 32;
+    }
+    t->partition = FIELD_EX32(qatomic_read(&p->bartpart[bar]), BARSETUP0,
+                              TPART);
+    t->addr = deposit64(qatomic_read(&p->barltbase[bar]), 32, 32,
+                        qatomic_read(&p->barutbase[bar]));
+    t->start = 0;
+    t->end = size;
+    t->ok = limit >= bar_addr;
+    if (t->ok && limit - bar_addr < size - 1) {
+        uint64_t valid = limit - bar_addr + 1;
+
+        t->ok = offset < valid;
+        *(t->ok ? &t->end : &t->start) = valid;
+    }
+}
+
+static void translate_lut(const IdtNtbWindows *w, unsigned bar,
+                          uint64_t offset, IdtNtbTranslation *t)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(w->sw, w->sw->port);
+    uint32_t barsetup = w->sw->barsetup[bar];
+    uint64_t size = idt_ntb_bar_size(barsetup) / idt_ntb_bar_segments(barsetup);
+    unsigned index = offset / size;
+    uint32_t udata;
+
+    t->start = index * size;
+    t->end = t->start + size;
+    t->ok = index < idt_ntb_bar_windows(barsetup);
+    if (t->ok) {
+        uint32_t *entry = p->lut[idt_ntb_lut(bar)][index];
+
+        t->addr = deposit64(qatomic_read(&entry[0]), 32, 32,
+                            qatomic_read(&entry[1]));
+        udata = qatomic_read(&entry[2]);
+        t->ok = FIELD_EX32(udata, LUTUDATA, VALID);
+        t->partition = FIELD_EX32(udata, LUTUDATA, PART);
+    }
+}
+
+void idt_ntb_windows_translate(const IdtNtbWindows *w, unsigned bar,
+                               uint64_t offset, IdtNtbTranslation *t)
+{
+    if (idt_ntb_bar_segments(w->sw->barsetup[bar]) == 1) {
+        translate_direct(w, bar, offset, t);
+    } else {
+        translate_lut(w, bar, offset, t);
+    }
+    if (t->ok && t->partition >= w->sw->partitions) {
+        t->ok = false;
+    }
+    /* The address space ends at 2^64 */
+    if (t->ok && t->end - t->start - 1 > UINT64_MAX - t->addr) {
+        uint64_t valid = t->start + (UINT64_MAX - t->addr) + 1;
+
+        t->ok = offset < valid;
+        *(t->ok ? &t->end : &t->start) = valid;
+    }
+}
+
+/* Access from our guest */
+
+/* What may come a million times a second is not logged that often. */
+static void window_refuse(IdtNtbWindows *w, unsigned bar, uint64_t offset,
+                          bool is_write)
+{
+    int64_t now;
+
+    trace_idt_ntb_window_refused(w->sw->port, bar, offset, is_write);
+    w->refusals++;
+    if (!qemu_loglevel_mask(LOG_GUEST_ERROR)) {
+        return;
+    }
+    now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    if (now - w->refusal_told >= REFUSAL_PERIOD_MS) {
+        qemu_log("idt-ntb: port %u: %s BAR%u+0x%" PRIx64 " is refused: no open "
+                 "window (%u times since last told)\n", w->sw->port,
+                 is_write ? "write to" : "read of", bar, offset, w->refusals);
+        w->refusal_told = now;
+        w->refusals = 0;
+    }
+}
+
+static void copy_bytes(void *to, const void *from, unsigned len)
+{
+    if (is_power_of_2(len)) {
+        stn_he_p(to, len, ldn_he_p(from, len));
+    } else {
+        memcpy(to, from, len);
+    }
+}
+
+/* Returns: how many bytes of @len are done; at least 1. */
+static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
+                                uint64_t offset, const IdtNtbTranslation *t,
+                                uint8_t *buf, unsigned len, bool is_write)
+{
+    uint64_t addr = t->addr + (offset - t->start);
+    uint64_t done = len;
+    uint8_t *ptr = idt_ntb_direct_map(&w->direct, bar, offset, t, &done);
+
+    if (!w->sw->shm) {
+        return done;
+    }
+    if (ptr && is_write) {
+        copy_bytes(ptr, buf, done);
+    } else if (ptr) {
+        copy_bytes(buf, ptr, done);
+    } else if (is_write) {
+        /* What is stored directly after it must not overtake it */
+        idt_ntb_request_write(&w->requests, t->partition, addr, buf, done,
+                              idt_ntb_direct_holds(&w->direct, t->partition));
+    } else {
+        idt_ntb_request_read(&w->requests, t->partition, addr, buf, done);
+    }
+    if (w->sw->shm && idt_ntb_request_is_stalled(&w->requests, t->partition)) {
+        /* The order of what it will execute and of direct stores is open */
+        idt_ntb_direct_drop(&w->direct, t->partition);
+    }
+    return done;
+}
+
+static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
+                          unsigned size, bool is_write)
+{
+    IdtNtbWindows *w = b->windows;
+
+    /* Unplug, from a vCPU that waited for the BQL or waits for an answer */
+    while (size && w->sw->shm) {
+        IdtNtbTranslation t;
+        unsigned len;
+
+        idt_ntb_windows_translate(w, b->bar, offset, &t);
+        len = MIN(size, t.end - offset);
+        /* Others' requests don't go on from here: they could go in circles */
+        if (t.ok && !idt_ntb_requests_serving() &&
+            idt_ntb_switch_open(w->sw, w->sw->partition, t.partition)) {
+            len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
+        } else {
+            window_refuse(w, b->bar, offset, is_write);
+        }
+        offset += len;
+        buf += len;
+        size -= len;
+    }
+}
+
+static uint64_t window_read(void *opaque, hwaddr offset, unsigned size)
+{
+    uint8_t buf[8];
+
+    memset(buf, 0xff, sizeof(buf));
+    window_access(opaque, offset, buf, size, false);
+    return ldn_le_p(buf, size);
+}
+
+static void window_write(void *opaque, hwaddr offset, uint64_t value,
+                         unsigned size)
+{
+    uint8_t buf[8];
+
+    stn_le_p(buf, size, value);
+    window_access(opaque, offset, buf, size, true);
+}
+
+static const MemoryRegionOps window_ops = {
+    .read = window_read,
+    .write = window_write,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+};
+
+/* Access from other ports */
+
+/* True if [@addr, +@len) of our guest's bus touches a window. */
+static bool is_in_window(IdtNtbWindows *w, uint64_t addr, uint64_t len)
+{
+    /* With an IOMMU it is not the bus's own address */
+    if (pci_device_iommu_address_space(w->pci) != &address_space_memory) {
+        return false;
+    }
+    for (unsigned i = 0; i < all_windows->len; i++) {
+        IdtNtbWindows *other = g_ptr_array_index(all_windows, i);
+
+        for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+            const PCIIORegion *region = &other->pci->io_regions[bar];
+
+            if (region->size && region->addr != PCI_BAR_UNMAPPED &&
+                addr <= region->addr + (region->size - 1) &&
+                region->addr <= addr + (len - 1)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Who @mr is BAR0 of; NULL if nobody of us. */
+static IdtNtbWindows *find_registers(const MemoryRegion *mr)
+{
+    for (unsigned i = 0; i < all_windows->len; i++) {
+        IdtNtbWindows *w = g_ptr_array_index(all_windows, i);
+
+        if (w->bar0 == mr) {
+            return w;
+        }
+    }
+    return NULL;
+}
+
+static bool is_window(MemoryRegion *mr)
+{
+    return mr->ops == &window_ops ||
+           idt_ntb_direct_is_mapping(memory_region_owner(mr));
+}
+
+static void tell_slow(IdtNtbWindows *w, MemoryRegion *mr)
+{
+    if (w->told_slow || !memory_region_is_ram(mr) || !mr->ram_block ||
+        (qemu_ram_is_shared(mr->ram_block) &&
+         qemu_ram_get_fd(mr->ram_block) >= 0)) {
+        return;
+    }
+    w->told_slow = true;
+    warn_report("idt-ntb: port %u: this guest's RAM is not shared, so windows "
+                "onto it are slow; to make them fast use "
+                "-object memory-backend-memfd,id=mem,size=%" PRIu64 "M,share=on "
+                "-machine memory-backend=mem", w->sw->port,
+                (uint64_t)current_machine->ram_size / MiB);
+}
+
+/* Returns: how much of @len it did, or 0 if nothing answers. */
+static uint64_t bus_access(IdtNtbWindows *w, uint64_t addr, void *buf,
+                           unsigned len, bool is_write)
+{
+    MemTxAttrs attrs = { .requester_id = pci_requester_id(w->pci) };
+    hwaddr xlat, chunk = len;
+    IdtNtbWindows *registers;
+    MemoryRegion *mr;
+
+    RCU_READ_LOCK_GUARD();
+    mr = address_space_translate(pci_get_address_space(w->pci), addr, &xlat,
+                                 &chunk, is_write, attrs);
+    chunk = MIN(chunk, len);
+    if (!chunk || is_window(mr) || is_in_window(w, addr, chunk)) {
+        return 0;
+    }
+    registers = find_registers(mr);
+    if (registers) {
+        /* QEMU would refuse it while that device waits for an answer */
+        registers->ops->registers(registers->opaque, xlat, buf, chunk,
+                                  is_write);
+        return chunk;
+    }
+    tell_slow(w, mr);
+    return pci_dma_rw(w->pci, addr, buf, chunk, is_write ?
+                      DMA_DIRECTION_FROM_DEVICE : DMA_DIRECTION_TO_DEVICE,
+                      attrs) == MEMTX_OK ? chunk : 0;
+}
+
+static bool window_served_access(void *opaque, uint64_t addr, void *buf,
+                                 unsigned len, bool is_write)
+{
+    IdtNtbWindows *w = opaque;
+
+    while (len) {
+        uint64_t done;
+
+        if (len - 1 > UINT64_MAX - addr) {
+            return false;
+        }
+        done = bus_access(w, addr, buf, len, is_write);
+        if (!done || !w->sw->shm) {
+            return false;
+        }
+        addr += done;
+        buf += done;
+        len -= done;
+    }
+    return true;
+}
+
+static void window_look(void *opaque)
+{
+    IdtNtbWindows *w = opaque;
+
+    idt_ntb_direct_look(&w->direct);
+}
+
+static const IdtNtbRequestsOps window_requests_ops = {
+    .access = window_served_access,
+    .look = window_look,
+};
+
+/* Opening and closing */
+
+void idt_ntb_windows_look(IdtNtbWindows *w)
+{
+    idt_ntb_direct_look(&w->direct);
+    /* Whose end nobody told us of */
+    idt_ntb_direct_sync(&w->direct);
+}
+
+void idt_ntb_windows_serve(IdtNtbWindows *w)
+{
+    idt_ntb_requests_serve(&w->requests);
+}
+
+void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t partitions)
+{
+    if (partitions & BIT(w->sw->partition)) {
+        idt_ntb_direct_sync(&w->direct);
+    }
+    if (partitions & ~BIT(w->sw->partition)) {
+        idt_ntb_direct_close(&w->direct, partitions);
+    }
+    if (w->sw->shm && w->memory.changed) {
+        idt_ntb_windows_close_inbound(w);
+    }
+}
+
+void idt_ntb_windows_close_inbound(IdtNtbWindows *w)
+{
+    uint32_t holders = 0;
+
+    w->memory.changed = false;
+    for (unsigned part = 0; part < w->sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(w->sw, part);
+
+        if (qatomic_read(&idt_ntb_switch_block(w->sw, port)->holds) &
+            BIT(w->sw->partition)) {
+            holders |= BIT(part);
+        }
+    }
+    idt_ntb_direct_sync(&w->direct);
+    idt_ntb_direct_close(&w->direct, holders);
+}
+
+void idt_ntb_windows_close_outbound(IdtNtbWindows *w)
+{
+    idt_ntb_direct_drop_all(&w->direct);
+}
+
+static void window_vm_state(void *opaque, bool running, RunState state)
+{
+    IdtNtbWindows *w = opaque;
+
+    idt_ntb_memory_hide(&w->memory, !running);
+    if (w->memory.changed) {
+        idt_ntb_windows_close_inbound(w);
+    }
+    if (running) {
+        qemu_bh_schedule(w->requests.signalled);
+    }
+}
+
+void idt_ntb_windows_init(IdtNtbWindows *w)
+{
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        uint32_t barsetup = w->sw->barsetup[bar];
+        g_autofree char *name = g_strdup_printf("idt-ntb-bar%u", bar);
+        uint8_t type = PCI_BASE_ADDRESS_SPACE_MEMORY;
+
+        if (!barsetup) {
+            continue;
+        }
+        if (FIELD_EX32(barsetup, BARSETUP0, TYPE) == IDT_BAR_TYPE_64) {
+            type |= PCI_BASE_ADDRESS_MEM_TYPE_64;
+        }
+        if (FIELD_EX32(barsetup, BARSETUP0, PREF)) {
+            type |= PCI_BASE_ADDRESS_MEM_PREFETCH;
+        }
+        w->bar[bar].windows = w;
+        w->bar[bar].bar = bar;
+        memory_region_init_io(&w->bar[bar].mr, OBJECT(w->pci), &window_ops,
+                              &w->bar[bar], name, idt_ntb_bar_size(barsetup));
+        /* A wait serves others, who may reach us: window_access() decides */
+        w->bar[bar].mr.disable_reentrancy_guard = true;
+        pci_register_bar(w->pci, bar, type, &w->bar[bar].mr);
+    }
+}
+
+void idt_ntb_windows_start(IdtNtbWindows *w, QEMUBH *signalled)
+{
+    if (!all_windows) {
+        all_windows = g_ptr_array_new();
+    }
+    g_ptr_array_add(all_windows, w);
+    w->requests.sw = w->sw;
+    w->requests.peers = w->peers;
+    w->requests.pci = w->pci;
+    w->requests.ops = &window_requests_ops;
+    w->requests.opaque = w;
+    w->requests.timeout_ms = w->timeout_ms;
+    idt_ntb_requests_start(&w->requests, signalled);
+    idt_ntb_direct_start(&w->direct, w);
+    w->memory.hidden = !runstate_is_running();
+    idt_ntb_memory_start(&w->memory, w->sw, w->pci, signalled);
+    w->vm_state = qdev_add_vm_change_state_handler(DEVICE(w->pci),
+                                                   window_vm_state, w);
+}
+
+void idt_ntb_windows_stop(IdtNtbWindows *w)
+{
+    g_clear_pointer(&w->vm_state, qemu_del_vm_change_state_handler);
+    idt_ntb_memory_stop(&w->memory);
+    idt_ntb_direct_stop(&w->direct);
+    idt_ntb_requests_stop(&w->requests);
+    g_ptr_array_remove(all_windows, w);
+}
+
+void idt_ntb_windows_reattached(IdtNtbWindows *w)
+{
+    idt_ntb_requests_reset(&w->requests);
+    idt_ntb_direct_stop(&w->direct);
+    idt_ntb_direct_start(&w->direct, w);
+    idt_ntb_memory_reset(&w->memory);
+}

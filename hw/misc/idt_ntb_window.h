@@ -1,0 +1,113 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: memory windows
+ *
+ * A BAR other than BAR0 is a window, or a table of them, onto the memory of the
+ * guests in other partitions.  An access goes the direct way where the memory
+ * there can be mapped (idt_ntb_direct.h), else by request
+ * (idt_ntb_request.h); the guest can't tell which.
+ *
+ * All functions are called with the BQL held, from the main loop or a vCPU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_WINDOW_H
+#define HW_MISC_IDT_NTB_WINDOW_H
+
+#include "hw/pci/pci_device.h"
+#include "idt_ntb_direct.h"
+#include "idt_ntb_memory.h"
+#include "idt_ntb_request.h"
+#include "idt_ntb_switch.h"
+
+typedef struct IdtNtbWindows IdtNtbWindows;
+
+typedef struct IdtNtbWindowBar {
+    IdtNtbWindows *windows;
+    unsigned bar;
+    MemoryRegion mr;            /* answers what no mapping covers */
+} IdtNtbWindowBar;
+
+typedef struct IdtNtbWindowsOps {
+    /* The registers: BAR0 of our own function, whoever accesses it */
+    void (*registers)(void *opaque, uint64_t offset, void *buf, unsigned len,
+                      bool is_write);
+} IdtNtbWindowsOps;
+
+struct IdtNtbWindows {
+    /* Set by the owner before idt_ntb_windows_init() */
+    IdtNtbSwitch *sw;
+    IdtNtbPeers *peers;
+    PCIDevice *pci;
+    MemoryRegion *bar0;
+    const IdtNtbWindowsOps *ops;
+    void *opaque;
+    unsigned timeout_ms;
+    bool direct_enabled;
+    bool trust_peers;
+
+    IdtNtbWindowBar bar[IDT_NUM_BARS];
+    IdtNtbRequests requests;
+    IdtNtbMemory memory;
+    IdtNtbDirect direct;
+    VMChangeStateEntry *vm_state;
+    bool told_slow;
+    int64_t refusal_told;       /* when, QEMU_CLOCK_REALTIME, ms */
+    unsigned refusals;          /* since then */
+};
+
+/*
+ * What an offset of a BAR translates to.  @start to @end is the range of
+ * offsets around it to which the same holds.
+ */
+typedef struct IdtNtbTranslation {
+    bool ok;
+    unsigned partition;
+    uint64_t addr;              /* bus address there that belongs to @start */
+    uint64_t start;
+    uint64_t end;
+} IdtNtbTranslation;
+
+/* Registers the BARs of @w->sw->barsetup with @w->pci. */
+void idt_ntb_windows_init(IdtNtbWindows *w);
+
+/*
+ * Opens the windows, when the port is attached.  @signalled is scheduled for
+ * signals that were taken from the main loop.
+ */
+void idt_ntb_windows_start(IdtNtbWindows *w, QEMUBH *signalled);
+
+/* Closes them, before the port is detached. */
+void idt_ntb_windows_stop(IdtNtbWindows *w);
+
+/* Around a change of the memory that @w->sw is attached to. */
+void idt_ntb_windows_close_outbound(IdtNtbWindows *w);
+void idt_ntb_windows_reattached(IdtNtbWindows *w);
+
+/*
+ * To be called after register writes that may have opened, closed or moved the
+ * windows of @partitions, a bit each: on return what is closed is closed.
+ * Waits for other processes, up to the completion timeout.
+ */
+void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t partitions);
+
+/*
+ * Takes our memory from the others, if they have mappings that our table or our
+ * registers don't allow any more.  Waits like idt_ntb_windows_changed().
+ */
+void idt_ntb_windows_close_inbound(IdtNtbWindows *w);
+
+/* Does what others asked for; when signalled, and now and then. */
+void idt_ntb_windows_look(IdtNtbWindows *w);
+
+/* Executes what others have sent so far, see idt_ntb_requests_serve(). */
+void idt_ntb_windows_serve(IdtNtbWindows *w);
+
+/* Translates @offset of BAR @bar by the registers of the function. */
+void idt_ntb_windows_translate(const IdtNtbWindows *w, unsigned bar,
+                               uint64_t offset, IdtNtbTranslation *t);
+
+/* The bus address of BAR @bar. */
+uint64_t idt_ntb_windows_bar_addr(const IdtNtbWindows *w, unsigned bar);
+
+#endif
