@@ -9,12 +9,19 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
+#include "qemu/main-loop.h"
+#include "qemu/memfd.h"
 #include "qemu/mmap-alloc.h"
+#include "qemu/units.h"
 #include "exec/target_page.h"
 #include "hw/core/cpu.h"
 #include "system/tcg.h"
 #include "idt_ntb_window.h"
 #include "trace.h"
+
+/* What is cut off shows this file of ones, up to so many times */
+#define ONES_SIZE   (1 * MiB)
+#define ONES_MAX    256
 
 #define TYPE_IDT_NTB_MAPPING "idt-ntb-mapping"
 OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbMapping, IDT_NTB_MAPPING)
@@ -29,7 +36,9 @@ struct IdtNtbMapping {
     MemoryRegion ram;           /* pages of another process */
     MemoryRegion *local;        /* or RAM of this one, which is referenced */
     uint64_t local_offset;
-    MemoryRegion alias;         /* of either, in the BAR */
+    MemoryRegion alias;         /* of either */
+    MemoryRegion *container;    /* the BAR that it is in, or will be */
+    bool open;                  /* and is to be there */
     uint8_t *ptr;               /* where @start is; NULL if it is local */
     unsigned bar;
     uint64_t start;             /* offsets in the BAR */
@@ -55,38 +64,89 @@ static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned partition)
     return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, partition));
 }
 
-/* Giving up */
+/* In the guest's address space */
+
+/* Enters or removes the alias, as @m->open says. */
+static void mapping_apply(IdtNtbMapping *m)
+{
+    if (m->container && m->open && !m->alias.container) {
+        memory_region_add_subregion_overlap(m->container, m->start, &m->alias,
+                                            1);
+    } else if (!m->open && m->alias.container) {
+        memory_region_del_subregion(m->container, &m->alias);
+    }
+}
+
+static void mapping_apply_work(CPUState *cpu, run_on_cpu_data data)
+{
+    BQL_LOCK_GUARD();
+    mapping_apply(data.host_ptr);
+    object_unref(OBJECT(data.host_ptr));
+}
 
 /*
- * Puts private memory in the place of the pages of the other process.  What
- * threads of ours still store there is theirs alone.
+ * TCG's vCPUs use what they know of the address space until they come to flush
+ * it, up to the end of a translated block, and that includes numbers which a
+ * change of the address space makes those of other devices.  So it changes while
+ * none of them is in translated code; until then window_access() does it all.
+ */
+static void mapping_apply_soon(IdtNtbMapping *m)
+{
+    CPUState *cpu = current_cpu ? current_cpu : first_cpu;
+
+    if (tcg_enabled() && cpu && cpu->created) {
+        async_safe_run_on_cpu(cpu, mapping_apply_work,
+                              RUN_ON_CPU_HOST_PTR(object_ref(OBJECT(m))));
+    } else {
+        mapping_apply(m);
+    }
+}
+
+/* Giving up */
+
+/* A file of ones, to show where nothing is; -1 if there can't be one. */
+static int ones_file(void)
+{
+    static int fd = -1;
+    g_autofree uint8_t *ones = NULL;
+
+    if (fd < 0) {
+        fd = qemu_memfd_create("idt-ntb-ones", ONES_SIZE, false, 0, 0, NULL);
+        ones = g_malloc(ONES_SIZE);
+        memset(ones, 0xff, ONES_SIZE);
+        if (fd >= 0 && pwrite(fd, ones, ONES_SIZE, 0) != ONES_SIZE) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    return fd;
+}
+
+/*
+ * Puts private memory in the place of the pages of the other process: what our
+ * vCPUs still store there is theirs alone, and what they load is all ones.
  */
 static void mapping_cut_off(IdtNtbMapping *m)
 {
-    size_t size = memory_region_size(&m->ram);
-    void *host = memory_region_get_ram_ptr(&m->ram);
+    uint64_t size = memory_region_size(&m->ram);
+    uint8_t *host = memory_region_get_ram_ptr(&m->ram);
 
     if (mmap(host, size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
              -1, 0) == MAP_FAILED) {
         error_report("idt-ntb: can't give up a window: %s; end this QEMU",
                      strerror(errno));
+        return;
     }
-}
-
-static void all_cpus_have_left(CPUState *cpu, run_on_cpu_data data)
-{
-}
-
-/*
- * Memory of this process can't be cut off.  Before the vCPU that is at work here
- * goes on, all others drop what they have translated.
- */
-static void wait_for_local_cpus(void)
-{
-    if (tcg_enabled() && current_cpu) {
-        async_safe_run_on_cpu(current_cpu, all_cpus_have_left,
-                              RUN_ON_CPU_NULL);
+    if (size > ONES_MAX * ONES_SIZE || ones_file() < 0) {
+        return;                 /* zeros for a moment */
+    }
+    for (uint64_t done = 0; done < size; done += ONES_SIZE) {
+        if (mmap(host + done, MIN(size - done, ONES_SIZE),
+                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones_file(),
+                 0) == MAP_FAILED) {
+            return;
+        }
     }
 }
 
@@ -94,12 +154,14 @@ static void mapping_give_up(IdtNtbDirect *d, IdtNtbMapping *m)
 {
     trace_idt_ntb_unmap(d->windows->sw->port, m->bar, m->start, m->partition);
     QLIST_REMOVE(m, next);
+    m->open = false;
     if (!m->local) {
         mapping_cut_off(m);
     }
-    memory_region_del_subregion(&d->windows->bar[m->bar].mr, &m->alias);
-    if (m->local) {
-        wait_for_local_cpus();
+    if (d->stopping) {
+        mapping_apply(m);       /* the BAR goes away */
+    } else {
+        mapping_apply_soon(m);
     }
     object_unref(OBJECT(m));
 }
@@ -303,8 +365,9 @@ static void mapping_insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
                              mr_offset, size);
     /* Not ours: not to be dumped, nor published */
     memory_region_set_nonvolatile(&m->alias, true);
-    memory_region_add_subregion_overlap(&d->windows->bar[bar].mr, m->start,
-                                        &m->alias, 1);
+    m->container = &d->windows->bar[bar].mr;
+    m->open = true;
+    mapping_apply_soon(m);
     QLIST_INSERT_HEAD(&d->mappings, m, next);
     update_holds(d);
     trace_idt_ntb_map(d->windows->sw->port, bar, m->start, size, m->partition,
@@ -632,7 +695,9 @@ void idt_ntb_direct_stop(IdtNtbDirect *d)
     if (!d->started) {
         return;
     }
+    d->stopping = true;
     idt_ntb_direct_drop_all(d);
+    d->stopping = false;
     for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
         if (d->peer[i].fd >= 0) {
             close(d->peer[i].fd);

@@ -12,7 +12,8 @@
  *
  * To give up a mapping of another process's memory is to put private memory in
  * its place: from then on no thread of ours can reach it, whatever QEMU's
- * memory API or a translated block still refers to.
+ * memory API or a translated block still refers to.  The guest's address space
+ * follows when no vCPU is in translated code.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -47,6 +48,7 @@ typedef struct IdtNtbDirect {
     IdtNtbTakenRam peer[IDT_MAX_PARTITIONS];
     uint32_t acknowledged;      /* our close_ack */
     bool started;
+    bool stopping;
 } IdtNtbDirect;
 
 void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows);
