@@ -456,7 +456,6 @@ static bool hold(IdtNtbDirect *d, unsigned partition, uint32_t seq)
 static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
                                  uint64_t offset, const IdtNtbTranslation *t)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
     BarRange place = { .bar = bar };
     IdtNtbMapping *m;
     MapRange range;
@@ -465,23 +464,22 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     Error *err = NULL;
     int fd;
 
-    if (!idt_ntb_memory_find(sw, t->partition, t->addr + (offset - t->start),
-                             &ram) ||
+    if (!idt_ntb_memory_find(d->windows->sw, t->partition,
+                             t->addr + (offset - t->start), &ram) ||
         !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
                     &range) ||
         idt_ntb_request_is_stalled(&d->windows->requests, t->partition)) {
         return NULL;
     }
+    place.start = range.start;
+    place.end = range.end;
+    give_up_if(d, mapping_overlaps, &place);
     fd = take_ram(d, t->partition, &ram);
     /* What was sent by request comes before what is stored from now on */
     if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->partition) ||
         !d->started || !hold(d, t->partition, ram.seq)) {
         goto fail;
     }
-    place.start = range.start;
-    place.end = range.end;
-    give_up_if(d, mapping_overlaps, &place);
-    qatomic_fetch_or(&port_block(d, sw->partition)->holds, BIT(t->partition));
     m = mapping_new_remote(fd, &range, &delta, &err);
     if (!m) {
         refuse_ram(d, t->partition, error_get_pretty(err));
