@@ -38,13 +38,6 @@ PERF_CHUNK = 512 << 10
 PERF_TOTAL_ORDER = 26
 
 
-def memory(megabytes):
-    """QEMU arguments for RAM that peers may map."""
-    return ['-m', str(megabytes), '-object',
-            f'memory-backend-memfd,id=ram,size={megabytes}M,share=on',
-            '-machine', 'memory-backend=ram']
-
-
 def boot(lab, guests):
     lab.guests += guests
     for guest in guests:
@@ -104,7 +97,8 @@ class Bench:
                   'bar4-mode=off')
         switch = lab.switch
         sender = Guest('sender', lab.folder, [
-            *memory(512),
+            '-m', '512', '-machine', 'memory-backend=ram',
+            '-object', 'memory-backend-memfd,id=ram,size=512M,share=on',
             *switch.port(f'port={DIRECT},{layout}', name='direct',
                          slot=SLOT_DIRECT),
             *switch.port(f'port={REQUESTS},direct=off,{layout}',
@@ -112,10 +106,10 @@ class Bench:
             '-object', 'memory-backend-memfd,id=shm,size=64M,share=on',
             '-device', f'ivshmem-plain,memdev=shm,addr={SLOT_IVSHMEM:#x}'],
             modules=())
-        receiver = Guest('receiver', lab.folder, [
-            *memory(256), *switch.port(f'port={PEER},{layout}',
-                                       slot=SLOT_DIRECT)],
-            modules=(), append=f'memmap=64M${BUFFER // MEBI}M')
+        receiver = Guest(
+            'receiver', lab.folder,
+            switch.port(f'port={PEER},{layout}', slot=SLOT_DIRECT),
+            shared=True, modules=(), append=f'memmap=64M${BUFFER // MEBI}M')
         boot(lab, [sender, receiver])
         return sender, receiver
 
@@ -140,7 +134,7 @@ class Bench:
 
     def drivers(self, lab, parts):
         self.say('Starting two guests with the default windows')
-        pair = [Guest(name, lab.folder, [*memory(256), *lab.switch.port()],
+        pair = [Guest(name, lab.folder, lab.switch.port(), shared=True,
                       modules=('ntb', 'ntb_hw_idt')) for name in 'AB']
         boot(lab, pair)
         if 'perf' in parts:

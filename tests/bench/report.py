@@ -7,7 +7,6 @@ import pathlib
 import re
 import statistics
 import subprocess
-import time
 
 import settings
 from samples import megabytes_per_second, size_text
@@ -25,7 +24,7 @@ class Report:
     """Everything that was measured; None what was not."""
 
     def __init__(self):
-        self.busy = busy()
+        self.others = Others()
         self.memory = None
         self.stores = None
         self.read = None
@@ -34,8 +33,8 @@ class Report:
 
     def text(self):
         lines = [f'idt-ntb, {datetime.date.today()}', machine(),
-                 f'{self.busy:.0%} of the CPU time went to something else '
-                 'before the start', '',
+                 f'Other programs had {self.others.share():.0%} of the CPU '
+                 'time meanwhile', '',
                  'Medians, and the quartiles of all rounds in brackets']
         reached = []
         for part in (self._memory, self._requests, self._perf,
@@ -128,18 +127,28 @@ def microseconds(samples):
     return samples.map(lambda ns: ns / 1000).text(1) + ' us'
 
 
-def busy():
-    """The part of the host's CPU time of a second that somebody uses."""
-    def ticks():
-        with open('/proc/stat') as file:
-            user, nice, system, idle, iowait, *_ = map(
-                int, file.readline().split()[1:])
-        return user + nice + system, idle + iowait
+class Others:
+    """What other programs do meanwhile, which makes everything slower."""
 
-    before = ticks()
-    time.sleep(1)
-    used, idle = (b - a for a, b in zip(before, ticks()))
-    return used / (used + idle)
+    def __init__(self):
+        self._before = self._seconds()
+
+    @staticmethod
+    def _seconds():
+        """CPU time of the host that all used, that nobody used, and that we
+        and what we started and ended used."""
+        with open('/proc/stat') as file:
+            ticks = [int(word) for word in file.readline().split()[1:]]
+        idle = ticks[3] + ticks[4]
+        used = sum(ticks[:8]) - idle
+        own = sum(os.times()[:4])
+        return [n / os.sysconf('SC_CLK_TCK') for n in (used, idle)] + [own]
+
+    def share(self):
+        """Their part of all CPU time since this was made."""
+        used, idle, own = (
+            now - then for then, now in zip(self._before, self._seconds()))
+        return max(0, used - own) / (used + idle)
 
 
 def machine():
