@@ -63,19 +63,24 @@ void idt_ntb_regs_init(void)
                idt_ntb_num_switch_regs);
 }
 
-static void regs_reset(void *block, const IdtNtbReg *table, unsigned entries)
+/* Gives the words of @to those of @from, or their reset values if it is NULL */
+static void regs_set(void *to, const void *from, const IdtNtbReg *table,
+                     unsigned entries)
 {
     for (unsigned i = 0; i < entries; i++) {
         for (unsigned n = 0; table[i].word && n < MAX(table[i].count, 1); n++) {
-            qatomic_set((uint32_t *)(block + table[i].word) + n,
-                        table[i].reset);
+            unsigned offset = table[i].word + n * sizeof(uint32_t);
+
+            qatomic_set((uint32_t *)(to + offset),
+                        from ? qatomic_read((uint32_t *)(from + offset)) :
+                               table[i].reset);
         }
     }
 }
 
 void idt_ntb_regs_reset_port(IdtNtbShmPort *port)
 {
-    regs_reset(port, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
+    regs_set(port, NULL, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
     qatomic_set(&port->outmsgsts, 0);
     qatomic_set(&port->int_fell, 0);
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
@@ -86,7 +91,7 @@ void idt_ntb_regs_reset_port(IdtNtbShmPort *port)
 
 void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw)
 {
-    regs_reset(sw, idt_ntb_switch_regs, idt_ntb_num_switch_regs);
+    regs_set(sw, NULL, idt_ntb_switch_regs, idt_ntb_num_switch_regs);
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         qatomic_set(&sw->mtbl[i], 0);
     }
@@ -95,20 +100,9 @@ void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw)
     qatomic_set(&sw->tmp_highest, TMP_SAMPLE_RESET);
 }
 
-static void regs_copy(void *to, const void *from, const IdtNtbReg *table,
-                      unsigned entries)
-{
-    for (unsigned i = 0; i < entries; i++) {
-        for (unsigned n = 0; table[i].word && n < MAX(table[i].count, 1); n++) {
-            qatomic_set((uint32_t *)(to + table[i].word) + n,
-                        qatomic_read((uint32_t *)(from + table[i].word) + n));
-        }
-    }
-}
-
 void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)
 {
-    regs_copy(to, from, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
+    regs_set(to, from, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
     qatomic_set(&to->outmsgsts, qatomic_read(&from->outmsgsts));
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         qatomic_set(&to->inmsg[i], qatomic_read(&from->inmsg[i]));
@@ -118,7 +112,7 @@ void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)
 
 void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to, const IdtNtbShmSwitch *from)
 {
-    regs_copy(to, from, idt_ntb_switch_regs, idt_ntb_num_switch_regs);
+    regs_set(to, from, idt_ntb_switch_regs, idt_ntb_num_switch_regs);
     qatomic_set(&to->tmp_sample, qatomic_read(&from->tmp_sample));
     qatomic_set(&to->tmp_lowest, qatomic_read(&from->tmp_lowest));
     qatomic_set(&to->tmp_highest, qatomic_read(&from->tmp_highest));
@@ -206,52 +200,52 @@ static const IdtNtbReg *switch_reg(uint32_t addr)
     return i ? &idt_ntb_switch_regs[i - 1] : NULL;
 }
 
-/*
- * The NT function that a global address names.
- *
- * Returns: its port, or -1; the offset in the function in @offset.
- */
-static int gas_nt_function(IdtNtbRegs *regs, uint32_t addr, uint32_t *offset)
-{
-    unsigned port = addr / IDT_GAS_PORT_STRIDE;
+/* What answers an access: a register, or a dword of header or capability. */
+typedef struct RegsTarget {
+    const IdtNtbReg *reg;       /* or NULL */
+    bool pci;
+    unsigned port;              /* whose it is; our own for the switch's */
+    uint32_t addr;              /* in the NT function, or global */
+} RegsTarget;
 
-    *offset = addr % IDT_GAS_PORT_STRIDE - IDT_GAS_NT_FUNCTION;
-    if (addr % IDT_GAS_PORT_STRIDE < IDT_GAS_NT_FUNCTION ||
-        port >= IDT_MAX_PORTS ||
-        idt_ntb_switch_partition(regs->sw, port) < 0) {
-        return -1;
-    }
-    return port;
+static bool nt_lookup(unsigned port, uint32_t offset, RegsTarget *t)
+{
+    *t = (RegsTarget) {
+        .reg = nt_reg(offset),
+        .pci = nt_is_pci(offset),
+        .port = port,
+        .addr = offset,
+    };
+    return t->reg || t->pci;
 }
 
-uint32_t idt_ntb_gas_read(IdtNtbRegs *regs, uint32_t addr)
+static bool gas_lookup(IdtNtbRegs *regs, uint32_t addr, RegsTarget *t)
 {
-    const IdtNtbReg *reg = NULL;
-    uint32_t offset;
-    int port;
+    unsigned port = addr / IDT_GAS_PORT_STRIDE;
+    uint32_t offset = addr % IDT_GAS_PORT_STRIDE;
 
     if (addr >= IDT_GAS_SWITCH) {
-        reg = switch_reg(addr);
-        if (reg) {
-            return reg_read(regs, reg, regs->sw->port, addr);
-        }
-    } else {
-        port = gas_nt_function(regs, addr, &offset);
-        if (port == regs->sw->port && nt_is_pci(offset)) {
-            return pci_default_read_config(regs->pci, offset, 4);
-        }
-        if (port >= 0 && nt_is_pci(offset)) {
-            IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
-
-            return qatomic_read(&p->cfg[offset / 4]);
-        }
-        reg = port >= 0 ? nt_reg(offset) : NULL;
-        if (reg && !reg->local) {
-            return reg_read(regs, reg, port, offset);
-        }
+        *t = (RegsTarget) {
+            .reg = switch_reg(addr), .port = regs->sw->port, .addr = addr,
+        };
+        return t->reg;
     }
-    refuse(regs, "read of global address", addr);
-    return 0;
+    return offset >= IDT_GAS_NT_FUNCTION && port < IDT_MAX_PORTS &&
+           idt_ntb_switch_partition(regs->sw, port) >= 0 &&
+           nt_lookup(port, offset - IDT_GAS_NT_FUNCTION, t) &&
+           !(t->reg && t->reg->local);
+}
+
+static uint32_t target_read(IdtNtbRegs *regs, const RegsTarget *t)
+{
+    if (!t->pci) {
+        return reg_read(regs, t->reg, t->port, t->addr);
+    }
+    if (t->port == regs->sw->port) {
+        return pci_default_read_config(regs->pci, t->addr, 4);
+    }
+    return qatomic_read(&idt_ntb_switch_block(regs->sw,
+                                              t->port)->cfg[t->addr / 4]);
 }
 
 /* Writes the lanes of a dword of header and capabilities, which are adjacent */
@@ -264,67 +258,63 @@ static void pci_header_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
                              ctpop32(lanes) / 8);
 }
 
+static void target_write(IdtNtbRegs *regs, const RegsTarget *t, uint32_t value,
+                         uint32_t lanes)
+{
+    if (t->pci) {
+        pci_header_write(regs, t->addr, value, lanes);
+    } else {
+        reg_write(regs, t->reg, t->port, t->addr, value, lanes);
+    }
+}
+
+uint32_t idt_ntb_gas_read(IdtNtbRegs *regs, uint32_t addr)
+{
+    RegsTarget t;
+
+    if (!gas_lookup(regs, addr, &t)) {
+        refuse(regs, "read of global address", addr);
+        return 0;
+    }
+    return target_read(regs, &t);
+}
+
 void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
                        uint32_t lanes)
 {
-    const IdtNtbReg *reg = NULL;
-    uint32_t offset;
-    int port;
+    RegsTarget t;
 
-    if (addr >= IDT_GAS_SWITCH) {
-        reg = switch_reg(addr);
-        if (reg) {
-            reg_write(regs, reg, regs->sw->port, addr, value, lanes);
-            return;
-        }
-    } else {
-        port = gas_nt_function(regs, addr, &offset);
-        if (port == regs->sw->port && nt_is_pci(offset)) {
-            pci_header_write(regs, offset, value, lanes);
-            return;
-        }
-        reg = port >= 0 ? nt_reg(offset) : NULL;
-        if (reg && !reg->local) {
-            reg_write(regs, reg, port, offset, value, lanes);
-            idt_ntb_switch_signal(regs->sw, port);
-            return;
-        }
+    /* The header of another port is its own */
+    if (!gas_lookup(regs, addr, &t) ||
+        (t.pci && t.port != regs->sw->port)) {
+        refuse(regs, "write to global address", addr);
+        return;
     }
-    refuse(regs, "write to global address", addr);
+    target_write(regs, &t, value, lanes);
+    idt_ntb_switch_signal(regs->sw, t.port);
 }
 
 static uint32_t nt_read(IdtNtbRegs *regs, uint32_t offset)
 {
-    const IdtNtbReg *reg;
-    unsigned port = regs->sw->port;
+    RegsTarget t;
 
-    if (nt_is_pci(offset)) {
-        return pci_default_read_config(regs->pci, offset, 4);
-    }
-    reg = nt_reg(offset);
-    if (!reg) {
+    if (!nt_lookup(regs->sw->port, offset, &t)) {
         refuse(regs, "read of NT function offset", offset);
         return 0;
     }
-    return reg_read(regs, reg, port, offset);
+    return target_read(regs, &t);
 }
 
 static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
                      uint32_t lanes)
 {
-    const IdtNtbReg *reg;
-    unsigned port = regs->sw->port;
+    RegsTarget t;
 
-    if (nt_is_pci(offset)) {
-        pci_header_write(regs, offset, value, lanes);
-        return;
-    }
-    reg = nt_reg(offset);
-    if (!reg) {
+    if (!nt_lookup(regs->sw->port, offset, &t)) {
         refuse(regs, "write to NT function offset", offset);
         return;
     }
-    reg_write(regs, reg, port, offset, value, lanes);
+    target_write(regs, &t, value, lanes);
 }
 
 uint32_t idt_ntb_regs_take_changed(IdtNtbRegs *regs)
