@@ -155,10 +155,11 @@ class SharedPairTestCase(GuestTestCase):
     """Tests that take over the two guests of the test before, to save boots.
 
     A test finds them with MODULES loaded, however the last one left them, and
-    new ones when the last one failed.
+    new ones when the last one failed.  PAIR is how they are made.
     """
 
     MODULES = ('ntb', 'ntb_hw_idt', 'ntb_pingpong')
+    PAIR = {'append': 'ntb_pingpong.delay_ms=1'}
     _shared = None
 
     def open_lab(self):
@@ -170,9 +171,10 @@ class SharedPairTestCase(GuestTestCase):
     def setUp(self):
         super().setUp()
         if not self.guests:
-            self.pair(append='ntb_pingpong.delay_ms=1', modules=self.MODULES)
+            self.pair(modules=self.MODULES, **self.PAIR)
         for guest in self.guests:
-            guest.run('for module in ntb_pingpong ntb_hw_idt ntb; do '
+            guest.run('for module in ntb_pingpong ntb_tool ntb_perf '
+                      'ntb_hw_idt ntb; do '
                       '[ ! -f /lib/modules/$module.ko ] || '
                       '[ ! -d /sys/module/$module ] || rmmod $module; done')
         for guest in self.guests:

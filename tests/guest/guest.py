@@ -174,19 +174,22 @@ class Guest:
 
     def try_run(self, script, deadline=RUN_DEADLINE):
         """Run a shell script in the guest: its exit status and output."""
-        number = self.send(script)
-        end = time.monotonic() + deadline
         try:
-            while True:
-                # Anything else is from a command nobody waited for
-                words = self._read_line(end).split()
-                if len(words) != 3 or not words[2].isdigit():
-                    continue
-                output = self._read(int(words[2]), end)
-                if words[0] == str(number).encode():
-                    return int(words[1]), output.decode(errors='replace')
+            return self.finish(self.send(script), deadline)
         except GuestError as error:
             raise GuestError(f'{error}\nwhile it ran: {script}') from error
+
+    def finish(self, number, deadline=RUN_DEADLINE):
+        """Wait for what send() started: its exit status and output."""
+        end = time.monotonic() + deadline
+        while True:
+            # Anything else is from a command nobody waited for
+            words = self._read_line(end).split()
+            if len(words) != 3 or not words[2].isdigit():
+                continue
+            output = self._read(int(words[2]), end)
+            if words[0] == str(number).encode():
+                return int(words[1]), output.decode(errors='replace')
 
     def run(self, script, deadline=RUN_DEADLINE):
         """Run a shell script that must succeed, and return its output."""

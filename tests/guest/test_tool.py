@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Unmodified ntb_tool in two guests: windows, doorbells, messages, link."""
+
+import random
+import unittest
+
+import ntbtool
+from case import SOAK, GuestTestCase, SharedPairTestCase
+from guest import wait_until
+
+MODULES = ('ntb', 'ntb_hw_idt', 'ntb_tool')
+
+# As a real board: BAR1, 24 entries of BAR2's lookup table, BAR4
+WINDOWS = 26
+# The same with windows of one page, for the slow path
+SMALL = 'bar1-size=4K,bar2-size=128K,bar4-size=4K'
+
+# What QEMU says, once, when windows to a guest have no direct path
+SLOW = 'memory-backend-memfd'
+
+
+def direct_mappings(guest):
+    """How many of this guest's windows are the peer's memory itself."""
+    return guest.vm.cmd('qom-get', path='/machine/peripheral/ntb',
+                        property='direct-mappings')
+
+
+class Transfers:
+    """What is done with windows, for test cases."""
+
+    def transfer(self, sender, receiver, size=1 << 20):
+        """Random data through all windows of SENDER, checked afterwards in
+        the receiver's memory, and then read back through the windows."""
+        buffers = receiver.allocate(size)
+        self.assertEqual(len(buffers), WINDOWS)
+        sender.open(buffers)
+        numbers = range(WINDOWS)
+        sent = sender.run(sender.fill_script(
+            numbers, [size for _, size in buffers])).splitlines()
+        self.assertEqual(len(set(sent)), WINDOWS)
+        self.assertEqual(receiver.digests('mw', numbers), sent)
+        self.assertEqual(sender.digests('peer_mw', numbers), sent)
+
+    def transfer_at_once(self, tools, rounds):
+        """Both guests write through all of their windows at the same time,
+        each with two processes."""
+        all_buffers = [tool.allocate(1 << 20) for tool in tools]
+        for tool, buffers in zip(tools, reversed(all_buffers)):
+            self.assertEqual(len(buffers), WINDOWS)
+            tool.open(buffers)
+        halves = range(0, WINDOWS, 2), range(1, WINDOWS, 2)
+        for _ in range(rounds):
+            started = [tool.send(
+                ''.join('{\n' + tool.fill_script(
+                    half, [size for _, size in buffers]) +
+                    f'\n}} >/tmp/half{number} &\n'
+                    for number, half in enumerate(halves)) +
+                'wait; cat /tmp/half0 /tmp/half1')
+                for tool, buffers in zip(tools, reversed(all_buffers))]
+            ended = [tool.guest.finish(number)
+                     for tool, number in zip(tools, started)]
+            for receiver, (status, output) in zip(reversed(tools), ended):
+                self.assertEqual(status, 0, output)
+                self.assertEqual(
+                    receiver.digests('mw', [*halves[0], *halves[1]]),
+                    output.splitlines())
+
+
+class ToolTest(Transfers, SharedPairTestCase):
+    """Two guests whose RAM is shared: the direct path."""
+
+    MODULES = MODULES
+    PAIR = {'shared': True}
+
+    def setUp(self):
+        super().setUp()
+        self.tools = [ntbtool.Tool(guest) for guest in self.guests]
+        for tool in self.tools:
+            self.assertEqual(tool.windows, WINDOWS)
+
+    def tearDown(self):
+        # Unloaded with open windows, ntb_tool removes their files twice
+        for tool in self.tools:
+            tool.close()
+            tool.free()
+        super().tearDown()
+
+    def both_ways(self):
+        return self.tools, self.tools[::-1]
+
+    def test_windows(self):
+        ntbtool.connect(*self.tools)
+        for sender, receiver in self.both_ways():
+            self.transfer(sender, receiver)
+        for guest in self.guests:
+            self.assertEqual(direct_mappings(guest), WINDOWS)
+        for tool in self.tools:
+            tool.close()
+            self.assertEqual(direct_mappings(tool.guest), 0)
+
+    def test_windows_without_link(self):
+        """While the sender's link is down, and with it its entry of the mapping
+        table, a window drops what is written and reads as all ones."""
+        ntbtool.connect(*self.tools)
+        sender, receiver = self.tools
+        buffers = receiver.allocate(4096)
+        sender.write('link', 'N')
+        sender.open(buffers)
+        sizes = [4096] * WINDOWS
+        # One of each kind of BAR
+        numbers = 0, 1, WINDOWS - 1
+        empty = receiver.digests('mw', numbers)
+        ones = sender.run('tr "\\0" "\\377" </dev/zero | head -c 4096 | '
+                          'sha256sum')
+        sender.run(sender.fill_script(numbers, sizes))
+        self.assertEqual(sender.digests('peer_mw', numbers, 4096), [ones] * 3)
+        self.assertEqual(receiver.digests('mw', numbers), empty)
+        self.assertEqual(direct_mappings(sender.guest), 0)
+
+        ntbtool.connect(*self.tools)
+        sender.run(sender.fill_script(numbers, sizes))
+        sent = sender.digests('peer_mw', numbers)
+        self.assertEqual(receiver.digests('mw', numbers), sent)
+        self.assertNotIn(empty[0], sent)
+        self.assertEqual(direct_mappings(sender.guest), 3)
+
+        sender.write('link', 'N')
+        self.assertEqual(direct_mappings(sender.guest), 0)
+        sender.run(sender.fill_script(numbers, sizes))
+        self.assertEqual(receiver.digests('mw', numbers), sent)
+
+    def test_doorbells(self):
+        """All 32, one by one, and an interrupt."""
+        ntbtool.connect(*self.tools)
+        for here, there in self.both_ways():
+            mask = there.number('db_valid_mask')
+            self.assertEqual(mask, 0xffffffff)
+            there.write('db_mask', f's {mask:#x}')
+            there.write('db', f'c {mask:#x}')
+            seen = 0
+            for bit in range(32):
+                self.assertEqual(there.number('db'), seen)
+                here.write('peer_db', f's {1 << bit:#x}')
+                seen |= 1 << bit
+            self.assertEqual(there.number('db'), mask)
+            there.write('db', f'c {mask:#x}')
+            self.assertEqual(there.number('db'), 0)
+            there.write('db_mask', f'c {mask:#x}')
+            with there.event('db_event', '0x80000001', 'tool_db_event_write'):
+                here.write('peer_db', 's 0x80000001')
+            there.write('db', f'c {mask:#x}')
+
+    def test_messages(self):
+        """All four, with the sender's index; a full one tells the sender."""
+        ntbtool.connect(*self.tools)
+        for here, there in self.both_ways():
+            bits = there.number('msg_inbits')
+            for tool in self.tools:
+                tool.write('msg_sts', f'c {bits | bits >> 16:#x}')
+            there.write('msg_mask', f'c {bits:#x}')
+            values = [random.getrandbits(32) for _ in range(4)]
+            # The interrupt is that of the first
+            with there.event('msg_event', f'{bits & -bits:#x}',
+                             'tool_msg_event_write'):
+                here.write('peer0/msg0', f'{values[0]:#x}')
+            for number, value in enumerate(values[1:], 1):
+                here.write(f'peer0/msg{number}', f'{value:#x}')
+            self.assertEqual(there.number('msg_sts'), bits)
+            self.assertEqual(here.number('msg_sts') & 0xf, 0)
+            # The second one is refused, the first one stays
+            here.write('peer0/msg1', '0x11111111')
+            self.assertEqual(here.number('msg_sts') & 0xf, 2)
+            for number, value in enumerate(values):
+                self.assertEqual(there.read(f'msg{number}'),
+                                 f'0x{value:08x}<-0')
+            there.write('msg_sts', f'c {bits:#x}')
+            self.assertEqual(there.number('msg_sts'), 0)
+
+    def test_link(self):
+        """Up when both want it, down when one does not; each change wakes
+        the other guest."""
+        function = 'tool_peer_link_event_write'
+        for here, there in self.both_ways():
+            here.write('link', 'Y')
+            for tool in self.tools:
+                self.assertEqual(tool.read('peer0/link'), 'N')
+            with here.event('peer0/link_event', 'Y', function):
+                there.write('link', 'Y')
+            wait_until(lambda t=there: t.read('peer0/link') == 'Y',
+                       'the link is up on both sides')
+            with there.event('peer0/link_event', 'N', function):
+                here.write('link', 'N')
+            self.assertEqual(here.read('peer0/link'), 'N')
+            there.write('link', 'N')
+
+
+class RequestTest(Transfers, GuestTestCase):
+    """Guests whose RAM is their own: everything goes by request."""
+
+    def test_windows(self):
+        self.expect_qemu_log(SLOW)
+        pair = [self.guest(name, self.switch.port(SMALL), boot=False,
+                           modules=MODULES) for name in 'AB']
+        self.boot_all(pair)
+        tools = [ntbtool.Tool(guest) for guest in pair]
+        ntbtool.connect(*tools)
+        for sender, receiver in (tools, tools[::-1]):
+            self.transfer(sender, receiver, 4096)
+        for guest in pair:
+            self.assertEqual(direct_mappings(guest), 0)
+            # The user is told, once
+            self.assertEqual(len(guest.qemu_log().splitlines()), 1,
+                             guest.qemu_log())
+
+
+class SmpTest(Transfers, GuestTestCase):
+    """Two processors in each guest."""
+
+    def test_windows(self):
+        pair = [self.guest(name, [*self.switch.port(), '-smp', '2'],
+                           boot=False, modules=MODULES, shared=True)
+                for name in 'AB']
+        self.boot_all(pair)
+        tools = [ntbtool.Tool(guest) for guest in pair]
+        for tool in tools:
+            self.assertEqual(tool.guest.run('nproc').strip(), '2')
+        ntbtool.connect(*tools)
+        self.transfer_at_once(tools, rounds=2 * SOAK)
+
+
+class IommuTest(Transfers, GuestTestCase):
+    """B's devices see its memory through an IOMMU, where A's windows can
+    only follow by request; A has none."""
+
+    def test_windows(self):
+        self.expect_qemu_log(SLOW)
+        pair = [self.guest('A', self.switch.port(SMALL), boot=False,
+                           modules=MODULES, shared=True),
+                self.guest('B', ['-device', 'intel-iommu',
+                                 *self.switch.port(SMALL)], boot=False,
+                           modules=MODULES, shared=True,
+                           append='intel_iommu=on')]
+        self.boot_all(pair)
+        # It is on: the device is in a group, and translated
+        group = pair[1].run('cd /sys/bus/pci/drivers/ntb_hw_idt/0*; '
+                            'cat iommu_group/type').strip()
+        self.assertIn(group, ('DMA', 'DMA-FQ'))
+        tools = [ntbtool.Tool(guest) for guest in pair]
+        ntbtool.connect(*tools)
+        for sender, receiver in (tools, tools[::-1]):
+            self.transfer(sender, receiver, 4096)
+        self.assertEqual(direct_mappings(pair[0]), 0)
+        self.assertEqual(direct_mappings(pair[1]), WINDOWS)
+
+
+if __name__ == '__main__':
+    unittest.main()
