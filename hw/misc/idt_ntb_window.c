@@ -181,8 +181,11 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
 {
     IdtNtbWindows *w = b->windows;
 
-    /* Unplug, from a vCPU that waited for the BQL or waits for an answer */
-    while (size && w->sw->shm) {
+    /*
+     * QEMU lets an access go over the end of a region; nothing is there.  And
+     * without memory there is no switch: unplugged while a vCPU waited.
+     */
+    while (size && w->sw->shm && offset < memory_region_size(&b->mr)) {
         IdtNtbTranslation t;
         unsigned len;
 
