@@ -3,6 +3,7 @@
 
 import re
 import subprocess
+import sys
 
 import pingpong
 from function import Function, open_window, peek, poke
@@ -202,6 +203,9 @@ def membench(guest, operations, sizes, slice_ms=SLICE, budget_ms=BUDGET,
         deadline=60 + len(operations) * len(sizes) * budget_ms / 100)
     results = {}
     for line in output.splitlines():
+        if line.startswith('#'):
+            print(line, file=sys.stderr)
+            continue
         operation, size, target, *values = line.split()
         results.setdefault((operation, int(size)), {})[target] = Samples(
             map(float, values))
