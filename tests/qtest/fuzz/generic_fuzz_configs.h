@@ -58,9 +58,12 @@ static inline gchar *generic_fuzzer_idt_ntb_args(void)
     g_thread_unref(g_thread_new("ivshmem-server", idt_ntb_fuzz_server,
                                 GINT_TO_POINTER(unix_listen(path,
                                                             &error_abort))));
+    /* Windows of all modes, by both paths */
     for (int i = 0; i < IDT_NTB_FUZZ_PORTS; i++) {
         g_string_append_printf(args, " -chardev socket,id=ntb%d,path=%s"
-                               " -device idt-ntb,chardev=ntb%d", i, path, i);
+                               " -device idt-ntb,chardev=ntb%d,direct=%s,"
+                               "bar4-mode=lut12", i, path, i,
+                               i ? "off" : "on");
     }
     return g_string_free(args, false);
 }
