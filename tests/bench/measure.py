@@ -22,8 +22,10 @@ SLOT_DIRECT, SLOT_REQUESTS, SLOT_IVSHMEM = 4, 5, 6
 
 SIZES = (8, 64, 512, 4096, 32768, 256 << 10, 2 * MEBI, 16 * MEBI, 64 * MEBI)
 OPERATIONS = ('write', 'read', 'copy')
-# Milliseconds of one target at a stretch, and of one operation and size
-SLICE = 8
+# Milliseconds of one target at a stretch: shorter than what the host's
+# scheduler deals out, so that few slices are torn.  And of one operation and
+# size.
+SLICE = 1
 BUDGET = 1500
 # Stores by request: many enough that waiting for the last one is no matter
 REQUEST_BURST = 64 << 10
@@ -34,8 +36,8 @@ TURN = 200
 # Milliseconds between the pings of a game that must not disturb
 PAUSE = 50
 
-# As much as ntb_perf copies at a stretch by default, and in all
-PERF_CHUNK = 512 << 10
+# The window that ntb_perf goes round in, and how much it copies in all
+PERF_WINDOW = MEBI
 PERF_TOTAL_ORDER = 26
 
 
@@ -161,11 +163,11 @@ class Bench:
             copied = re.search(r'copied (\d+) bytes in (\d+) usecs', text)
             if not copied:
                 raise GuestError(f'ntb_perf says: {text}')
-            own = membench(sender, ['movs'], [PERF_CHUNK], budget_ms=0,
-                           ram='-')['movs', PERF_CHUNK]['ram']
+            own = membench(sender, ['movs'], [PERF_WINDOW], budget_ms=0,
+                           ram='-')['movs', PERF_WINDOW]['ram']
             return (megabytes_per_second(int(copied[1]),
                                          int(copied[2]) * 1000),
-                    megabytes_per_second(PERF_CHUNK, own.median))
+                    megabytes_per_second(PERF_WINDOW, own.median))
 
         self.report.perf = tuple(map(Samples, zip(
             *(both() for _ in range(TURNS)))))

@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define MAX_TARGETS 4
-#define MAX_ROUNDS 51
+#define MAX_ROUNDS 301
 #define MIN_ROUNDS 5
 #define PAGE 4096
 /*
