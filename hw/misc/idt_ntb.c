@@ -161,7 +161,9 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
         pcie_cap_flr_write_config(pci, addr, value, size);
         pcie_aer_write_config(pci, addr, value, size);
-        idt_ntb_switch_publish(&s->sw, pci->config);
+        if (idt_ntb_switch_publish(&s->sw, pci->config)) {
+            idt_ntb_windows_close_inbound(&s->windows);
+        }
         /* The guest has found us in a slot that had no power at reset */
         idt_ntb_train_link(s);
         s->regs.windows_changed |= BIT(s->sw.partition);
@@ -224,9 +226,6 @@ static void idt_ntb_look(void *opaque)
 {
     IdtNtbState *s = opaque;
 
-    if (s->windows.memory.changed) {
-        idt_ntb_windows_close_inbound(&s->windows);
-    }
     idt_ntb_windows_look(&s->windows);
     idt_ntb_update_irq(s);
 }
@@ -318,14 +317,19 @@ static void idt_ntb_warn_strangers(IdtNtbState *s)
 static bool idt_ntb_server_ready(void *opaque, Error **errp)
 {
     IdtNtbState *s = opaque;
+    bool same = idt_ntb_switch_is_attached_to(&s->sw, s->peers.shm_fd);
 
-    idt_ntb_windows_close_outbound(&s->windows);
+    if (!same) {
+        idt_ntb_windows_close_outbound(&s->windows);
+    }
     if (!idt_ntb_switch_reattach(&s->sw, s->peers.shm_fd, s->peers.id,
                                  REATTACH_TIMEOUT_MS, errp)) {
         error_prepend(errp, "port %u can't attach: ", s->sw.port);
         return false;
     }
-    idt_ntb_windows_reattached(&s->windows);
+    if (!same) {
+        idt_ntb_windows_reattached(&s->windows);
+    }
     if (!idt_ntb_switch_link(&s->sw, s->sw.port)) {
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
         idt_ntb_train_link(s);

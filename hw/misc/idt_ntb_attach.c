@@ -55,7 +55,7 @@ static int attach_open(int shm_fd, Error **errp)
     }
     if (st.st_size < sizeof(IdtNtbShm)) {
         error_setg(errp, "the server's shared memory has %" PRId64 " bytes, "
-                   "a switch needs %zu; start ivshmem-server with -l 1M or "
+                   "a switch needs %zu; start ivshmem-server with -l 2M or "
                    "more", (int64_t)st.st_size, sizeof(IdtNtbShm));
         return -1;
     }
@@ -321,8 +321,7 @@ static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
     }
 }
 
-/* True when @shm_fd is the memory that the port is attached to. */
-static bool attach_is_same_memory(const IdtNtbSwitch *sw, int shm_fd)
+bool idt_ntb_switch_is_attached_to(const IdtNtbSwitch *sw, int shm_fd)
 {
     struct stat st;
 
@@ -335,7 +334,7 @@ bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
 {
     IdtNtbSwitch old = *sw;
 
-    if (attach_is_same_memory(sw, shm_fd)) {
+    if (idt_ntb_switch_is_attached_to(sw, shm_fd)) {
         qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->client, client);
         trace_idt_ntb_attach(sw->port, sw->partition, client);
         return true;
@@ -412,6 +411,7 @@ static bool attach_reap_port(IdtNtbSwitch *sw, unsigned port)
     if (dead) {
         trace_idt_ntb_reap(port);
         idt_ntb_switch_put_down(sw, port);
+        qatomic_set(&idt_ntb_switch_block(sw, port)->holds, 0);
         attach_settle_all(sw);
         qatomic_set_mb(&idt_ntb_switch_block(sw, port)->state,
                        IDT_NTB_PORT_FREE);

@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include <sys/mman.h>
-#include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
@@ -21,7 +20,7 @@
 
 /* What is cut off shows this file of ones, up to so many times */
 #define ONES_SIZE   (1 * MiB)
-#define ONES_MAX    256
+#define ONES_MAX    32
 
 #define TYPE_IDT_NTB_MAPPING "idt-ntb-mapping"
 OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbMapping, IDT_NTB_MAPPING)
@@ -34,6 +33,8 @@ struct IdtNtbMapping {
     Object parent_obj;
 
     MemoryRegion ram;           /* pages of another process */
+    void *host;                 /* where they are mapped */
+    size_t host_size;
     MemoryRegion *local;        /* or RAM of this one, which is referenced */
     uint64_t local_offset;
     MemoryRegion alias;         /* of either */
@@ -45,7 +46,9 @@ struct IdtNtbMapping {
     uint64_t end;
     unsigned partition;
     uint64_t addr;              /* bus address there of @start */
-    uint32_t seq;               /* of the memory table */
+    uint64_t file_offset;       /* of @start */
+    uint32_t file;              /* number of the descriptor there */
+    uint32_t seq;               /* of the memory table that says so */
     uint32_t generation;        /* of the port */
     QLIST_ENTRY(IdtNtbMapping) next;
 };
@@ -69,9 +72,13 @@ static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned partition)
 /* Enters or removes the alias, as @m->open says. */
 static void mapping_apply(IdtNtbMapping *m)
 {
-    if (m->container && m->open && !m->alias.container) {
+    if (m->open && !m->alias.container) {
+        memory_region_transaction_begin();
+        /* Not ours: not to be dumped, nor published */
+        memory_region_set_nonvolatile(&m->alias, true);
         memory_region_add_subregion_overlap(m->container, m->start, &m->alias,
                                             1);
+        memory_region_transaction_commit();
     } else if (!m->open && m->alias.container) {
         memory_region_del_subregion(m->container, &m->alias);
     }
@@ -128,8 +135,8 @@ static int ones_file(void)
  */
 static void mapping_cut_off(IdtNtbMapping *m)
 {
-    uint64_t size = memory_region_size(&m->ram);
-    uint8_t *host = memory_region_get_ram_ptr(&m->ram);
+    uint64_t size = m->host_size;
+    uint8_t *host = m->host;
 
     if (mmap(host, size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
@@ -152,18 +159,30 @@ static void mapping_cut_off(IdtNtbMapping *m)
 
 static void mapping_give_up(IdtNtbDirect *d, IdtNtbMapping *m)
 {
+    bool at_once = d->stopping || !tcg_enabled();
+
     trace_idt_ntb_unmap(d->windows->sw->port, m->bar, m->start, m->partition);
     QLIST_REMOVE(m, next);
     m->open = false;
+    if (at_once) {
+        mapping_apply(m);
+    }
     if (!m->local) {
         mapping_cut_off(m);
     }
-    if (d->stopping) {
-        mapping_apply(m);       /* the BAR goes away */
-    } else {
+    if (!at_once) {
         mapping_apply_soon(m);
     }
     object_unref(OBJECT(m));
+}
+
+/* Forgets the RAM of a peer of which nothing is mapped. */
+static void release_ram(IdtNtbTakenRam *taken)
+{
+    if (taken->fd >= 0) {
+        close(taken->fd);
+        taken->fd = -1;
+    }
 }
 
 /* Shows the others whose memory we hold. */
@@ -176,12 +195,17 @@ static void update_holds(IdtNtbDirect *d)
     QLIST_FOREACH(m, &d->mappings, next) {
         holds |= BIT(m->partition);
     }
+    for (unsigned part = 0; part < ARRAY_SIZE(d->peer); part++) {
+        if (!(holds & BIT(part))) {
+            release_ram(&d->peer[part]);
+        }
+    }
     if (qatomic_read(&p->holds) != holds) {
         qatomic_set_mb(&p->holds, holds);
     }
 }
 
-typedef bool MappingFilter(const IdtNtbDirect *d, const IdtNtbMapping *m,
+typedef bool MappingFilter(const IdtNtbDirect *d, IdtNtbMapping *m,
                            const void *opaque);
 
 static void give_up_if(IdtNtbDirect *d, MappingFilter *filter,
@@ -192,26 +216,18 @@ static void give_up_if(IdtNtbDirect *d, MappingFilter *filter,
     if (!d->started) {
         return;
     }
-    memory_region_transaction_begin();
     QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
         if (filter(d, m, opaque)) {
             mapping_give_up(d, m);
         }
     }
-    memory_region_transaction_commit();
     update_holds(d);
 }
 
-static bool mapping_any(const IdtNtbDirect *d, const IdtNtbMapping *m,
+static bool mapping_any(const IdtNtbDirect *d, IdtNtbMapping *m,
                         const void *opaque)
 {
     return true;
-}
-
-static bool mapping_is_onto(const IdtNtbDirect *d, const IdtNtbMapping *m,
-                            const void *opaque)
-{
-    return m->partition == *(const unsigned *)opaque;
 }
 
 typedef struct BarRange {
@@ -220,7 +236,7 @@ typedef struct BarRange {
     uint64_t end;
 } BarRange;
 
-static bool mapping_overlaps(const IdtNtbDirect *d, const IdtNtbMapping *m,
+static bool mapping_overlaps(const IdtNtbDirect *d, IdtNtbMapping *m,
                              const void *opaque)
 {
     const BarRange *range = opaque;
@@ -269,8 +285,31 @@ static bool local_is_allowed(const IdtNtbDirect *d, const IdtNtbMapping *m)
     return same;
 }
 
-static bool mapping_is_not_allowed(const IdtNtbDirect *d,
-                                   const IdtNtbMapping *m, const void *opaque)
+/* True while the peer's table says the same as when @m was made. */
+static bool remote_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+    IdtNtbRam ram;
+
+    if (qatomic_read(&port_block(d, m->partition)->generation) !=
+        m->generation) {
+        return false;
+    }
+    if (idt_ntb_memory_seq(sw, m->partition) == m->seq) {
+        return true;
+    }
+    if (!idt_ntb_memory_find(sw, m->partition, m->addr, &ram) ||
+        ram.fd != m->file ||
+        ram.offset + (m->addr - ram.addr) != m->file_offset ||
+        ram.size - (m->addr - ram.addr) < m->end - m->start) {
+        return false;
+    }
+    m->seq = ram.seq;
+    return true;
+}
+
+static bool mapping_is_not_allowed(const IdtNtbDirect *d, IdtNtbMapping *m,
+                                   const void *opaque)
 {
     const IdtNtbSwitch *sw = d->windows->sw;
     IdtNtbTranslation t;
@@ -281,22 +320,12 @@ static bool mapping_is_not_allowed(const IdtNtbDirect *d,
         !idt_ntb_switch_open(sw, sw->partition, m->partition)) {
         return true;
     }
-    if (m->local) {
-        return !local_is_allowed(d, m);
-    }
-    return idt_ntb_memory_seq(sw, m->partition) != m->seq ||
-           qatomic_read(&port_block(d, m->partition)->generation) !=
-           m->generation;
+    return m->local ? !local_is_allowed(d, m) : !remote_is_allowed(d, m);
 }
 
 void idt_ntb_direct_drop_all(IdtNtbDirect *d)
 {
     give_up_if(d, mapping_any, NULL);
-}
-
-void idt_ntb_direct_drop(IdtNtbDirect *d, unsigned partition)
-{
-    give_up_if(d, mapping_is_onto, &partition);
 }
 
 void idt_ntb_direct_sync(IdtNtbDirect *d)
@@ -363,8 +392,6 @@ static void mapping_insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
     m->addr = t->addr + (range->start - t->start);
     memory_region_init_alias(&m->alias, OBJECT(m), "idt-ntb-window", mr,
                              mr_offset, size);
-    /* Not ours: not to be dumped, nor published */
-    memory_region_set_nonvolatile(&m->alias, true);
     m->container = &d->windows->bar[bar].mr;
     m->open = true;
     mapping_apply_soon(m);
@@ -397,45 +424,47 @@ static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
     if (known && (taken->refused || taken->fd >= 0)) {
         return taken->fd;
     }
-    if (taken->fd >= 0) {
-        close(taken->fd);
-    }
+    release_ram(taken);
     taken->seq = ram->seq;
     taken->generation = generation;
     taken->number = ram->fd;
     taken->refused = false;
     taken->fd = idt_ntb_memory_open(d->windows->sw, partition, ram,
-                                    d->windows->trust_peers, &why);
+                                    d->windows->trust_peers,
+                                    d->windows->timeout_ms, &why);
     if (taken->fd < 0) {
         refuse_ram(d, partition, why);
     }
     return taken->fd;
 }
 
-/* Maps the pages of @range of file @taken, which has pages of its own size. */
+/*
+ * Maps the pages of @range of file @taken.  As device memory: what QEMU does with
+ * RAM by its descriptor or its host address (vhost-user, balloon, DMA in flight)
+ * would not see it cut off.
+ */
 static IdtNtbMapping *mapping_new_remote(int taken, const MapRange *range,
-                                         uint64_t *delta, Error **errp)
+                                         uint64_t *delta, const char **why)
 {
     size_t page = qemu_fd_getpagesize(taken);
     uint64_t start = ROUND_DOWN(range->offset, page);
     uint64_t size = ROUND_UP(range->offset + (range->end - range->start),
                              page) - start;
     IdtNtbMapping *m;
-    int fd = qemu_dup(taken);
+    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, taken,
+                      start);
 
-    if (fd < 0) {
-        error_setg_errno(errp, errno, "can't duplicate its descriptor");
+    if (host == MAP_FAILED) {
+        *why = "it can't be mapped";
         return NULL;
     }
     m = IDT_NTB_MAPPING(object_new(TYPE_IDT_NTB_MAPPING));
-    if (!memory_region_init_ram_from_fd(&m->ram, OBJECT(m), "idt-ntb-ram",
-                                        size, RAM_SHARED, fd, start, errp)) {
-        close(fd);
-        object_unref(OBJECT(m));
-        return NULL;
-    }
+    m->host = host;
+    m->host_size = size;
+    memory_region_init_ram_device_ptr(&m->ram, OBJECT(m), "idt-ntb-ram", size,
+                                      host);
     *delta = range->offset - start;
-    m->ptr = (uint8_t *)memory_region_get_ram_ptr(&m->ram) + *delta;
+    m->ptr = m->host + *delta;
     return m;
 }
 
@@ -461,7 +490,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     MapRange range;
     IdtNtbRam ram;
     uint64_t delta;
-    Error *err = NULL;
+    const char *why;
     int fd;
 
     if (!idt_ntb_memory_find(d->windows->sw, t->partition,
@@ -480,15 +509,21 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
         !d->started || !hold(d, t->partition, ram.seq)) {
         goto fail;
     }
-    m = mapping_new_remote(fd, &range, &delta, &err);
+    m = mapping_new_remote(fd, &range, &delta, &why);
     if (!m) {
-        refuse_ram(d, t->partition, error_get_pretty(err));
-        error_free(err);
+        refuse_ram(d, t->partition, why);
         goto fail;
     }
     m->seq = ram.seq;
     m->generation = d->peer[t->partition].generation;
+    m->file = ram.fd;
+    m->file_offset = range.offset;
     mapping_insert(d, m, bar, t, &range, &m->ram, delta);
+    /* What was closed since @t was made; what is from now on asks us */
+    if (mapping_is_not_allowed(d, m, NULL)) {
+        mapping_give_up(d, m);
+        goto fail;
+    }
     return m;
 
 fail:
@@ -597,9 +632,10 @@ static bool has_closed(const CloseWait *w, unsigned part)
     IdtNtbShmPort *p = port_block(w->d, part);
     uint32_t ack = qatomic_load_acquire(&p->close_ack);
 
+    /* The dead have no link, and hold nothing; in a reset one holds a while */
     return (int32_t)(ack - w->request[part]) >= 0 ||
-           !qatomic_read(&p->holds) ||
-           !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, part));
+           (!qatomic_read(&p->holds) &&
+            !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, part)));
 }
 
 static bool all_have_closed(void *opaque)
@@ -617,24 +653,25 @@ static bool all_have_closed(void *opaque)
     return !w->pending;
 }
 
-/* True for a holder that let us wait before and has not been heard of since. */
+/* True for a holder that let us wait before and still does. */
 static bool is_silent(IdtNtbDirect *d, unsigned part)
 {
     IdtNtbTakenRam *peer = &d->peer[part];
 
-    if (peer->silent && qatomic_read(&port_block(d, part)->close_ack) !=
-        peer->silent_ack) {
+    if (peer->silent &&
+        (int32_t)(qatomic_read(&port_block(d, part)->close_ack) -
+                  peer->silent_request) >= 0) {
         peer->silent = false;
     }
     return peer->silent;
 }
 
-static void set_silent(IdtNtbDirect *d, unsigned part)
+static void set_silent(IdtNtbDirect *d, unsigned part, uint32_t request)
 {
     IdtNtbSwitch *sw = d->windows->sw;
 
     d->peer[part].silent = true;
-    d->peer[part].silent_ack = qatomic_read(&port_block(d, part)->close_ack);
+    d->peer[part].silent_request = request;
     warn_report("idt-ntb: port %u: port %u has not given up its windows onto "
                 "this guest within %u ms; it may still access its memory",
                 sw->port, idt_ntb_switch_port(sw, part),
@@ -649,7 +686,8 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
     smp_mb();
     for (unsigned part = 0; part < sw->partitions; part++) {
         if (part == sw->partition || !(holders & BIT(part)) ||
-            !qatomic_read(&port_block(d, part)->holds)) {
+            (!qatomic_read(&port_block(d, part)->holds) &&
+             !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, part)))) {
             continue;
         }
         w.request[part] =
@@ -658,16 +696,15 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
             w.pending |= BIT(part);
         }
     }
+    /* Without serving: it could unplug us, in the middle of a reset even */
     if (!w.pending ||
-        idt_ntb_requests_wait(&d->windows->requests, all_have_closed, &w)) {
+        idt_ntb_requests_wait(&d->windows->requests, all_have_closed, &w,
+                              false)) {
         return;
     }
-    /* The dead hold nothing */
-    idt_ntb_switch_reap(sw);
-    all_have_closed(&w);
     for (unsigned part = 0; part < sw->partitions; part++) {
         if (w.pending & BIT(part)) {
-            set_silent(d, part);
+            set_silent(d, part, w.request[part]);
         }
     }
 }
@@ -696,11 +733,6 @@ void idt_ntb_direct_stop(IdtNtbDirect *d)
     d->stopping = true;
     idt_ntb_direct_drop_all(d);
     d->stopping = false;
-    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
-        if (d->peer[i].fd >= 0) {
-            close(d->peer[i].fd);
-        }
-    }
     d->started = false;
 }
 
@@ -738,6 +770,9 @@ static void idt_ntb_mapping_finalize(Object *obj)
     IdtNtbMapping *m = IDT_NTB_MAPPING(obj);
 
     memory_region_unref(m->local);
+    if (m->host) {
+        munmap(m->host, m->host_size);
+    }
 }
 
 static const TypeInfo idt_ntb_mapping_info = {

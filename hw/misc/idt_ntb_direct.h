@@ -39,7 +39,7 @@ typedef struct IdtNtbTakenRam {
     bool refused;               /* it can't be had: don't try again */
     /* As a holder of our memory: does not acknowledge */
     bool silent;
-    uint32_t silent_ack;        /* its close_ack then */
+    uint32_t silent_request;    /* what it owes us */
 } IdtNtbTakenRam;
 
 typedef struct IdtNtbDirect {
@@ -63,9 +63,8 @@ void idt_ntb_direct_stop(IdtNtbDirect *d);
 void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
                          const IdtNtbTranslation *t, uint64_t *len);
 
-/* Gives up all mappings, or those of memory in @partition. */
+/* Gives up all mappings. */
 void idt_ntb_direct_drop_all(IdtNtbDirect *d);
-void idt_ntb_direct_drop(IdtNtbDirect *d, unsigned partition);
 
 /* Gives up the mappings that are not allowed any more. */
 void idt_ntb_direct_sync(IdtNtbDirect *d);
@@ -78,7 +77,8 @@ bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned partition);
 
 /*
  * Asks the ports in @holders, a bit per partition, to look at their mappings,
- * and waits for them up to the completion timeout.
+ * and waits for them up to the completion timeout.  What they send after that
+ * they send by the registers as they are now.
  */
 void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders);
 

@@ -8,8 +8,11 @@
 #include <sys/sysmacros.h>
 #include "qemu/atomic.h"
 #include "qemu/main-loop.h"
+#include "qemu/memfd.h"
+#include "qemu/thread.h"
 #include "exec/ramblock.h"
 #include "idt_ntb_memory.h"
+#include "idt_ntb_peers.h"
 #include "trace.h"
 
 /* How often to look at a table that changes all the time */
@@ -52,41 +55,53 @@ static void memory_publish(IdtNtbMemory *m)
     trace_idt_ntb_memory_publish(m->sw->port, count);
 }
 
-/* True if all that is published still is what it was. */
-static bool memory_shown_remains(const IdtNtbMemory *m)
-{
-    for (unsigned i = 0; i < m->shown_count; i++) {
-        bool found = false;
-
-        for (unsigned j = 0; !m->hidden && !found && j < m->count; j++) {
-            found = !memcmp(&m->shown[i], &m->ram[j], sizeof(m->ram[0]));
-        }
-        if (!found) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void memory_update(IdtNtbMemory *m)
 {
     unsigned count = m->hidden ? 0 : m->count;
-    bool remains = memory_shown_remains(m);
+    uint64_t fingerprint = m->hidden ? 0 : m->fingerprint;
 
-    if (remains && count == m->shown_count) {
-        return;
+    if (count != m->shown_count ||
+        memcmp(m->shown, m->ram, count * sizeof(m->ram[0]))) {
+        memory_publish(m);
     }
-    memory_publish(m);
-    if (!remains) {
-        /* Not now: this may be in the middle of a memory transaction */
+    if (fingerprint != m->shown_fingerprint) {
+        m->shown_fingerprint = fingerprint;
         m->changed = true;
         qemu_bh_schedule(m->changed_bh);
     }
 }
 
+bool idt_ntb_memory_take_changed(IdtNtbMemory *m)
+{
+    bool changed = m->changed;
+
+    m->changed = false;
+    return changed;
+}
+
 static void memory_begin(MemoryListener *listener)
 {
-    container_of(listener, IdtNtbMemory, listener)->count = 0;
+    IdtNtbMemory *m = container_of(listener, IdtNtbMemory, listener);
+
+    m->count = 0;
+    m->fingerprint = 0;
+}
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+    return (hash ^ value) * 0x9e3779b97f4a7c15ULL;
+}
+
+/* Ports of our own process map RAM that is not shared too */
+static void memory_add_fingerprint(IdtNtbMemory *m,
+                                   const MemoryRegionSection *section)
+{
+    uint64_t hash = mix(1, section->offset_within_address_space);
+
+    hash = mix(hash, int128_get64(section->size));
+    hash = mix(hash, section->offset_within_region);
+    hash = mix(hash, (uintptr_t)section->mr);
+    m->fingerprint = mix(m->fingerprint, hash);
 }
 
 static void memory_add(MemoryListener *listener, MemoryRegionSection *section)
@@ -101,8 +116,11 @@ static void memory_add(MemoryListener *listener, MemoryRegionSection *section)
      */
     if (!memory_region_is_ram(mr) || memory_region_is_rom(mr) ||
         memory_region_is_romd(mr) || memory_region_is_ram_device(mr) ||
-        section->readonly || section->nonvolatile || !block ||
-        !qemu_ram_is_shared(block) || qemu_ram_get_fd(block) < 0 ||
+        section->readonly || section->nonvolatile) {
+        return;
+    }
+    memory_add_fingerprint(m, section);
+    if (!block || !qemu_ram_is_shared(block) || qemu_ram_get_fd(block) < 0 ||
         m->count == ARRAY_SIZE(m->ram)) {
         return;
     }
@@ -210,6 +228,40 @@ bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned partition,
 
 /* Opening */
 
+/*
+ * Done by a thread: a peer that wants to can let the kernel wait for it, by a
+ * file system of its own for example.
+ */
+typedef struct OpenJob {
+    unsigned partition;
+    dev_t dev;                  /* the memory of the switch */
+    ino_t ino;
+    uint64_t lock;              /* the byte that the owner of the port locks */
+    int shm_fd;                 /* as received from the server */
+    IdtNtbRam ram;
+    bool trust;
+    int fd;                     /* the result */
+    const char *why;
+    QemuSemaphore done;
+    int refs;
+} OpenJob;
+
+/* Threads that are at work, a bit per partition */
+static uint32_t opening;
+
+static void open_job_unref(OpenJob *job)
+{
+    if (qatomic_fetch_dec(&job->refs) == 1) {
+        if (job->fd >= 0) {
+            close(job->fd);
+        }
+        close(job->shm_fd);
+        qemu_sem_destroy(&job->done);
+        qatomic_and(&opening, ~BIT(job->partition));
+        g_free(job);
+    }
+}
+
 /* The text of /proc/PID/fdinfo/@fd; NULL if there is none. */
 static char *read_fdinfo(int proc, uint32_t fd)
 {
@@ -230,22 +282,24 @@ static char *read_fdinfo(int proc, uint32_t fd)
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
-/* True if @fdinfo shows the write lock on the byte of @port. */
-static bool holds_lock(const IdtNtbSwitch *sw, unsigned port,
-                       const char *fdinfo)
+/*
+ * True if @fdinfo shows the write lock on the byte of the port.  A lock that was
+ * taken through the descriptor that the server gave to all is not its owner's,
+ * though: it shows in the fdinfo of every client.
+ */
+static bool holds_lock(const OpenJob *job, const char *fdinfo)
 {
     /* lock:\t1: OFDLCK ADVISORY  WRITE -1 00:17:42 8192 8192 */
     g_autofree char *end = g_strdup_printf(
-        " %02x:%02x:%" PRIu64 " %" PRIu64 " %" PRIu64, major(sw->dev),
-        minor(sw->dev), (uint64_t)sw->ino, idt_ntb_switch_lock_offset(port),
-        idt_ntb_switch_lock_offset(port));
+        " %02x:%02x:%" PRIu64 " %" PRIu64 " %" PRIu64, major(job->dev),
+        minor(job->dev), (uint64_t)job->ino, job->lock, job->lock);
     g_auto(GStrv) lines = g_strsplit(fdinfo, "\n", -1);
 
     for (unsigned i = 0; lines[i]; i++) {
         if (g_str_has_prefix(lines[i], "lock:") &&
             strstr(lines[i], " OFDLCK ") && strstr(lines[i], " WRITE ") &&
             g_str_has_suffix(lines[i], end)) {
-            return true;
+            return qemu_lock_fd_test(job->shm_fd, job->lock, 1, true) < 0;
         }
     }
     return false;
@@ -266,7 +320,7 @@ static bool fdinfo_number(const char *fdinfo, const char *key, int base,
     return false;
 }
 
-/* The peer has @st open for reading and writing, as @fd. */
+/* The peer has the file @st open for reading and writing, as @fd. */
 static bool is_open_rw(int proc, uint32_t fd, const struct stat *st)
 {
     g_autofree char *fdinfo = read_fdinfo(proc, fd);
@@ -278,13 +332,26 @@ static bool is_open_rw(int proc, uint32_t fd, const struct stat *st)
            (!fdinfo_number(fdinfo, "ino:", 10, &ino) || ino == st->st_ino);
 }
 
+/* True for a memfd of pages of the usual size, by a look at one of our own. */
+static bool is_memfd(const struct stat *st)
+{
+    struct stat ours;
+    int fd = qemu_memfd_create("idt-ntb", 0, false, 0, 0, NULL);
+    bool same = fd >= 0 && !fstat(fd, &ours) && ours.st_dev == st->st_dev;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return same;
+}
+
 /*
  * Looks before it opens: to open a FIFO or a device can have effects.  With
  * O_PATH it is the same file all the time, whatever the peer does.
  */
-static int open_ram(int proc, const IdtNtbRam *ram, bool trust,
-                    const char **why)
+static int open_ram(OpenJob *job, int proc)
 {
+    const IdtNtbRam *ram = &job->ram;
     g_autofree char *name = g_strdup_printf("fd/%u", ram->fd);
     g_autofree char *self = NULL;
     struct stat st;
@@ -293,28 +360,35 @@ static int open_ram(int proc, const IdtNtbRam *ram, bool trust,
     int seals;
 
     if (path < 0) {
-        *why = "its descriptor can't be opened";
+        job->why = "its descriptor can't be opened";
         return -1;
     }
     if (fstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
         !is_open_rw(proc, ram->fd, &st)) {
-        *why = "it is no regular file open for reading and writing";
+        job->why = "it is no regular file open for reading and writing";
         goto out;
     }
     if (ram->size > st.st_size || ram->offset > st.st_size - ram->size) {
-        *why = "its file is too small";
+        job->why = "its file is too small";
+        goto out;
+    }
+    /* The pool of huge pages can fail a page that its owner gave back */
+    if (!job->trust && !is_memfd(&st)) {
+        job->why = "it is no memfd with pages of the usual size; use "
+                   "memory-backend-memfd there, or trust-peers=on here";
         goto out;
     }
     self = g_strdup_printf("/proc/self/fd/%d", path);
     fd = open(self, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        *why = "its file can't be opened";
+        job->why = "its file can't be opened";
         goto out;
     }
     /* A file that shrinks would kill us */
     seals = fcntl(fd, F_GET_SEALS);
-    if (!trust && (seals < 0 || !(seals & F_SEAL_SHRINK))) {
-        *why = "its file is not sealed against shrinking";
+    if (!job->trust && (seals < 0 || !(seals & F_SEAL_SHRINK))) {
+        job->why = "its file is not sealed against shrinking; use "
+                   "memory-backend-memfd there, or trust-peers=on here";
         close(fd);
         fd = -1;
     }
@@ -323,28 +397,66 @@ out:
     return fd;
 }
 
-int idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
-                        const IdtNtbRam *ram, bool trust, const char **why)
+static void *open_thread(void *opaque)
 {
-    unsigned port = idt_ntb_switch_port(sw, partition);
-    g_autofree char *name = g_strdup_printf("/proc/%u", ram->pid);
+    OpenJob *job = opaque;
+    g_autofree char *name = g_strdup_printf("/proc/%u", job->ram.pid);
     g_autofree char *fdinfo = NULL;
     /* What is open names this process only, not who gets its PID after it */
     int proc = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int fd = -1;
 
     if (proc < 0) {
-        *why = "its process is not to be found";
+        job->why = "its process is not to be found";
+    } else {
+        fdinfo = read_fdinfo(proc, job->ram.lock_fd);
+        if (!fdinfo) {
+            job->why = "its process does not belong to the same user";
+        } else if (!holds_lock(job, fdinfo)) {
+            job->why = "its process does not hold the port";
+        } else {
+            job->fd = open_ram(job, proc);
+        }
+        close(proc);
+    }
+    qemu_sem_post(&job->done);
+    open_job_unref(job);
+    return NULL;
+}
+
+int idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
+                        const IdtNtbRam *ram, bool trust, unsigned timeout_ms,
+                        const char **why)
+{
+    QemuThread thread;
+    OpenJob *job;
+    int fd = -1;
+
+    if (qatomic_fetch_or(&opening, BIT(partition)) & BIT(partition)) {
+        *why = "it does not let us look at it";
         return -1;
     }
-    fdinfo = read_fdinfo(proc, ram->lock_fd);
-    if (!fdinfo) {
-        *why = "its process does not belong to the same user";
-    } else if (!holds_lock(sw, port, fdinfo)) {
-        *why = "its process does not hold the port";
+    job = g_new0(OpenJob, 1);
+    *job = (OpenJob) {
+        .partition = partition,
+        .dev = sw->dev,
+        .ino = sw->ino,
+        .lock = idt_ntb_switch_lock_offset(idt_ntb_switch_port(sw, partition)),
+        .shm_fd = qemu_dup(sw->peers->shm_fd),
+        .ram = *ram,
+        .trust = trust,
+        .fd = -1,
+        .refs = 2,
+    };
+    qemu_sem_init(&job->done, 0);
+    qemu_thread_create(&thread, "idt-ntb-open", open_thread, job,
+                       QEMU_THREAD_DETACHED);
+    if (qemu_sem_timedwait(&job->done, timeout_ms) < 0) {
+        *why = "it does not let us look at it";
     } else {
-        fd = open_ram(proc, ram, trust, why);
+        fd = job->fd;
+        *why = job->why;
+        job->fd = -1;
     }
-    close(proc);
+    open_job_unref(job);
     return fd;
 }

@@ -24,10 +24,12 @@ typedef struct IdtNtbMemory {
     MemoryListener listener;
     IdtNtbShmRam ram[IDT_NTB_MAX_RAM];      /* as the listener sees it now */
     unsigned count;
+    uint64_t fingerprint;       /* of all RAM, shared or not */
     IdtNtbShmRam shown[IDT_NTB_MAX_RAM];    /* as published */
     unsigned shown_count;
+    uint64_t shown_fingerprint;
     bool hidden;                /* while the VM is stopped */
-    bool changed;               /* published anew: others hold mappings of it */
+    bool changed;               /* since idt_ntb_memory_take_changed() */
     bool started;
     QEMUBH *changed_bh;
 } IdtNtbMemory;
@@ -45,14 +47,18 @@ typedef struct IdtNtbRam {
 
 /*
  * Publishes the memory that @pci reaches, and keeps it up to date.
- * @changed_bh is scheduled when something was taken away or moved.
+ * @changed_bh is scheduled when it changes, which can be in the middle of a
+ * memory transaction.
  */
 void idt_ntb_memory_start(IdtNtbMemory *m, IdtNtbSwitch *sw, PCIDevice *pci,
                           QEMUBH *changed_bh);
 void idt_ntb_memory_stop(IdtNtbMemory *m);
 
-/* Publishes nothing while @hidden; sets @changed if that is news. */
+/* Publishes nothing while @hidden. */
 void idt_ntb_memory_hide(IdtNtbMemory *m, bool hidden);
+
+/* True if our memory has changed: who holds mappings of it must look at them. */
+bool idt_ntb_memory_take_changed(IdtNtbMemory *m);
 
 /* Publishes it all again: @sw is attached to another memory. */
 void idt_ntb_memory_reset(IdtNtbMemory *m);
@@ -70,12 +76,14 @@ uint32_t idt_ntb_memory_seq(const IdtNtbSwitch *sw, unsigned partition);
 
 /*
  * Opens the file that @ram of @partition is in: if its process holds the lock
- * of the port, has the file open for reading and writing, and if it can't
- * shrink (or @trust).
+ * of the port and has the file open for reading and writing, and if it is
+ * memory that stays (or @trust).  Waits up to @timeout_ms for the kernel, which
+ * may ask the peer; while it still asks, all tries for the partition fail.
  *
  * Returns: a descriptor, or -1 with the reason in @why.
  */
 int idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
-                        const IdtNtbRam *ram, bool trust, const char **why);
+                        const IdtNtbRam *ram, bool trust, unsigned timeout_ms,
+                        const char **why);
 
 #endif

@@ -139,12 +139,16 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                              uint32_t lanes)
 {
     uint32_t *entry = ntmtbl_entry(regs, port);
-    unsigned from;
+    uint32_t old = entry ? qatomic_read(entry) : 0;
 
-    if (entry) {
+    if (!entry) {
+        return;
+    }
+    idt_ntb_reg_update(reg, entry, value, lanes);
+    if (FIELD_EX32(old, NTMTBLDATA, VALID)) {
         /* Who loses by it is whom it was for */
-        from = FIELD_EX32(qatomic_read(entry), NTMTBLDATA, PART);
-        idt_ntb_reg_update(reg, entry, value, lanes);
+        unsigned from = FIELD_EX32(old, NTMTBLDATA, PART);
+
         idt_ntb_switch_admission_changed(regs->sw, from);
         regs->windows_changed |= BIT(from);
     }

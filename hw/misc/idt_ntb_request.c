@@ -18,6 +18,9 @@
 /* How long to look for an answer before sleeping: about a round trip */
 #define SPIN_US         50
 
+/* How often to look whether who is waited for is alive */
+#define REAP_US         10000
+
 #define MAX_LOCAL_PORTS 16
 
 /* All devices of this process */
@@ -79,7 +82,6 @@ static void execute(IdtNtbRequests *r, unsigned from, uint32_t number,
 
     if (size < 1 || size > sizeof(data)) {
         trace_idt_ntb_request_bad(r->sw->port, from, size);
-        size = sizeof(data);
     } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->partition) &&
                idt_ntb_switch_open(r->sw, from, r->sw->partition)) {
         ok = r->ops->access(r->opaque, addr, &data, size, !is_read);
@@ -170,22 +172,28 @@ static void set_waiting(uint32_t waiting)
 }
 
 /* Lets the ports of this process do what others may be waiting for. */
-static void serve_all(void)
+static void serve_all(bool serve)
 {
     unsigned before = changes;
     IdtNtbRequests *r;
 
     QLIST_FOREACH(r, &all_requests, next) {
         r->ops->look(r->opaque);
-        idt_ntb_requests_serve(r);
+        if (serve) {
+            idt_ntb_requests_serve(r);
+        }
         if (changes != before) {
             return;             /* a request has unplugged one of us */
         }
     }
 }
 
-/* Sleeps until a port of this process is signalled, or for @timeout_us. */
-static void sleep_for_signal(int64_t timeout_us)
+/*
+ * Sleeps until a port of this process is signalled, or for @timeout_us.
+ *
+ * Returns: true if one was.
+ */
+static bool sleep_for_signal(int64_t timeout_us)
 {
     struct pollfd fds[MAX_LOCAL_PORTS];
     IdtNtbRequests *owners[MAX_LOCAL_PORTS];
@@ -196,7 +204,7 @@ static void sleep_for_signal(int64_t timeout_us)
     };
 
     if (ppoll(fds, n, &timeout, NULL) <= 0) {
-        return;
+        return false;
     }
     for (unsigned i = 0; i < n; i++) {
         if (fds[i].revents) {
@@ -204,10 +212,11 @@ static void sleep_for_signal(int64_t timeout_us)
             qemu_bh_schedule(owners[i]->signalled);
         }
     }
+    return true;
 }
 
 bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
-                           void *opaque)
+                           void *opaque, bool serve)
 {
     int64_t begin = g_get_monotonic_time();
     int64_t end = begin + r->timeout_ms * 1000LL;
@@ -215,7 +224,7 @@ bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
     while (!done(opaque)) {
         int64_t now;
 
-        serve_all();
+        serve_all(serve);
         now = g_get_monotonic_time();
         if (now >= end) {
             return done(opaque);
@@ -225,8 +234,10 @@ bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
             continue;
         }
         set_waiting(1);
-        if (!done(opaque)) {
-            sleep_for_signal(end - now);
+        if (!done(opaque) && !sleep_for_signal(MIN(end - now, REAP_US)) &&
+            r->sw->shm) {
+            /* The dead don't answer: say that they are */
+            idt_ntb_switch_reap(r->sw);
         }
         set_waiting(0);
     }
@@ -239,9 +250,9 @@ bool idt_ntb_request_is_stalled(IdtNtbRequests *r, unsigned to)
 {
     IdtNtbRequestsPeer *peer = &r->peer[to];
 
-    if (peer->stalled && qatomic_read(&mailbox(r, r->sw->partition,
-                                               to)->tail) !=
-        peer->stalled_tail) {
+    if (peer->stalled &&
+        (int32_t)(qatomic_read(&mailbox(r, r->sw->partition, to)->tail) -
+                  peer->stalled_head) >= 0) {
         peer->stalled = false;
         trace_idt_ntb_request_stalled(r->sw->port, to, false);
     }
@@ -253,7 +264,7 @@ static void set_stalled(IdtNtbRequests *r, unsigned to)
     IdtNtbRequestsPeer *peer = &r->peer[to];
 
     peer->stalled = true;
-    peer->stalled_tail = qatomic_read(&mailbox(r, r->sw->partition, to)->tail);
+    peer->stalled_head = peer->head;
     trace_idt_ntb_request_stalled(r->sw->port, to, true);
     qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: partition %u does not "
                   "answer within %u ms\n", r->sw->port, to, r->timeout_ms);
@@ -266,9 +277,19 @@ typedef struct Wait {
     uint32_t number;
 } Wait;
 
+/* True when there is nothing to wait for any more. */
+static bool is_over(const Wait *w)
+{
+    const IdtNtbSwitch *sw = w->r->sw;
+
+    return !sw->shm ||
+           !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, w->to));
+}
+
+/* NULL when it is over */
 static const IdtNtbShmMailbox *wait_mailbox(const Wait *w)
 {
-    return w->r->sw->shm ? mailbox(w->r, w->r->sw->partition, w->to) : NULL;
+    return is_over(w) ? NULL : mailbox(w->r, w->r->sw->partition, w->to);
 }
 
 static bool has_room(void *opaque)
@@ -301,19 +322,16 @@ static bool wait_for_peer(Wait *w, bool (*done)(void *opaque))
 {
     bool was_stalled = idt_ntb_request_is_stalled(w->r, w->to);
 
-    if (done(w)) {
-        return true;
-    }
-    if (was_stalled) {
-        return false;
-    }
-    if (!idt_ntb_requests_wait(w->r, done, w)) {
-        if (w->r->sw->shm) {
-            set_stalled(w->r, w->to);
+    if (!done(w)) {
+        if (was_stalled) {
+            return false;
         }
-        return false;
+        if (!idt_ntb_requests_wait(w->r, done, w, true)) {
+            set_stalled(w->r, w->to);
+            return false;
+        }
     }
-    return w->r->sw->shm;
+    return !is_over(w);
 }
 
 /*
@@ -352,6 +370,33 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
     return true;
 }
 
+/* Takes back a request that was not executed in time. */
+static void withdraw(Wait *w)
+{
+    IdtNtbShmMailbox *box = mailbox(w->r, w->r->sw->partition, w->to);
+
+    qatomic_set(&box->request[(w->number - 1) % IDT_NTB_MAX_REQUESTS].op, 0);
+    trace_idt_ntb_request_withdrawn(w->r->sw->port, w->to);
+}
+
+/* An access within this process */
+static bool access_local(IdtNtbRequests *r, IdtNtbRequests *local,
+                         uint64_t addr, void *buf, unsigned len, bool is_write)
+{
+    bool ok;
+
+    if (!idt_ntb_switch_open(r->sw, r->sw->partition, local->sw->partition)) {
+        return false;
+    }
+    /* Like that of another process: nothing of ours inside it */
+    serving = true;
+    object_ref(OBJECT(local->pci));
+    ok = local->ops->access(local->opaque, addr, buf, len, is_write);
+    object_unref(OBJECT(local->pci));
+    serving = false;
+    return ok;
+}
+
 void idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
                            const void *buf, unsigned len, bool complete)
 {
@@ -361,14 +406,13 @@ void idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
 
     memcpy(&data, buf, len);
     if (local) {
-        if (idt_ntb_switch_open(r->sw, r->sw->partition, to)) {
-            local->ops->access(local->opaque, addr, &data, len, true);
-        }
+        access_local(r, local, addr, &data, len, true);
         return;
     }
     if (send_request(&w, addr, data, FIELD_DP32(0, SHM_REQUEST, SIZE, len)) &&
-        complete) {
-        wait_for_peer(&w, is_executed);
+        complete && !wait_for_peer(&w, is_executed) && r->sw->shm) {
+        /* Not to be executed after what follows it */
+        withdraw(&w);
     }
 }
 
@@ -381,8 +425,7 @@ void idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
     bool ok = false;
 
     if (local) {
-        ok = idt_ntb_switch_open(r->sw, r->sw->partition, to) &&
-             local->ops->access(local->opaque, addr, &data, len, false);
+        ok = access_local(r, local, addr, &data, len, false);
     } else if (!idt_ntb_request_is_stalled(r, to) &&
                send_request(&w, addr, 0,
                     FIELD_DP32(R_SHM_REQUEST_READ_MASK, SHM_REQUEST, SIZE,

@@ -40,7 +40,7 @@ typedef struct IdtNtbRequestsPeer {
     uint32_t head;              /* what we sent to it */
     uint32_t tail;              /* what we executed for it */
     bool stalled;
-    uint32_t stalled_tail;      /* its tail then */
+    uint32_t stalled_head;      /* @head then: it is back when it gets there */
 } IdtNtbRequestsPeer;
 
 typedef struct IdtNtbRequests {
@@ -101,12 +101,14 @@ void idt_ntb_requests_serve(IdtNtbRequests *r);
 bool idt_ntb_requests_serving(void);
 
 /*
- * Waits until @done, up to the completion timeout.
+ * Waits until @done, up to the completion timeout.  With @serve what others send
+ * is executed meanwhile, and any of it may unplug our device: @r->sw->shm is
+ * NULL then.
  *
  * Returns: what @done said last.
  */
 bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
-                           void *opaque);
+                           void *opaque, bool serve);
 
 /* Wakes those that wait for something of us. */
 void idt_ntb_requests_wake(IdtNtbRequests *r);

@@ -18,7 +18,7 @@ QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmHeader) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmSwitch) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmPort) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMemory) > IDT_NTB_SHM_BLOCK);
-QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMailbox) > IDT_NTB_SHM_BLOCK);
+QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMailbox) > IDT_NTB_SHM_MAILBOX);
 QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
 
 const IdtNtbChip idt_ntb_chip_24nt6ag2 = {
@@ -245,7 +245,7 @@ void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
     idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKUP, sw->port, sw->port);
 }
 
-void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
+bool idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
 
@@ -259,9 +259,11 @@ void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
             qatomic_set(&p->cfg[i], value);
         }
     }
-    if (was_master && !switch_is_master(p)) {
-        qatomic_inc(&p->receive_epoch);
+    if (!was_master || switch_is_master(p)) {
+        return false;
     }
+    qatomic_inc(&p->receive_epoch);
+    return true;
 }
 
 /* Windows */

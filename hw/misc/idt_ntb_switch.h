@@ -30,6 +30,7 @@ extern const IdtNtbChip idt_ntb_chip_24nt6ag2;
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
 #define IDT_NTB_SHM_VERSION 2
 #define IDT_NTB_SHM_BLOCK   4096
+#define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
 
 typedef struct IdtNtbShmHeader {
     uint64_t magic;             /* written last by the creator */
@@ -144,7 +145,7 @@ typedef struct IdtNtbShmRequest {
 FIELD(SHM_REQUEST, SIZE, 0, 8)  /* 1 to 8 bytes */
 FIELD(SHM_REQUEST, READ, 8, 1)
 
-#define IDT_NTB_MAX_REQUESTS    128
+#define IDT_NTB_MAX_REQUESTS    1024    /* a power of two */
 
 /* Requests from one partition to another. */
 typedef struct IdtNtbShmMailbox {
@@ -185,7 +186,7 @@ typedef struct IdtNtbShm {
     } memory[IDT_MAX_PARTITIONS];
     union {
         IdtNtbShmMailbox m;
-        uint8_t block[IDT_NTB_SHM_BLOCK];
+        uint8_t block[IDT_NTB_SHM_MAILBOX];
     } mailbox[IDT_MAX_PARTITIONS][IDT_MAX_PARTITIONS];  /* [from][to] */
 } IdtNtbShm;
 
@@ -282,6 +283,9 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
 bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
                              unsigned timeout_ms, Error **errp);
 
+/* True when @shm_fd is the memory that the port is attached to. */
+bool idt_ntb_switch_is_attached_to(const IdtNtbSwitch *sw, int shm_fd);
+
 /*
  * Leaves the switch: the link goes down for the others, the port is free and in
  * its reset state.
@@ -321,8 +325,12 @@ uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
 /* Shows the others the configuration space of @port as it is in reset. */
 void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port);
 
-/* Shows the others @config, the first IDT_NT_REGS bytes of our function. */
-void idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config);
+/*
+ * Shows the others @config, the first IDT_NT_REGS bytes of our function.
+ *
+ * Returns: true if our function is no bus master any more.
+ */
+bool idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config);
 
 /* Makes the owner of @port look at its registers; no-op for our own. */
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned port);

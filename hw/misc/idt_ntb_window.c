@@ -169,10 +169,6 @@ static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
     } else {
         idt_ntb_request_read(&w->requests, t->partition, addr, buf, done);
     }
-    if (w->sw->shm && idt_ntb_request_is_stalled(&w->requests, t->partition)) {
-        /* The order of what it will execute and of direct stores is open */
-        idt_ntb_direct_drop(&w->direct, t->partition);
-    }
     return done;
 }
 
@@ -356,6 +352,9 @@ static const IdtNtbRequestsOps window_requests_ops = {
 
 void idt_ntb_windows_look(IdtNtbWindows *w)
 {
+    if (idt_ntb_memory_take_changed(&w->memory)) {
+        idt_ntb_windows_close_inbound(w);
+    }
     idt_ntb_direct_look(&w->direct);
     /* Whose end nobody told us of */
     idt_ntb_direct_sync(&w->direct);
@@ -372,9 +371,10 @@ void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t partitions)
         idt_ntb_direct_sync(&w->direct);
     }
     if (partitions & ~BIT(w->sw->partition)) {
+        /* Those without mappings too: what they send now is by the new ones */
         idt_ntb_direct_close(&w->direct, partitions);
     }
-    if (w->sw->shm && w->memory.changed) {
+    if (idt_ntb_memory_take_changed(&w->memory)) {
         idt_ntb_windows_close_inbound(w);
     }
 }
@@ -383,7 +383,6 @@ void idt_ntb_windows_close_inbound(IdtNtbWindows *w)
 {
     uint32_t holders = 0;
 
-    w->memory.changed = false;
     for (unsigned part = 0; part < w->sw->partitions; part++) {
         unsigned port = idt_ntb_switch_port(w->sw, part);
 
@@ -406,7 +405,7 @@ static void window_vm_state(void *opaque, bool running, RunState state)
     IdtNtbWindows *w = opaque;
 
     idt_ntb_memory_hide(&w->memory, !running);
-    if (w->memory.changed) {
+    if (idt_ntb_memory_take_changed(&w->memory)) {
         idt_ntb_windows_close_inbound(w);
     }
     if (running) {
