@@ -421,7 +421,10 @@ static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
     bool known = taken->seq == ram->seq && taken->generation == generation &&
                  taken->number == ram->fd;
 
-    if (known && (taken->refused || taken->fd >= 0)) {
+    if (known && taken->refused) {
+        return -1;
+    }
+    if (known && taken->fd >= 0) {
         return taken->fd;
     }
     release_ram(taken);
@@ -451,9 +454,15 @@ static IdtNtbMapping *mapping_new_remote(int taken, const MapRange *range,
     uint64_t size = ROUND_UP(range->offset + (range->end - range->start),
                              page) - start;
     IdtNtbMapping *m;
-    void *host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, taken,
-                      start);
+    struct stat st;
+    void *host;
 
+    if (fstat(taken, &st) < 0 || size > st.st_size ||
+        start > st.st_size - size) {
+        *why = "its file is too small";
+        return NULL;
+    }
+    host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, taken, start);
     if (host == MAP_FAILED) {
         *why = "it can't be mapped";
         return NULL;
@@ -696,8 +705,11 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
             w.pending |= BIT(part);
         }
     }
-    /* Without serving: it could unplug us, in the middle of a reset even */
-    if (!w.pending ||
+    /*
+     * Without serving: it could unplug us, in the middle of a reset even.  And
+     * while serving others wait already.
+     */
+    if (!w.pending || idt_ntb_requests_serving() ||
         idt_ntb_requests_wait(&d->windows->requests, all_have_closed, &w,
                               false)) {
         return;

@@ -320,16 +320,27 @@ static bool fdinfo_number(const char *fdinfo, const char *key, int base,
     return false;
 }
 
-/* The peer has the file @st open for reading and writing, as @fd. */
-static bool is_open_rw(int proc, uint32_t fd, const struct stat *st)
+/*
+ * The peer has the file that our descriptor @path stands for open for reading
+ * and writing, as @fd.
+ */
+static bool is_open_rw(int proc, uint32_t fd, int path)
 {
-    g_autofree char *fdinfo = read_fdinfo(proc, fd);
-    uint64_t flags, ino;
+    g_autofree char *theirs = read_fdinfo(proc, fd);
+    g_autofree char *name = g_strdup_printf("/proc/self/fdinfo/%d", path);
+    g_autofree char *ours = NULL;
+    uint64_t flags, a, b;
 
-    return fdinfo && fdinfo_number(fdinfo, "flags:", 8, &flags) &&
-           (flags & O_ACCMODE) == O_RDWR && !(flags & O_PATH) &&
-           /* Linux 5.14 */
-           (!fdinfo_number(fdinfo, "ino:", 10, &ino) || ino == st->st_ino);
+    if (!theirs || !g_file_get_contents(name, &ours, NULL, NULL) ||
+        !fdinfo_number(theirs, "flags:", 8, &flags) ||
+        (flags & O_ACCMODE) != O_RDWR || flags & O_PATH) {
+        return false;
+    }
+    /* It may have changed what @fd is; Linux 5.14 tells the inode */
+    return fdinfo_number(theirs, "mnt_id:", 10, &a) &&
+           fdinfo_number(ours, "mnt_id:", 10, &b) && a == b &&
+           (!fdinfo_number(ours, "ino:", 10, &b) ||
+            (fdinfo_number(theirs, "ino:", 10, &a) && a == b));
 }
 
 /* True for a memfd of pages of the usual size, by a look at one of our own. */
@@ -364,7 +375,7 @@ static int open_ram(OpenJob *job, int proc)
         return -1;
     }
     if (fstat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
-        !is_open_rw(proc, ram->fd, &st)) {
+        !is_open_rw(proc, ram->fd, path)) {
         job->why = "it is no regular file open for reading and writing";
         goto out;
     }

@@ -134,6 +134,8 @@ void idt_ntb_requests_serve(IdtNtbRequests *r)
         return;
     }
     serving = true;
+    /* What the caller read of a status comes before the look at the heads */
+    smp_rmb();
     object_ref(OBJECT(r->pci));
     for (unsigned from = 0; r->sw->shm && from < r->sw->partitions; from++) {
         if (from != r->sw->partition) {
