@@ -24,7 +24,7 @@ static inline void idt_ntb_fuzz_send(QIOChannel *ioc, int64_t value, int fd)
 static inline void *idt_ntb_fuzz_server(void *opaque)
 {
     int listener = GPOINTER_TO_INT(opaque);
-    int shm = qemu_memfd_create("idt-ntb-fuzz", 1 * MiB, false, 0, 0,
+    int shm = qemu_memfd_create("idt-ntb-fuzz", 4 * MiB, false, 0, 0,
                                 &error_abort);
     EventNotifier e[IDT_NTB_FUZZ_PORTS];
 
