@@ -74,25 +74,29 @@ class Bench:
     def windows(self, lab, parts):
         self.say('Starting two guests with windows of 64 MiB')
         sender, receiver = self.boot_windows(lab)
-        files = self.open_windows(sender, receiver)
+        ports = self.open_windows(sender, receiver)
+        check_windows(ports, receiver)
+        files = {name: port.bar_file(2) for name, port in ports.items()}
         if 'memory' in parts:
             self.say('Own RAM, ivshmem-plain and a window in turn: write, '
                      'read, copy')
             self.report.memory = membench(
                 sender, OPERATIONS, SIZES, ram='-',
-                ivshmem=files['ivshmem'], window=files['direct'])
+                ivshmem=Function(sender, SLOT_IVSHMEM).bar_file(2),
+                window=files['direct'])
         if 'requests' in parts:
             self.say('A window by request and a direct one in turn')
             took = membench(
                 sender, ['stores'], [REQUEST_BURST], slice_ms=TURN,
-                budget_ms=2 * TURN * TURNS, direct=files['direct'],
-                requests=files['requests'])['stores', REQUEST_BURST]
+                budget_ms=2 * TURN * TURNS,
+                **files)['stores', REQUEST_BURST]
             self.report.stores = [took[name].map(
                 lambda ns: megabytes_per_second(REQUEST_BURST, ns))
                 for name in ('direct', 'requests')]
             self.say('Reads by request, and eventfds of two processes')
             self.report.read = self.take_turns(
                 lambda: read_latency(sender, files['requests']))
+        check_windows(ports, receiver)
 
     @staticmethod
     def boot_windows(lab):
@@ -118,20 +122,13 @@ class Bench:
 
     @staticmethod
     def open_windows(sender, receiver):
-        """Both ports of the sender have a window onto the receiver's buffer.
-        The files of the memory that can be mapped, by name."""
+        """Both ports of the sender get a window onto the receiver's buffer."""
         Function(receiver, SLOT_DIRECT)
-        files = {'ivshmem': Function(sender, SLOT_IVSHMEM).bar_file(2)}
-        for name, slot in (('direct', SLOT_DIRECT),
-                           ('requests', SLOT_REQUESTS)):
-            port = Function(sender, slot)
+        ports = {'direct': Function(sender, SLOT_DIRECT),
+                 'requests': Function(sender, SLOT_REQUESTS)}
+        for port in ports.values():
             open_window(port, 2, WINDOW, PEER_PARTITION, BUFFER)
-            check_window(sender, port.bar_address(2), receiver)
-            files[name] = port.bar_file(2)
-            mapped = direct_mappings(sender, name)
-            if (mapped > 0) != (name == 'direct'):
-                raise GuestError(f'{name} has {mapped} direct mappings')
-        return files
+        return ports
 
     # With Linux's drivers
 
@@ -235,12 +232,17 @@ def ping_interval(guest):
     return seconds * 1e9 / (int(words[5], 0) - int(words[2], 0))
 
 
-def check_window(sender, window, receiver):
+def check_windows(ports, receiver):
     """What is fast because nothing arrives does not count."""
-    for offset in (0, WINDOW // 2 + 4096 + 8, WINDOW - 64):
-        value = 0x1122334455667788 ^ window ^ offset
-        poke(sender, window + offset, value, 64)
-        arrived = peek(receiver, BUFFER + offset, 64)
-        if arrived != value:
-            raise GuestError(f'{value:#x} written to the window at '
-                             f'{offset:#x} arrived as {arrived:#x}')
+    for name, port in ports.items():
+        window = port.bar_address(2)
+        for offset in (0, WINDOW // 2 + 4096 + 8, WINDOW - 64):
+            value = 0x1122334455667788 ^ window ^ offset
+            poke(port.guest, window + offset, value, 64)
+            arrived = peek(receiver, BUFFER + offset, 64)
+            if arrived != value:
+                raise GuestError(f'{name}: {value:#x} written to the window '
+                                 f'at {offset:#x} arrived as {arrived:#x}')
+        mapped = direct_mappings(port.guest, name)
+        if (mapped > 0) != (name == 'direct'):
+            raise GuestError(f'{name} has {mapped} direct mappings')

@@ -40,7 +40,8 @@ class Report:
         for part in (self._memory, self._requests, self._perf,
                      self._pingpong):
             part(lines, reached)
-        lines += ['', 'To reach']
+        if reached:
+            lines += ['', 'To reach']
         for what, good in reached:
             lines.append(f'  {"reached    " if good else "NOT reached"}  '
                          f'{what}')
