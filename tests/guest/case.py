@@ -17,6 +17,12 @@ from switch import Switch
 SOAK = int(os.environ.get('NTB_SOAK', 1))
 
 
+
+def soak_only(test):
+    """A test that is too long for ./ntb check."""
+    return test if 'NTB_SOAK' in os.environ else None
+
+
 class Lab:
     """A switch, the guests on it, and the folder where both leave things."""
 

@@ -30,8 +30,10 @@ KERNEL = _env['KERNEL']
 INITRD = _env['INITRD']
 # "-L DIRECTORY" as often as needed
 FIRMWARE = shlex.split(_env['QEMU_FIRMWARE'])
-# Debian's kernels and initramfs, one folder for each suite
+# Debian's kernels and initramfs, one folder for each suite, and the suite of
+# this run
 GUESTS = os.path.join(_env['NTB_CACHE'], 'guest')
+SUITE = os.path.basename(os.path.dirname(INITRD))
 # Where what is left of a failed test goes
 FAILED = os.path.join(_env['NTB_CACHE'], 'logs', 'failed')
 
