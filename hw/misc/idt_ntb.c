@@ -48,6 +48,9 @@ OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
 /* How long the main loop may wait for others that attach */
 #define REATTACH_TIMEOUT_MS     100
 
+/* What PCIe allows a device, in its largest range */
+#define MAX_COMPLETION_TIMEOUT_MS 64000
+
 struct IdtNtbState {
     PCIDevice parent_obj;
 
@@ -162,16 +165,17 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
         pcie_cap_flr_write_config(pci, addr, value, size);
         pcie_aer_write_config(pci, addr, value, size);
         if (idt_ntb_switch_publish(&s->sw, pci->config)) {
-            idt_ntb_windows_close_inbound(&s->windows);
+            s->regs.memory_closed |= BIT(s->sw.partition);
         }
         /* The guest has found us in a slot that had no power at reset */
         idt_ntb_train_link(s);
         s->regs.windows_changed |= BIT(s->sw.partition);
     }
-    idt_ntb_windows_changed(&s->windows, idt_ntb_regs_take_changed(&s->regs));
-    if (s->sw.shm) {
-        idt_ntb_update_irq(s);
-    }
+    idt_ntb_windows_changed(&s->windows, s->regs.windows_changed,
+                            s->regs.memory_closed);
+    s->regs.windows_changed = 0;
+    s->regs.memory_closed = 0;
+    idt_ntb_update_irq(s);
 }
 
 static uint32_t idt_ntb_config_read(PCIDevice *pci, uint32_t addr, int len)
@@ -394,6 +398,12 @@ static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
     if (s->partitions < 2 || s->partitions > chip->num_ports) {
         error_setg(errp, "partitions=%u is out of range; %s has 2 to %u",
                    s->partitions, chip->name, chip->num_ports);
+        return false;
+    }
+    if (s->completion_timeout < 1 ||
+        s->completion_timeout > MAX_COMPLETION_TIMEOUT_MS) {
+        error_setg(errp, "completion-timeout=%u is out of range; use 1 to %u",
+                   s->completion_timeout, MAX_COMPLETION_TIMEOUT_MS);
         return false;
     }
     if (s->port == PORT_AUTO) {

@@ -132,8 +132,10 @@ static int ones_file(void)
 /*
  * Puts private memory in the place of the pages of the other process: what our
  * vCPUs still store there is theirs alone, and what they load is all ones.
+ *
+ * Returns: false if there is no memory for it.
  */
-static void mapping_cut_off(IdtNtbMapping *m)
+static bool mapping_cut_off(IdtNtbMapping *m)
 {
     uint64_t size = m->host_size;
     uint8_t *host = m->host;
@@ -141,20 +143,19 @@ static void mapping_cut_off(IdtNtbMapping *m)
     if (mmap(host, size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
              -1, 0) == MAP_FAILED) {
-        error_report("idt-ntb: can't give up a window: %s; end this QEMU",
-                     strerror(errno));
-        return;
+        return false;
     }
     if (size > ONES_MAX * ONES_SIZE || ones_file() < 0) {
-        return;                 /* zeros for a moment */
+        return true;            /* zeros for a moment */
     }
     for (uint64_t done = 0; done < size; done += ONES_SIZE) {
         if (mmap(host + done, MIN(size - done, ONES_SIZE),
                  PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones_file(),
                  0) == MAP_FAILED) {
-            return;
+            break;
         }
     }
+    return true;
 }
 
 static void mapping_give_up(IdtNtbDirect *d, IdtNtbMapping *m)
@@ -167,8 +168,8 @@ static void mapping_give_up(IdtNtbDirect *d, IdtNtbMapping *m)
     if (at_once) {
         mapping_apply(m);
     }
-    if (!m->local) {
-        mapping_cut_off(m);
+    if (!m->local && !mapping_cut_off(m)) {
+        d->late = true;
     }
     if (!at_once) {
         mapping_apply_soon(m);
@@ -349,7 +350,14 @@ void idt_ntb_direct_look(IdtNtbDirect *d)
         return;
     }
     smp_mb();
+    d->windows->requests.changes++;
     idt_ntb_direct_sync(d);
+    if (d->late) {
+        /* Until the vCPUs have left it, and we come again */
+        d->late = false;
+        qemu_bh_schedule(d->windows->requests.signalled);
+        return;
+    }
     d->acknowledged = request;
     qatomic_set_mb(&p->close_ack, request);
     idt_ntb_requests_wake(&d->windows->requests);

@@ -12,8 +12,8 @@
  *
  * To give up a mapping of another process's memory is to put private memory in
  * its place: from then on no thread of ours can reach it, whatever QEMU's
- * memory API or a translated block still refers to.  The guest's address space
- * follows when no vCPU is in translated code.
+ * memory API or a translated block still refers to.  With TCG the guest's
+ * address space follows when no vCPU is in translated code.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -49,6 +49,7 @@ typedef struct IdtNtbDirect {
     uint32_t acknowledged;      /* our close_ack */
     bool started;
     bool stopping;
+    bool late;                  /* a mapping could not be cut off at once */
 } IdtNtbDirect;
 
 void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows);

@@ -4,7 +4,8 @@
  * A port shows the others which RAM its function reaches as a bus master, and
  * in which of its process's descriptors that RAM is, so that they may map it.
  * What is published is a hint of the peer's: nothing is opened before the
- * kernel has confirmed that it is the RAM of the process that holds the port.
+ * kernel has confirmed that the process holds the port, and has the file open
+ * for reading and writing.
  *
  * All functions are called with the BQL held.
  *

@@ -83,6 +83,7 @@ void idt_ntb_regs_reset_port(IdtNtbShmPort *port)
     regs_set(port, NULL, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
     qatomic_set(&port->outmsgsts, 0);
     qatomic_set(&port->int_fell, 0);
+    qatomic_set(&port->refuses, 0);
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         qatomic_set(&port->inmsg[i], 0);
     }
@@ -104,6 +105,7 @@ void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)
 {
     regs_set(to, from, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
     qatomic_set(&to->outmsgsts, qatomic_read(&from->outmsgsts));
+    qatomic_set(&to->refuses, qatomic_read(&from->refuses));
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         qatomic_set(&to->inmsg[i], qatomic_read(&from->inmsg[i]));
     }
@@ -315,14 +317,6 @@ static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
         return;
     }
     target_write(regs, &t, value, lanes);
-}
-
-uint32_t idt_ntb_regs_take_changed(IdtNtbRegs *regs)
-{
-    uint32_t changed = regs->windows_changed;
-
-    regs->windows_changed = 0;
-    return changed;
 }
 
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size)

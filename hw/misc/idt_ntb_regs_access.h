@@ -19,10 +19,12 @@ typedef struct IdtNtbRegs {
     PCIDevice *pci;             /* header and capabilities */
     uint32_t gasaaddr;
     /*
-     * The partitions whose windows a write may have opened, closed or moved, a
-     * bit each; taken by the caller.
+     * What writes did, to be taken by the caller; a bit per partition.
+     * @windows_changed: its windows may be others now.  @memory_closed: its
+     * memory is not open any more.
      */
     uint32_t windows_changed;
+    uint32_t memory_closed;
 } IdtNtbRegs;
 
 typedef struct IdtNtbReg IdtNtbReg;
@@ -55,9 +57,6 @@ extern const IdtNtbReg idt_ntb_nt_regs[];
 extern const unsigned idt_ntb_num_nt_regs;
 extern const IdtNtbReg idt_ntb_switch_regs[];
 extern const unsigned idt_ntb_num_switch_regs;
-
-/* Takes @windows_changed. */
-uint32_t idt_ntb_regs_take_changed(IdtNtbRegs *regs);
 
 /* Builds the tables that the decoder looks into; call it once. */
 void idt_ntb_regs_init(void);

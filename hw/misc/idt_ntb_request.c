@@ -277,6 +277,7 @@ typedef struct Wait {
     IdtNtbRequests *r;
     unsigned to;
     uint32_t number;
+    bool outdated;              /* not sent: the address may be wrong by now */
 } Wait;
 
 /* True when there is nothing to wait for any more. */
@@ -348,12 +349,17 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
     IdtNtbShmMailbox *box = mailbox(r, from, w->to);
     IdtNtbRequestsPeer *peer = &r->peer[w->to];
     uint32_t epoch = idt_ntb_switch_epoch(r->sw, from, w->to);
+    unsigned changes = r->changes;
     IdtNtbShmRequest *request;
 
     /* The epoch before the look: what ends in between makes it stale */
     if (!idt_ntb_switch_open(r->sw, from, w->to) ||
         !wait_for_peer(w, has_room)) {
         trace_idt_ntb_request_dropped(r->sw->port, w->to, addr);
+        return false;
+    }
+    if (r->changes != changes) {
+        w->outdated = true;
         return false;
     }
     request = &box->request[peer->head % IDT_NTB_MAX_REQUESTS];
@@ -372,7 +378,7 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
     return true;
 }
 
-/* Takes back a request that was not executed in time. */
+/* Takes back a request that is late, unless its execution has just begun. */
 static void withdraw(Wait *w)
 {
     IdtNtbShmMailbox *box = mailbox(w->r, w->r->sw->partition, w->to);
@@ -399,7 +405,7 @@ static bool access_local(IdtNtbRequests *r, IdtNtbRequests *local,
     return ok;
 }
 
-void idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
+bool idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
                            const void *buf, unsigned len, bool complete)
 {
     IdtNtbRequests *local = idt_ntb_requests_local(r, to);
@@ -409,16 +415,17 @@ void idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
     memcpy(&data, buf, len);
     if (local) {
         access_local(r, local, addr, &data, len, true);
-        return;
+        return true;
     }
     if (send_request(&w, addr, data, FIELD_DP32(0, SHM_REQUEST, SIZE, len)) &&
         complete && !wait_for_peer(&w, is_executed) && r->sw->shm) {
         /* Not to be executed after what follows it */
         withdraw(&w);
     }
+    return !w.outdated;
 }
 
-void idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
+bool idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
                           void *buf, unsigned len)
 {
     IdtNtbRequests *local = idt_ntb_requests_local(r, to);
@@ -442,6 +449,7 @@ void idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
         data = UINT64_MAX;
     }
     memcpy(buf, &data, len);
+    return !w.outdated;
 }
 
 bool idt_ntb_request_flush(IdtNtbRequests *r, unsigned to)

@@ -9,7 +9,8 @@
  * A vCPU that waits here serves, while it waits, what is addressed to any port
  * of its process, so that guests that wait for each other all get on.  What
  * does not come within the completion timeout is given up; a peer that let it
- * pass is "stalled" and not waited for again until it makes progress.
+ * pass is "stalled" and not waited for again until it has executed all that was
+ * sent to it by then.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -51,6 +52,7 @@ typedef struct IdtNtbRequests {
     void *opaque;
     unsigned timeout_ms;
     IdtNtbRequestsPeer peer[IDT_MAX_PARTITIONS];
+    unsigned changes;           /* of what our accesses translate to */
     QEMUBH *signalled;          /* to look at what came during a wait */
     QLIST_ENTRY(IdtNtbRequests) next;
 } IdtNtbRequests;
@@ -72,13 +74,16 @@ IdtNtbRequests *idt_ntb_requests_local(const IdtNtbRequests *r,
 /*
  * Writes @len bytes (1 to 8, in the order of the bus) to @addr in @to.  Waits
  * for room in the mailbox and, if @complete, until it is executed.  What can't
- * be sent is logged.
+ * be sent is dropped.
+ *
+ * Returns: false if @changes moved while it waited for room, and nothing was
+ * sent: @addr may be out of date.
  */
-void idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
+bool idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
                            const void *buf, unsigned len, bool complete);
 
-/* Reads; all ones if there is no answer. */
-void idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
+/* Reads likewise; all ones if there is no answer. */
+bool idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
                           void *buf, unsigned len);
 
 /*

@@ -299,6 +299,7 @@ bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to)
     return idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, from)) &&
            idt_ntb_switch_link(sw, target) &&
            switch_is_master(idt_ntb_switch_block(sw, target)) &&
+           !qatomic_read(&idt_ntb_switch_block(sw, target)->refuses) &&
            idt_ntb_switch_admitted(sw, from);
 }
 
@@ -312,6 +313,21 @@ uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
         qatomic_load_acquire(&idt_ntb_switch_block(sw, sender)->send_epoch),
         16, 16,
         qatomic_load_acquire(&idt_ntb_switch_block(sw, target)->receive_epoch));
+}
+
+bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,
+                                 bool is)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, to));
+
+    if (was == is) {
+        return false;
+    }
+    qatomic_set_mb(&p->refuses, was);
+    if (was) {
+        qatomic_inc(&p->receive_epoch);
+    }
+    return was;
 }
 
 void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from)

@@ -113,6 +113,7 @@ typedef struct IdtNtbShmPort {
     uint32_t send_epoch;        /* counts the ends of its admission */
     uint32_t receive_epoch;     /* counts the ends of access to its memory */
     uint32_t waiting;           /* sleeps: wants a signal for an answer */
+    uint32_t refuses;           /* its guest has disabled the link */
 } IdtNtbShmPort;
 
 /* Which memory of a port's guest may be mapped, by bus address. */
@@ -366,7 +367,8 @@ bool idt_ntb_switch_admitted(const IdtNtbSwitch *sw, unsigned from);
 
 /*
  * True while requests of partition @from reach partition @to: @from is
- * admitted, both links are up, and the function in @to is a bus master.
+ * admitted, both links are up, and the function in @to is a bus master and has
+ * not disabled its link since its reset.
  */
 bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to);
 
@@ -376,6 +378,16 @@ bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to);
  */
 uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
                               unsigned to);
+
+/*
+ * To be called when NTCTL.CPEN of @to changed from @was to @is.  Drivers free
+ * their buffers after they have cleared it: requests are refused until it is set
+ * again.  Before it is set first it does not matter (inferred).
+ *
+ * Returns: true if windows onto @to are closed by it.
+ */
+bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,
+                                 bool is);
 
 /* To be called when @from may have lost its admission. */
 void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from);

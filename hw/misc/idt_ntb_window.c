@@ -146,7 +146,7 @@ static void copy_bytes(void *to, const void *from, unsigned len)
     }
 }
 
-/* Returns: how many bytes of @len are done; at least 1. */
+/* Returns: how many bytes of @len are done; 0 to translate @offset again. */
 static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
                                 uint64_t offset, const IdtNtbTranslation *t,
                                 uint8_t *buf, unsigned len, bool is_write)
@@ -154,6 +154,7 @@ static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
     uint64_t addr = t->addr + (offset - t->start);
     uint64_t done = len;
     uint8_t *ptr = idt_ntb_direct_map(&w->direct, bar, offset, t, &done);
+    bool sent = true;
 
     if (!w->sw->shm) {
         return done;
@@ -164,12 +165,14 @@ static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
         copy_bytes(buf, ptr, done);
     } else if (is_write) {
         /* What is stored directly after it must not overtake it */
-        idt_ntb_request_write(&w->requests, t->partition, addr, buf, done,
-                              idt_ntb_direct_holds(&w->direct, t->partition));
+        sent = idt_ntb_request_write(&w->requests, t->partition, addr, buf,
+                                     done, idt_ntb_direct_holds(&w->direct,
+                                                                t->partition));
     } else {
-        idt_ntb_request_read(&w->requests, t->partition, addr, buf, done);
+        sent = idt_ntb_request_read(&w->requests, t->partition, addr, buf,
+                                    done);
     }
-    return done;
+    return sent ? done : 0;
 }
 
 static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
@@ -365,21 +368,8 @@ void idt_ntb_windows_serve(IdtNtbWindows *w)
     idt_ntb_requests_serve(&w->requests);
 }
 
-void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t partitions)
-{
-    if (partitions & BIT(w->sw->partition)) {
-        idt_ntb_direct_sync(&w->direct);
-    }
-    if (partitions & ~BIT(w->sw->partition)) {
-        /* Those without mappings too: what they send now is by the new ones */
-        idt_ntb_direct_close(&w->direct, partitions);
-    }
-    if (idt_ntb_memory_take_changed(&w->memory)) {
-        idt_ntb_windows_close_inbound(w);
-    }
-}
-
-void idt_ntb_windows_close_inbound(IdtNtbWindows *w)
+/* The partitions that hold mappings of the memory of those in @targets. */
+static uint32_t find_holders(const IdtNtbWindows *w, uint32_t targets)
 {
     uint32_t holders = 0;
 
@@ -387,12 +377,37 @@ void idt_ntb_windows_close_inbound(IdtNtbWindows *w)
         unsigned port = idt_ntb_switch_port(w->sw, part);
 
         if (qatomic_read(&idt_ntb_switch_block(w->sw, port)->holds) &
-            BIT(w->sw->partition)) {
+            targets) {
             holders |= BIT(part);
         }
     }
-    idt_ntb_direct_sync(&w->direct);
-    idt_ntb_direct_close(&w->direct, holders);
+    return holders;
+}
+
+void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
+                             uint32_t closed)
+{
+    uint32_t self = BIT(w->sw->partition);
+
+    if (idt_ntb_memory_take_changed(&w->memory)) {
+        closed |= self;
+    }
+    if (!changed && !closed) {
+        return;
+    }
+    if ((changed | closed) & self) {
+        w->requests.changes++;
+        idt_ntb_direct_sync(&w->direct);
+    }
+    smp_mb();
+    /* Those without mappings too: what they send now is by the new registers */
+    idt_ntb_direct_close(&w->direct, (changed & ~self) |
+                                     find_holders(w, closed));
+}
+
+void idt_ntb_windows_close_inbound(IdtNtbWindows *w)
+{
+    idt_ntb_windows_changed(w, 0, BIT(w->sw->partition));
 }
 
 void idt_ntb_windows_close_outbound(IdtNtbWindows *w)

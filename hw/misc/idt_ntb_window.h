@@ -85,16 +85,15 @@ void idt_ntb_windows_close_outbound(IdtNtbWindows *w);
 void idt_ntb_windows_reattached(IdtNtbWindows *w);
 
 /*
- * To be called after register writes that may have opened, closed or moved the
- * windows of @partitions, a bit each: on return what is closed is closed.
- * Waits for other processes, up to the completion timeout.
+ * To be called after register writes: the windows of the partitions in @changed
+ * may be others, the memory of those in @closed is not open any more, a bit
+ * each.  On return what is closed is closed, unless another port's request did
+ * it.  Waits for other processes, up to the completion timeout.
  */
-void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t partitions);
+void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
+                             uint32_t closed);
 
-/*
- * Takes our memory from the others, if they have mappings that our table or our
- * registers don't allow any more.  Waits like idt_ntb_windows_changed().
- */
+/* Closes what others hold of our memory and may hold no more; waits likewise. */
 void idt_ntb_windows_close_inbound(IdtNtbWindows *w);
 
 /* Does what others asked for; when signalled, and now and then. */
