@@ -160,8 +160,8 @@ class Bench:
             copied = re.search(r'copied (\d+) bytes in (\d+) usecs', text)
             if not copied:
                 raise GuestError(f'ntb_perf says: {text}')
-            own = membench(sender, ['movs'], [PERF_WINDOW], budget_ms=0,
-                           ram='-')['movs', PERF_WINDOW]['ram']
+            own = membench(sender, ['movs'], [PERF_WINDOW], slice_ms=20,
+                           budget_ms=0, ram='-')['movs', PERF_WINDOW]['ram']
             return (megabytes_per_second(int(copied[1]),
                                          int(copied[2]) * 1000),
                     megabytes_per_second(PERF_WINDOW, own.median))
