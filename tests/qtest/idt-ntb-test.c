@@ -30,6 +30,8 @@ int main(int argc, char **argv)
     ntb_add_option_tests();
     ntb_add_peer_tests();
     ntb_add_race_tests();
+    ntb_add_window_option_tests();
+    ntb_add_window_register_tests();
     ret = g_test_run();
     ntb_harness_cleanup();
     return ret;

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include "qobject/qdict.h"
 #include "qobject/qnum.h"
+#include "qobject/qstring.h"
 #include "hw/pci/pci_regs.h"
 #include "contrib/ivshmem-server/ivshmem-server.h"
 #include "harness.h"
@@ -509,6 +510,15 @@ bool ntb_qom_bool(NtbPort *p, const char *name)
     g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", p->id);
 
     return qtest_qom_get_bool(p->qts, path, name);
+}
+
+char *ntb_qom_string(NtbPort *p, const char *name)
+{
+    QObject *value = qom_get(p, name);
+    char *string = g_strdup(qstring_get_str(qobject_to(QString, value)));
+
+    qobject_unref(value);
+    return string;
 }
 
 /*

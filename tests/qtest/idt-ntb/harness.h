@@ -118,6 +118,15 @@ NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
 /* Program BAR0, command and MSI of the function, as after a reset */
 void ntb_setup_function(NtbPort *p);
 
+/*
+ * Start a QEMU that must end by itself, with status 1 and @words, separated by
+ * '|', in what it says.  @fmt: properties, each after a comma.
+ */
+void ntb_assert_refused(const char *args, const char *words);
+void G_GNUC_PRINTF(3, 4)
+ntb_assert_refused_at(NtbServer *server, const char *words, const char *fmt,
+                      ...);
+
 /* End the QEMU if ntb_boot() started it; free @p */
 void ntb_quit(NtbPort *p);
 
@@ -155,6 +164,7 @@ unsigned ntb_count_fds(QTestState *qts);
 /* Values of the device's QOM properties */
 int64_t ntb_qom_int(NtbPort *p, const char *name);
 bool ntb_qom_bool(NtbPort *p, const char *name);
+char *ntb_qom_string(NtbPort *p, const char *name);
 
 /* Until the QEMU has served all that was signalled to it before */
 void ntb_settle(QTestState *qts);

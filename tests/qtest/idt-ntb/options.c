@@ -8,7 +8,6 @@
 #include <glib/gstdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include "hw/misc/idt_ntb_switch.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"
@@ -16,63 +15,12 @@
 #include "tests.h"
 
 /*
- * Start a QEMU that must end by itself, with status 1 and @words, separated by
- * '|', in what it says.
- */
-static void assert_refused(const char *args, const char *words)
-{
-    g_autofree char *log = ntb_tmp_path("stderr");
-    g_autofree char *text = NULL;
-    g_autofree char *command = NULL;
-    g_auto(GStrv) word = g_strsplit(words, "|", 0);
-    const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
-    GPid pid;
-    int status;
-
-    command = g_strdup_printf("exec %s %s -accel qtest -display none "
-                              "-qtest null -S %s </dev/null >%s 2>&1",
-                              g_getenv("QTEST_QEMU_BINARY"),
-                              ntb_machine_args(), args, log);
-    argv[2] = command;
-    g_assert_true(g_spawn_async(NULL, (char **)argv, NULL,
-                                G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
-                                NULL));
-    ntb_wait(waitpid(pid, &status, WNOHANG) == pid);
-    g_assert_true(g_file_get_contents(log, &text, NULL, NULL));
-    g_unlink(log);
-    g_test_message("%s", text);
-    g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
-    for (unsigned i = 0; word[i]; i++) {
-        if (!strstr(text, word[i])) {
-            ntb_fail("'%s' is not in: %s", word[i], text);
-        }
-    }
-}
-
-static void G_GNUC_PRINTF(3, 4)
-assert_refused_at(NtbServer *server, const char *words, const char *fmt, ...)
-{
-    g_autofree char *args = NULL;
-    g_autofree char *props = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    props = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    args = g_strdup_printf("-chardev socket,path=%s,id=ntb "
-                           "-device idt-ntb,chardev=ntb%s", server->socket,
-                           props);
-    assert_refused(args, words);
-}
-
-/*
  * Chardev
  */
 
 static void test_no_chardev(void)
 {
-    assert_refused("-device idt-ntb", "chardev|ivshmem-server");
+    ntb_assert_refused("-device idt-ntb", "chardev|ivshmem-server");
 }
 
 static void test_chardev_not_socket(void)
@@ -80,13 +28,13 @@ static void test_chardev_not_socket(void)
     g_autofree char *pipe = ntb_tmp_path("pipe");
     g_autofree char *args = NULL;
 
-    assert_refused("-chardev null,id=n -device idt-ntb,chardev=n",
-                   "socket|ivshmem-server");
+    ntb_assert_refused("-chardev null,id=n -device idt-ntb,chardev=n",
+                       "socket|ivshmem-server");
     args = g_strdup_printf("-chardev file,id=n,path=%s "
                            "-device idt-ntb,chardev=n", pipe);
-    assert_refused(args, "socket|ivshmem-server");
-    assert_refused("-chardev udp,id=n,port=9 -device idt-ntb,chardev=n",
-                   "socket|ivshmem-server");
+    ntb_assert_refused(args, "socket|ivshmem-server");
+    ntb_assert_refused("-chardev udp,id=n,port=9 -device idt-ntb,chardev=n",
+                       "socket|ivshmem-server");
 }
 
 static void test_chardev_listens(void)
@@ -96,7 +44,7 @@ static void test_chardev_listens(void)
 
     args = g_strdup_printf("-chardev socket,id=n,path=%s,server=on,wait=off "
                            "-device idt-ntb,chardev=n", path);
-    assert_refused(args, "server=on");
+    ntb_assert_refused(args, "server=on");
 }
 
 static void test_no_server(void)
@@ -106,12 +54,12 @@ static void test_no_server(void)
 
     args = g_strdup_printf("-chardev socket,id=n,path=%s "
                            "-device idt-ntb,chardev=n", path);
-    assert_refused(args, "connect");
+    ntb_assert_refused(args, "connect");
     /* One that reconnects would wait for ever if it were let */
     g_free(args);
     args = g_strdup_printf("-chardev socket,id=n,path=%s,reconnect-ms=100 "
                            "-device idt-ntb,chardev=n", path);
-    assert_refused(args, "connect|ivshmem-server");
+    ntb_assert_refused(args, "connect|ivshmem-server");
 }
 
 static void assert_plug_refused(QTestState *qts, const char *word)
@@ -329,7 +277,7 @@ static void test_handshake(const void *opaque)
     const Handshake *handshake = opaque;
     FakeServer *fake = fake_server_start(handshake->script, NULL);
 
-    assert_refused_at(&fake->base, handshake->words, "%s", "");
+    ntb_assert_refused_at(&fake->base, handshake->words, "%s", "");
     fake_server_stop(fake);
 }
 
@@ -367,7 +315,7 @@ static void test_server_closes(void)
         Partial partial = { .bytes = bytes, .close = true };
         FakeServer *fake = fake_server_start(say_part, &partial);
 
-        assert_refused_at(&fake->base, "closed|ivshmem-server", "%s", "");
+        ntb_assert_refused_at(&fake->base, "closed|ivshmem-server", "%s", "");
         fake_server_stop(fake);
     }
 }
@@ -379,7 +327,7 @@ static void test_server_is_silent(void)
         Partial partial = { .bytes = bytes };
         FakeServer *fake = fake_server_start(say_part, &partial);
 
-        assert_refused_at(&fake->base, "123 ms", ",server-timeout=123");
+        ntb_assert_refused_at(&fake->base, "123 ms", ",server-timeout=123");
         fake_server_stop(fake);
     }
 }
@@ -397,7 +345,7 @@ static void test_no_vectors(void)
 {
     FakeServer *fake = fake_server_start(say_no_vectors, NULL);
 
-    assert_refused_at(&fake->base, "123 ms|vector", ",server-timeout=123");
+    ntb_assert_refused_at(&fake->base, "123 ms|vector", ",server-timeout=123");
     fake_server_stop(fake);
 }
 
@@ -406,7 +354,7 @@ static void test_memory_too_small(void)
     g_autofree char *need = g_strdup_printf("%zu", sizeof(IdtNtbShm));
     NtbServer *server = ntb_server_start_size(16 * KiB);
 
-    assert_refused_at(server, need, "%s", "");
+    ntb_assert_refused_at(server, need, "%s", "");
     ntb_server_stop(server);
 }
 
@@ -432,7 +380,7 @@ static void test_memory_not_ours(void)
 {
     FakeServer *fake = fake_server_start(say_program_as_memory, NULL);
 
-    assert_refused_at(&fake->base, "memory|user|AppArmor", "%s", "");
+    ntb_assert_refused_at(&fake->base, "memory|user|AppArmor", "%s", "");
     fake_server_stop(fake);
 }
 
@@ -445,13 +393,14 @@ static void test_port(void)
     NtbServer *server = ntb_server_start();
     NtbPort *a;
 
-    assert_refused_at(server, "port=1|89HPES24NT6AG2|0 2", ",port=1");
-    assert_refused_at(server, "port=24|0 2", ",port=24");
-    assert_refused_at(server, "port=-2", ",port=-2");
-    assert_refused_at(server, "port=8|partitions=5", ",port=8,partitions=2");
-    assert_refused_at(server, "port=4|partitions=3", ",port=4");
+    ntb_assert_refused_at(server, "port=1|89HPES24NT6AG2|0 2", ",port=1");
+    ntb_assert_refused_at(server, "port=24|0 2", ",port=24");
+    ntb_assert_refused_at(server, "port=-2", ",port=-2");
+    ntb_assert_refused_at(server, "port=8|partitions=5",
+                          ",port=8,partitions=2");
+    ntb_assert_refused_at(server, "port=4|partitions=3", ",port=4");
     a = ntb_boot(server, ",port=2");
-    assert_refused_at(server, "port 2|taken", ",port=2");
+    ntb_assert_refused_at(server, "port 2|taken", ",port=2");
     ntb_assert_no_msi(a);
     g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(2)), ==, 0x4d0);
     ntb_quit(a);
@@ -464,7 +413,7 @@ static void test_all_taken(void)
     NtbPort *a = ntb_boot(server, NULL);
     NtbPort *b = ntb_boot(server, NULL);
 
-    assert_refused_at(server, "2 ports|taken|partitions", "%s", "");
+    ntb_assert_refused_at(server, "2 ports|taken|partitions", "%s", "");
     ntb_assert_talk(a, b);
     ntb_quit(a);
     ntb_quit(b);
@@ -476,14 +425,14 @@ static void test_partitions(void)
     NtbServer *server = ntb_server_start();
     NtbPort *a;
 
-    assert_refused_at(server, "partitions=1|2 to 6", ",partitions=1");
-    assert_refused_at(server, "partitions=7|2 to 6", ",partitions=7");
-    assert_refused_at(server, "partitions=0|2 to 6", ",partitions=0");
+    ntb_assert_refused_at(server, "partitions=1|2 to 6", ",partitions=1");
+    ntb_assert_refused_at(server, "partitions=7|2 to 6", ",partitions=7");
+    ntb_assert_refused_at(server, "partitions=0|2 to 6", ",partitions=0");
     a = ntb_boot(server, NULL);
-    assert_refused_at(server, "partitions=3|partitions=2", ",partitions=3");
+    ntb_assert_refused_at(server, "partitions=3|partitions=2", ",partitions=3");
     ntb_quit(a);
     a = ntb_boot(server, ",partitions=3");
-    assert_refused_at(server, "partitions=3|partitions=2", "%s", "");
+    ntb_assert_refused_at(server, "partitions=3|partitions=2", "%s", "");
     ntb_quit(a);
     ntb_server_stop(server);
 }
@@ -497,7 +446,7 @@ static void test_not_express(void)
                            "-device pcie-pci-bridge,id=br0 "
                            "-device idt-ntb,chardev=ntb,bus=br0,addr=1",
                            server->socket);
-    assert_refused(args, "PCI Express|q35");
+    ntb_assert_refused(args, "PCI Express|q35");
     ntb_server_stop(server);
 }
 
@@ -513,19 +462,19 @@ static void test_other_switch(void)
     IdtNtbShmHeader good = shm->header;
 
     shm->header.magic ^= 1;
-    assert_refused_at(server, "no idt-ntb switch", "%s", "");
+    ntb_assert_refused_at(server, "no idt-ntb switch", "%s", "");
     shm->header = good;
     shm->header.version++;
-    assert_refused_at(server, "version 2|version 1", "%s", "");
+    ntb_assert_refused_at(server, "version 3|version 2", "%s", "");
     shm->header = good;
     shm->header.size += 4096;
-    assert_refused_at(server, "version", "%s", "");
+    ntb_assert_refused_at(server, "version", "%s", "");
     shm->header = good;
     shm->header.device_id = 0x808f;
-    assert_refused_at(server, "0x808f|0x8091", "%s", "");
+    ntb_assert_refused_at(server, "0x808f|0x8091", "%s", "");
     shm->header = good;
     shm->header.partitions = 200;
-    assert_refused_at(server, "partitions=200|partitions=2", "%s", "");
+    ntb_assert_refused_at(server, "partitions=200|partitions=2", "%s", "");
     shm->header = good;
     ntb_quit(ntb_boot(server, NULL));
     ntb_quit(a);
@@ -545,7 +494,7 @@ static void test_lock_held(void)
     int fd = shm_open(server->shm_name, O_RDWR, 0);
 
     g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &lock), ==, 0);
-    assert_refused_at(server, "lock|123 ms", ",server-timeout=123");
+    ntb_assert_refused_at(server, "lock|123 ms", ",server-timeout=123");
     close(fd);
     ntb_quit(ntb_boot(server, NULL));
     ntb_server_stop(server);

@@ -37,12 +37,23 @@ static const Register nt_registers[] = {
     { "MSGSTS", A_MSGSTS, 0, 1, 0, 0 },
     { "MSGSTSMSK", A_MSGSTSMSK, 0, 1, 0x000f000f, 0x000f000f },
     { "BARSETUP0", A_BARSETUP0, 0, 1, 0x800004c0, 0 },
-    { "BARLIMIT0", A_BARLIMIT0, 4, 3, 0, 0 },
-    { "BAR1-5", A_BARSETUP0 + IDT_BAR_STRIDE, 4, 20, 0, 0 },
+    { "BARSETUP1", A_BARSETUP0 + 0x10, 0, 1, 0x80000140, 0xe000 },
+    { "BARSETUP2", A_BARSETUP0 + 0x20, 0, 1, 0x8000119c, 0xe000 },
+    { "BARSETUP3", A_BARSETUP0 + 0x30, 0, 1, 0, 0 },
+    { "BARSETUP4", A_BARSETUP0 + 0x40, 0, 1, 0x8000014c, 0xe000 },
+    { "BARSETUP5", A_BARSETUP0 + 0x50, 0, 1, 0, 0 },
+    { "BARLIMIT", A_BARLIMIT0, IDT_BAR_STRIDE, 6, 0, 0xffffffff },
+    { "BARLTBASE", A_BARLTBASE0, IDT_BAR_STRIDE, 6, 0, 0xfffffffc },
+    { "BARUTBASE", A_BARUTBASE0, IDT_BAR_STRIDE, 6, 0, 0xffffffff },
     { "NTMTBLADDR", A_NTMTBLADDR, 0, 1, 0, 0x7f },
     { "NTMTBLSTS", A_NTMTBLSTS, 0, 1, 0, 0 },
     { "NTMTBLDATA", A_NTMTBLDATA, 0, 1, 0, 0xe00fffff },
     { "REQIDCAP", A_REQIDCAP, 0, 1, 0, 0 },
+    { "LUTOFFSET", A_LUTOFFSET, 0, 1, 0, 0x71f },
+    /* No entry is selected */
+    { "LUTLDATA", A_LUTLDATA, 0, 1, 0, 0 },
+    { "LUTMDATA", A_LUTMDATA, 0, 1, 0, 0 },
+    { "LUTUDATA", A_LUTUDATA, 0, 1, 0, 0 },
     { "GASAADDR", A_GASAADDR, 0, 1, 0, 0x3fffc },
 };
 
@@ -93,9 +104,11 @@ static void test_bars(void)
     NtbServer *server = ntb_server_start();
     NtbPort *p = ntb_boot(server, NULL);
 
-    /* 4 KiB of 32-bit non-prefetchable memory, and nothing else */
+    /* 4 KiB of 32-bit non-prefetchable memory; then windows */
     ntb_cfg_write(p, PCI_BASE_ADDRESS_0, UINT32_MAX);
     g_assert_cmphex(ntb_cfg_read(p, PCI_BASE_ADDRESS_0), ==, 0xfffff000);
+    ntb_quit(p);
+    p = ntb_boot(server, ",bar1-mode=off,bar2-mode=off,bar4-mode=off");
     for (unsigned bar = 1; bar < 6; bar++) {
         ntb_cfg_write(p, PCI_BASE_ADDRESS_0 + 4 * bar, UINT32_MAX);
         g_assert_cmphex(ntb_cfg_read(p, PCI_BASE_ADDRESS_0 + 4 * bar), ==, 0);
@@ -520,6 +533,9 @@ static void assert_topology(NtbPort *p, unsigned partitions, uint32_t attached)
 /* What the driver looks at when it is probed, long before any peer exists */
 static void test_scan(const void *opaque)
 {
+    static const uint32_t setups[IDT_NUM_BARS] = {
+        0x800004c0, 0x80000140, 0x8000119c, 0, 0x8000014c, 0
+    };
     unsigned partitions = GPOINTER_TO_UINT(opaque);
     g_autofree char *props = g_strdup_printf(",partitions=%u", partitions);
     NtbServer *server = ntb_server_start();
@@ -529,12 +545,11 @@ static void test_scan(const void *opaque)
     for (unsigned n = 0; n < partitions; n++) {
         unsigned port = ntb_ports[n];
 
-        g_assert_cmphex(ntb_gas_read(p, ntb_gas_nt(port, A_BARSETUP0)), ==,
-                        0x800004c0);
-        for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
             uint32_t offset = A_BARSETUP0 + bar * IDT_BAR_STRIDE;
 
-            g_assert_cmphex(ntb_gas_read(p, ntb_gas_nt(port, offset)), ==, 0);
+            g_assert_cmphex(ntb_gas_read(p, ntb_gas_nt(port, offset)), ==,
+                            setups[bar]);
         }
     }
     ntb_quit(p);

@@ -16,5 +16,7 @@ void ntb_add_death_tests(void);
 void ntb_add_option_tests(void);
 void ntb_add_peer_tests(void);
 void ntb_add_race_tests(void);
+void ntb_add_window_option_tests(void);
+void ntb_add_window_register_tests(void);
 
 #endif

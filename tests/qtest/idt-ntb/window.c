@@ -1,0 +1,436 @@
+/*
+ * QTest testcase for idt-ntb: memory windows
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/pci_regs.h"
+#include "window.h"
+
+/*
+ * Where BARs are.  Room for 128 MiB each, and the upper half of the 64-bit ones
+ * is not zero.
+ */
+#define BAR32_BASE      0x40000000ULL
+#define BAR32_STRIDE    0x08000000ULL
+#define BAR64_BASE      0x4300000000ULL
+#define BAR64_STRIDE    0x1100000000ULL
+#define NUM_WIN_BARS    5
+
+#define NTB0_SLOT       4
+#define NTB1_SLOT       6
+#define RP0_SLOT        5       /* as of ntb_boot_root_port() */
+#define BAR0_END        0xe1000000
+
+const char *const win_path_names[WIN_NUM_PATHS] = {
+    [WIN_SHARED] = "shared",
+    [WIN_FORCED] = "forced",
+    [WIN_PLAIN] = "plain",
+};
+
+const char *win_ram_args(WinPath path)
+{
+    return path == WIN_PLAIN ? "" :
+        "-object memory-backend-memfd,id=mem,size=64M,share=on "
+        "-machine memory-backend=mem";
+}
+
+/* Who is late is so by a fault, not since the host is busy */
+static const char *path_props(WinPath path)
+{
+    return path == WIN_FORCED ? ",completion-timeout=20000,direct=off"
+                              : ",completion-timeout=20000";
+}
+
+NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
+                  const char *props)
+{
+    QTestState *qts;
+    NtbPort *p;
+
+    qts = qtest_initf("%s %s %s -chardev socket,path=%s,id=ntb "
+                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,"
+                      "addr=%x.0%s%s", ntb_machine_args(), win_ram_args(path),
+                      args ?: "", server->socket, NTB0_SLOT, path_props(path),
+                      props ?: "");
+    p = ntb_open(qts, "ntb0", 0, NTB0_SLOT << 3, 0);
+    p->owns_qemu = true;
+    win_setup_function(p);
+    return p;
+}
+
+void win_boot_both(NtbServer *server, WinPath path, const char *props,
+                   NtbPort **a, NtbPort **b)
+{
+    QTestState *qts;
+
+    qts = qtest_initf("%s %s -chardev socket,path=%s,id=c0 "
+                      "-chardev socket,path=%s,id=c1 "
+                      "-device idt-ntb,id=ntb0,chardev=c0,addr=%x.0%s%s "
+                      "-device idt-ntb,id=ntb1,chardev=c1,addr=%x.0%s%s",
+                      ntb_machine_args(), win_ram_args(path), server->socket,
+                      server->socket, NTB0_SLOT, path_props(path), props ?: "",
+                      NTB1_SLOT, path_props(path), props ?: "");
+    *a = ntb_open(qts, "ntb0", 0, NTB0_SLOT << 3, 0);
+    (*a)->owns_qemu = true;
+    *b = ntb_open(qts, "ntb1", 0, NTB1_SLOT << 3, 1);
+    win_setup_function(*a);
+    win_setup_function(*b);
+}
+
+QTestState *win_boot_root_port(NtbServer *server, WinPath path)
+{
+    return qtest_initf("%s %s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
+                       "-device pcie-root-port,id=rp0,bus=pcie.0,addr=%x.0,"
+                       "chassis=1", ntb_machine_args(), win_ram_args(path),
+                       server->socket, RP0_SLOT);
+}
+
+/* All BARs of the device are in the windows of the bridge above it */
+static void open_bridge(QTestState *qts, uint64_t bridge)
+{
+    qtest_writel(qts, bridge + PCI_MEMORY_BASE,
+                 ((BAR0_END - 1) >> 16 & 0xfff0) << 16 | BAR32_BASE >> 16);
+    qtest_writel(qts, bridge + PCI_PREF_MEMORY_BASE, 0xfff00000);
+    qtest_writel(qts, bridge + PCI_PREF_BASE_UPPER32, BAR64_BASE >> 32);
+    qtest_writel(qts, bridge + PCI_PREF_LIMIT_UPPER32, 0xff);
+}
+
+NtbPort *win_plug(QTestState *qts, WinPath path)
+{
+    NtbPort *p;
+
+    ntb_device_add_with(qts, path == WIN_FORCED ?
+                        ", 'completion-timeout': 20000, 'direct': false" :
+                        ", 'completion-timeout': 20000");
+    p = ntb_open_plugged(qts);
+    open_bridge(qts, (p->ecam & ~0xfffffULL) - (1 << 20) + (RP0_SLOT << 15));
+    win_setup_function(p);
+    return p;
+}
+
+void win_unplug(NtbPort *p)
+{
+    QTestState *qts = p->qts;
+
+    ntb_quit(p);
+    ntb_device_del(qts);
+}
+
+void win_reopen(NtbPort **p)
+{
+    NtbPort *again = ntb_open((*p)->qts, (*p)->id, 0,
+                              (*p)->ecam >> 12 & 0xff, 0);
+
+    again->owns_qemu = (*p)->owns_qemu;
+    g_free(*p);
+    *p = again;
+    win_setup_function(again);
+}
+
+void win_start(WinPair *w, WinPath path, const char *props)
+{
+    w->server = ntb_server_start();
+    w->path = path;
+    w->a = win_boot(w->server, path, NULL, props);
+    w->b = win_boot(w->server, path, NULL, props);
+}
+
+void win_stop(WinPair *w)
+{
+    ntb_quit(w->a);
+    ntb_quit(w->b);
+    ntb_server_stop(w->server);
+}
+
+typedef struct CaseOfPath {
+    WinCase *func;
+    WinPath path;
+} CaseOfPath;
+
+static void run_case(const void *opaque)
+{
+    const CaseOfPath *c = opaque;
+
+    c->func(c->path);
+}
+
+bool win_runs(WinPath path)
+{
+    return path != WIN_FORCED || g_test_slow();
+}
+
+void win_add_case(const char *name, WinCase *func)
+{
+    for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
+        if (win_runs(path)) {
+            win_add_case_at(name, func, path);
+        }
+    }
+}
+
+void win_add_case_at(const char *name, WinCase *func, WinPath path)
+{
+    g_autofree char *full = g_strdup_printf("/idt-ntb/%s-%s", name,
+                                            win_path_names[path]);
+    CaseOfPath *c = g_new(CaseOfPath, 1);
+
+    *c = (CaseOfPath) { .func = func, .path = path };
+    qtest_add_data_func_full(full, c, run_case, g_free);
+}
+
+/*
+ * BARs
+ */
+
+uint32_t win_reg(unsigned bar, uint32_t bar0_reg)
+{
+    return bar0_reg + IDT_BAR_STRIDE * bar;
+}
+
+uint64_t win_bar_size(NtbPort *p, unsigned bar)
+{
+    uint32_t setup = ntb_cfg_read(p, win_reg(bar, A_BARSETUP0));
+
+    if (!FIELD_EX32(setup, BARSETUP0, EN)) {
+        return 0;
+    }
+    return 1ULL << FIELD_EX32(setup, BARSETUP0, SIZE);
+}
+
+bool win_bar_is_64bit(NtbPort *p, unsigned bar)
+{
+    uint32_t setup = ntb_cfg_read(p, win_reg(bar, A_BARSETUP0));
+
+    return FIELD_EX32(setup, BARSETUP0, TYPE) == 2;
+}
+
+uint64_t win_bar(NtbPort *p, unsigned bar)
+{
+    uint32_t reg = PCI_BASE_ADDRESS_0 + 4 * bar;
+    uint64_t address = ntb_cfg_read(p, reg) & PCI_BASE_ADDRESS_MEM_MASK;
+
+    if (win_bar_is_64bit(p, bar)) {
+        address |= (uint64_t)ntb_cfg_read(p, reg + 4) << 32;
+    }
+    return address;
+}
+
+void win_place(NtbPort *p, unsigned bar, uint64_t address)
+{
+    uint32_t reg = PCI_BASE_ADDRESS_0 + 4 * bar;
+
+    ntb_cfg_write(p, reg, address);
+    if (win_bar_is_64bit(p, bar)) {
+        ntb_cfg_write(p, reg + 4, address >> 32);
+    }
+}
+
+uint64_t win_bar_home(NtbPort *p, unsigned bar)
+{
+    /* Two devices of one QEMU differ in their slot */
+    unsigned slot = (p->ecam >> 12 & 0xff) == NTB1_SLOT << 3;
+    unsigned n = slot * NUM_WIN_BARS + bar - 1;
+
+    return win_bar_is_64bit(p, bar) ? BAR64_BASE + n * BAR64_STRIDE
+                                    : BAR32_BASE + n * BAR32_STRIDE;
+}
+
+void win_setup_function(NtbPort *p)
+{
+    ntb_setup_function(p);
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        if (win_bar_size(p, bar)) {
+            win_place(p, bar, win_bar_home(p, bar));
+        }
+    }
+    win_admit(p, true);
+}
+
+/*
+ * Registers
+ */
+
+void win_admit(NtbPort *p, bool admit)
+{
+    ntb_write(p, A_NTMTBLADDR, p->partition);
+    ntb_write(p, A_NTMTBLDATA,
+              admit ? FIELD_DP32(R_NTMTBLDATA_VALID_MASK, NTMTBLDATA, PART,
+                                 p->partition) : 0);
+}
+
+void win_aim(NtbPort *p, unsigned bar, unsigned partition, uint64_t x)
+{
+    uint32_t setup = ntb_read(p, win_reg(bar, A_BARSETUP0));
+
+    ntb_write(p, win_reg(bar, A_BARLTBASE0), x);
+    ntb_write(p, win_reg(bar, A_BARUTBASE0), x >> 32);
+    ntb_write(p, win_reg(bar, A_BARSETUP0),
+              FIELD_DP32(setup, BARSETUP0, TPART, partition));
+}
+
+void win_limit(NtbPort *p, unsigned bar, uint64_t limit)
+{
+    ntb_write(p, win_reg(bar, A_BARLIMIT0), limit);
+    if (win_bar_is_64bit(p, bar)) {
+        ntb_write(p, win_reg(bar + 1, A_BARLIMIT0), limit >> 32);
+    }
+}
+
+void win_open(NtbPort *p, unsigned bar, unsigned partition, uint64_t x)
+{
+    win_aim(p, bar, partition, x);
+    win_limit(p, bar, win_bar(p, bar) + win_bar_size(p, bar));
+}
+
+void win_close(NtbPort *p, unsigned bar)
+{
+    win_limit(p, bar, 0);
+}
+
+static void lut_select(NtbPort *p, unsigned bar, unsigned entry)
+{
+    uint32_t offset = FIELD_DP32(0, LUTOFFSET, INDEX, entry);
+
+    ntb_write(p, A_LUTOFFSET, FIELD_DP32(offset, LUTOFFSET, BAR, bar));
+}
+
+void win_open_lut(NtbPort *p, unsigned bar, unsigned entry, unsigned partition,
+                  uint64_t x)
+{
+    lut_select(p, bar, entry);
+    ntb_write(p, A_LUTLDATA, x);
+    ntb_write(p, A_LUTMDATA, x >> 32);
+    ntb_write(p, A_LUTUDATA, FIELD_DP32(R_LUTUDATA_VALID_MASK, LUTUDATA, PART,
+                                        partition));
+}
+
+void win_close_lut(NtbPort *p, unsigned bar, unsigned entry)
+{
+    lut_select(p, bar, entry);
+    ntb_write(p, A_LUTUDATA, 0);
+    ntb_write(p, A_LUTLDATA, 0);
+    ntb_write(p, A_LUTMDATA, 0);
+}
+
+/*
+ * Data
+ */
+
+uint64_t win_value(void)
+{
+    static uint64_t state = 0x9e3779b97f4a7c15;
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+        value = value << 8 | ((state >> 33) % 254 + 1);
+    }
+    return value;
+}
+
+void win_sync(NtbPort *p)
+{
+    ntb_read(p, A_INDBELLSTS);
+}
+
+static uint64_t bytes_of(uint64_t value, unsigned size)
+{
+    return value & MAKE_64BIT_MASK(0, size * 8);
+}
+
+void win_assert_hits(NtbPort *a, uint64_t addr, NtbPort *b, uint64_t x,
+                     unsigned size)
+{
+    uint8_t should[24], is[24];
+    uint64_t value = win_value();
+
+    for (unsigned i = 0; i < sizeof(should); i += 8) {
+        stq_le_p(should + i, win_value());
+    }
+    qtest_memwrite(b->qts, x - 8, should, sizeof(should));
+    g_assert_cmphex(ntb_read_sized(a, addr, size), ==,
+                    bytes_of(ldq_le_p(should + 8), size));
+    ntb_write_sized(a, addr, size, value);
+    for (unsigned i = 0; i < size; i++) {
+        should[8 + i] = value >> (8 * i);
+    }
+    win_sync(b);
+    qtest_memread(b->qts, x - 8, is, sizeof(is));
+    g_assert_cmpmem(is, sizeof(is), should, sizeof(should));
+    g_assert_cmphex(ntb_read_sized(a, addr, size), ==, bytes_of(value, size));
+}
+
+void win_assert_shows(NtbPort *a, uint64_t addr, NtbPort *b, uint64_t x)
+{
+    for (unsigned size = 1; size <= 8; size++) {
+        for (unsigned at = 0; at < 3; at++) {
+            win_assert_hits(a, addr + at, b, x + at, size);
+        }
+        win_assert_hits(a, addr + 64 - size, b, x + 64 - size, size);
+    }
+}
+
+void win_assert_misses(NtbPort *a, uint64_t addr, NtbPort *b, uint64_t x,
+                       unsigned size)
+{
+    uint64_t before = win_value();
+
+    qtest_writeq(b->qts, x, before);
+    g_assert_cmphex(ntb_read_sized(a, addr, size), ==,
+                    bytes_of(UINT64_MAX, size));
+    ntb_write_sized(a, addr, size, win_value());
+    win_sync(b);
+    g_assert_cmphex(qtest_readq(b->qts, x), ==, before);
+    g_assert_cmphex(ntb_read_sized(a, addr, size), ==,
+                    bytes_of(UINT64_MAX, size));
+}
+
+void win_assert_hides(NtbPort *a, uint64_t addr, NtbPort *b, uint64_t x)
+{
+    for (unsigned size = 1; size <= 8; size++) {
+        win_assert_misses(a, addr, b, x, size);
+        win_assert_misses(a, addr + 64 - size, b, x + 64 - size, size);
+    }
+}
+
+void win_assert_ones(NtbPort *a, uint64_t addr)
+{
+    for (unsigned size = 1; size <= 8; size++) {
+        g_assert_cmphex(ntb_read_sized(a, addr, size), ==,
+                        bytes_of(UINT64_MAX, size));
+    }
+}
+
+unsigned win_mappings(NtbPort *p)
+{
+    return ntb_qom_int(p, "direct-mappings");
+}
+
+char *win_describe(NtbPort *p)
+{
+    return ntb_qom_string(p, "windows");
+}
+
+unsigned win_count_maps(QTestState *qts, const char *what)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/maps", qtest_pid(qts));
+    g_autofree char *text = NULL;
+    unsigned count = 0;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    for (char *at = text; (at = strstr(at, what)); at++) {
+        count++;
+    }
+    return count;
+}
+
+void win_assert_path(NtbPort *p, WinPath path)
+{
+    if (path == WIN_SHARED) {
+        g_assert_cmpuint(win_mappings(p), >, 0);
+    } else {
+        g_assert_cmpuint(win_mappings(p), ==, 0);
+    }
+}
