@@ -32,6 +32,10 @@ int main(int argc, char **argv)
     ntb_add_race_tests();
     ntb_add_window_option_tests();
     ntb_add_window_register_tests();
+    ntb_add_window_tests();
+    ntb_add_window_gate_tests();
+    ntb_add_window_target_tests();
+    ntb_add_window_loop_tests();
     ret = g_test_run();
     ntb_harness_cleanup();
     return ret;

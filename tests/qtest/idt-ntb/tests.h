@@ -18,5 +18,9 @@ void ntb_add_peer_tests(void);
 void ntb_add_race_tests(void);
 void ntb_add_window_option_tests(void);
 void ntb_add_window_register_tests(void);
+void ntb_add_window_tests(void);
+void ntb_add_window_gate_tests(void);
+void ntb_add_window_target_tests(void);
+void ntb_add_window_loop_tests(void);
 
 #endif

@@ -1,0 +1,331 @@
+/*
+ * QTest testcase for idt-ntb: memory windows onto all kinds of things
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/wait.h>
+#include "hw/pci/pci_regs.h"
+#include "window.h"
+#include "tests.h"
+
+static WinPair w;
+static uint64_t direct;         /* address in @w.a's guest */
+
+static void setup(WinPath path, const char *args_b)
+{
+    w = (WinPair) { .server = ntb_server_start(), .path = path };
+    w.a = win_boot(w.server, path, NULL, NULL);
+    w.b = win_boot(w.server, path, args_b, NULL);
+    direct = win_bar(w.a, WIN_DIRECT32);
+}
+
+static void look_at(uint64_t x)
+{
+    win_open(w.a, WIN_DIRECT32, w.b->partition, x);
+}
+
+static uint32_t peek(uint64_t offset)
+{
+    return qtest_readl(w.a->qts, direct + offset);
+}
+
+static void poke(uint64_t offset, uint32_t value)
+{
+    qtest_writel(w.a->qts, direct + offset, value);
+}
+
+/*
+ * Memory, and where there is none
+ */
+
+/* All of a small RAM, in steps; the end of it */
+static void test_end_of_ram(WinPath path)
+{
+    const uint64_t edge = WIN_RAM_SIZE;
+
+    setup(path, NULL);
+    look_at(edge - WIN_SIZE / 2);
+    win_assert_shows(w.a, direct + WIN_SIZE / 2 - 80, w.b, edge - 80);
+    win_assert_ones(w.a, direct + WIN_SIZE / 2);
+    win_assert_ones(w.a, direct + WIN_SIZE - 8);
+    /* An access over it is two */
+    for (unsigned size = 2; size <= 8; size++) {
+        for (unsigned in = 1; in < size; in++) {
+            uint64_t value = win_value();
+
+            qtest_writeq(w.b->qts, edge - 8, value);
+            g_assert_cmphex(ntb_read_sized(w.a, direct + WIN_SIZE / 2 - in,
+                                           size), ==,
+                            (value >> (64 - 8 * in) |
+                             MAKE_64BIT_MASK(8 * in, 64 - 8 * in)) &
+                            MAKE_64BIT_MASK(0, 8 * size));
+            ntb_write_sized(w.a, direct + WIN_SIZE / 2 - in, size, 0);
+            win_sync(w.b);
+            g_assert_cmphex(qtest_readq(w.b->qts, edge - 8), ==,
+                            value & MAKE_64BIT_MASK(0, 64 - 8 * in));
+        }
+    }
+    look_at(edge - WIN_SIZE / 2 - 4);
+    win_assert_shows(w.a, direct + WIN_SIZE / 2 - 76, w.b, edge - 80);
+    win_assert_ones(w.a, direct + WIN_SIZE / 2 + 4);
+    win_stop(&w);
+}
+
+static void test_holes(WinPath path)
+{
+    static const uint64_t holes[] = {
+        WIN_RAM_SIZE, 0x30000000, 0xafe00000, 0xfe000000, 0x0000700000000000,
+        0xfffffffffff00000, 0xffffffff00000000,
+    };
+
+    setup(path, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(holes); i++) {
+        look_at(holes[i]);
+        win_assert_ones(w.a, direct);
+        win_assert_ones(w.a, direct + WIN_SIZE - 8);
+        qtest_writeq(w.a->qts, direct, i);
+        qtest_memset(w.a->qts, direct + 64, 0x11, 1000);
+        win_assert_ones(w.a, direct);
+        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    }
+    look_at(WIN_X);
+    win_assert_shows(w.a, direct, w.b, WIN_X);
+    win_stop(&w);
+}
+
+/* X + offset goes around; no byte below X is in the window */
+static void test_wrap(WinPath path)
+{
+    setup(path, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t x = -(uint64_t)(0x1000 + 4 * i);
+
+        qtest_memset(w.b->qts, 0x8000, 0x77, 64);
+        look_at(x);
+        win_assert_ones(w.a, direct);
+        win_assert_ones(w.a, direct - x - 8);
+        qtest_readq(w.a->qts, direct - x - 4);
+        qtest_readq(w.a->qts, direct - x);
+        qtest_writeq(w.a->qts, direct - x - 4, win_value());
+    }
+    look_at(WIN_X);
+    win_assert_shows(w.a, direct, w.b, WIN_X);
+    win_stop(&w);
+}
+
+/* The first MiB: what is RAM there, what is the firmware, what is neither */
+static void test_low_memory(WinPath path)
+{
+    setup(path, NULL);
+    look_at(0);
+    win_assert_shows(w.a, direct + 8, w.b, 8);
+    win_assert_shows(w.a, direct + 0x9ff00, w.b, 0x9ff00);
+    /* The empty firmware: as its own CPU sees it, and it stays so */
+    for (uint64_t x = 0xf0000; x < 0x100000; x += 0x0ff8) {
+        uint64_t before = qtest_readq(w.b->qts, x);
+
+        g_assert_cmphex(qtest_readq(w.a->qts, direct + x), ==, before);
+        qtest_writeq(w.a->qts, direct + x, win_value());
+        win_sync(w.b);
+        g_assert_cmphex(qtest_readq(w.b->qts, x), ==, before);
+    }
+    look_at(0xfff00000);
+    g_assert_cmphex(qtest_readq(w.a->qts, direct + 0xffff0), ==,
+                    qtest_readq(w.b->qts, 0xfffffff0));
+    poke(0xffff0, 0x1badb002);
+    win_sync(w.b);
+    g_assert_cmphex(qtest_readl(w.b->qts, 0xfffffff0), !=, 0x1badb002);
+    win_stop(&w);
+}
+
+/* The target unplugs and moves what a window shows */
+static void test_memory_moves(WinPath path)
+{
+    uint64_t shown;
+
+    setup(path, "-m 64M,maxmem=1G,slots=1 "
+          "-object memory-backend-memfd,id=dimm,size=128M,share=on");
+    look_at(4 * GiB);
+    win_assert_ones(w.a, direct);
+    qtest_qmp_device_add(w.b->qts, "pc-dimm", "d0", "{'memdev': 'dimm'}");
+    win_assert_shows(w.a, direct + 64, w.b, 4 * GiB + 64);
+    win_assert_shows(w.a, direct + WIN_SIZE - 64, w.b,
+                     4 * GiB + WIN_SIZE - 64);
+    /* PAM0: a segment below 1 MiB becomes RAM, and the firmware again */
+    look_at(0);
+    shown = win_value();
+    for (unsigned i = 0; i < 3; i++) {
+        qtest_writeb(w.b->qts, 0xb0000090, 0x30);
+        ntb_settle(w.b->qts);
+        qtest_writeq(w.b->qts, 0xf0000, shown);
+        g_assert_cmphex(qtest_readq(w.a->qts, direct + 0xf0000), ==, shown);
+        win_assert_shows(w.a, direct + 0xf1000, w.b, 0xf1000);
+        qtest_writeb(w.b->qts, 0xb0000090, 0x00);
+        ntb_settle(w.b->qts);
+        g_assert_cmphex(qtest_readq(w.a->qts, direct + 0xf0000), ==, 0);
+        qtest_writeq(w.a->qts, direct + 0xf0000, 1);
+        win_sync(w.b);
+        qtest_writeb(w.b->qts, 0xb0000090, 0x10);
+        g_assert_cmphex(qtest_readq(w.b->qts, 0xf0000), ==, shown);
+    }
+    win_stop(&w);
+}
+
+/*
+ * Registers
+ */
+
+/* The other end of the bridge, seen by itself */
+static void test_peer_registers(WinPath path)
+{
+    setup(path, NULL);
+    look_at(w.b->bar0);
+    g_assert_cmphex(peek(PCI_VENDOR_ID), ==, NTB_ID);
+    g_assert_cmphex(peek(A_BARSETUP0), ==, 0x800004c0);
+    poke(A_NTSDATA, 0x600dc0de);
+    g_assert_cmphex(peek(A_NTSDATA), ==, 0x600dc0de);
+    g_assert_cmphex(ntb_read(w.b, A_NTSDATA), ==, 0x600dc0de);
+    qtest_writeb(w.a->qts, direct + A_NTSDATA + 2, 0x11);
+    g_assert_cmphex(peek(A_NTSDATA), ==, 0x6011c0de);
+    g_assert_cmphex(qtest_readw(w.a->qts, direct + A_NTSDATA + 1), ==, 0x11c0);
+    /* The peer rings: it comes to both */
+    poke(A_OUTDBELLSET, 1 << 9);
+    g_assert_cmphex(peek(A_INDBELLSTS), ==, 1 << 9);
+    g_assert_cmphex(ntb_read(w.a, A_INDBELLSTS), ==, 1 << 9);
+    g_assert_cmphex(ntb_read(w.b, A_INDBELLSTS), ==, 1 << 9);
+    poke(A_INDBELLSTS, 1 << 9);
+    g_assert_cmphex(peek(A_INDBELLSTS), ==, 0);
+    /* And the switch, by its global address space: our own register */
+    poke(A_GASAADDR, ntb_gas_nt(w.a->port, A_NTSDATA));
+    poke(A_GASADATA, 0xfeed);
+    g_assert_cmphex(peek(A_GASADATA), ==, 0xfeed);
+    g_assert_cmphex(ntb_read(w.a, A_NTSDATA), ==, 0xfeed);
+    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    win_stop(&w);
+}
+
+/* The peer's guest gets an interrupt for what was done to it */
+static void test_peer_interrupt(WinPath path)
+{
+    setup(path, NULL);
+    ntb_write(w.b, A_INDBELLMSK, 0);
+    ntb_write(w.b, A_NTINTMSK, 0);
+    look_at(w.b->bar0);
+    for (unsigned i = 0; i < 10; i++) {
+        poke(A_OUTDBELLSET, 1u << i);
+        ntb_assert_msi(w.b);
+        poke(A_INDBELLSTS, 1u << i);
+        ntb_assert_no_msi(w.b);
+    }
+    win_stop(&w);
+}
+
+/* A window closes itself through what it shows */
+static void test_closes_itself(WinPath path)
+{
+    setup(path, NULL);
+    look_at(w.b->bar0);
+    poke(A_GASAADDR, ntb_gas_nt(w.a->port, win_reg(1, A_BARLIMIT0)));
+    poke(A_GASADATA, 0);
+    win_sync(w.b);
+    ntb_wait(peek(A_NTSDATA) == UINT32_MAX);
+    win_assert_ones(w.a, direct);
+    look_at(WIN_X);
+    win_assert_shows(w.a, direct, w.b, WIN_X);
+    win_stop(&w);
+}
+
+#define EDU_ECAM    0xb0038000ULL       /* 00:07.0 */
+#define EDU_BAR     0xe1000000ULL
+
+/* Registers of another device; some take accesses of one size only */
+static void test_edu(WinPath path)
+{
+    setup(path, "-device edu,addr=7");
+    qtest_writel(w.b->qts, EDU_ECAM + PCI_BASE_ADDRESS_0, EDU_BAR);
+    qtest_writew(w.b->qts, EDU_ECAM + PCI_COMMAND, PCI_COMMAND_MEMORY);
+    look_at(EDU_BAR);
+    g_assert_cmphex(peek(0), ==, 0x010000ed);
+    for (unsigned i = 0; i < 100; i++) {
+        uint32_t value = win_value();
+
+        poke(4, value);
+        g_assert_cmphex(peek(4), ==, ~value);
+        g_assert_cmphex(qtest_readl(w.b->qts, EDU_BAR + 4), ==, ~value);
+    }
+    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    win_stop(&w);
+}
+
+/* One access here is one access there, of the same size */
+static void test_counts(WinPath path)
+{
+    const uint64_t bar = 0xe2000000, ecam = 0xb0038000;
+    uint32_t offset;
+    uint8_t data;
+
+    setup(path, "-device pci-testdev,addr=7");
+    qtest_writel(w.b->qts, ecam + PCI_BASE_ADDRESS_0, bar);
+    qtest_writew(w.b->qts, ecam + PCI_COMMAND, PCI_COMMAND_MEMORY);
+    look_at(bar);
+    /* Test 0 counts the writes of one byte, its header says which and where */
+    qtest_writeb(w.a->qts, direct, 0);
+    g_assert_cmphex(qtest_readb(w.a->qts, direct + 1), ==, 1);
+    offset = peek(4);
+    data = peek(8);
+    for (unsigned n = 1; n <= 50; n++) {
+        qtest_writeb(w.a->qts, direct + offset, data);
+        g_assert_cmphex(peek(12), ==, n);
+        qtest_writeb(w.a->qts, direct + offset, data ^ 1);
+        g_assert_cmphex(qtest_readl(w.b->qts, bar + 12), ==, n);
+    }
+    win_stop(&w);
+}
+
+static bool has_irr(NtbPort *p, const char *vector)
+{
+    g_autofree char *lapic = qtest_hmp(p->qts, "info lapic");
+    char *irr = strstr(lapic, "IRR");
+
+    return irr && strstr(irr, vector);
+}
+
+/* What a device writes there is an interrupt */
+static void test_msi(WinPath path)
+{
+    static const struct {
+        uint8_t vector;
+        const char *name;
+    } vectors[] = { { 0x41, " 65 " }, { 0x99, " 153 " }, { 0xfe, " 254 " } };
+
+    setup(path, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(vectors); i++) {
+        look_at(i % 2 ? 0xfee00000 : 0xfee00000 - 0x1000);
+        g_assert_false(has_irr(w.b, vectors[i].name));
+        poke(i % 2 ? 0 : 0x1000, vectors[i].vector);
+        win_sync(w.b);
+        g_assert_true(has_irr(w.b, vectors[i].name));
+        g_assert_false(has_irr(w.a, vectors[i].name));
+    }
+    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    win_stop(&w);
+}
+
+void ntb_add_window_target_tests(void)
+{
+    win_add_case("window-target/end-of-ram", test_end_of_ram);
+    win_add_case_at("window-target/holes", test_holes, WIN_SHARED);
+    win_add_case_at("window-target/wrap", test_wrap, WIN_SHARED);
+    win_add_case("window-target/low-memory", test_low_memory);
+    win_add_case("window-target/memory-moves", test_memory_moves);
+    win_add_case("window-target/peer-registers", test_peer_registers);
+    win_add_case_at("window-target/peer-interrupt", test_peer_interrupt,
+                    WIN_SHARED);
+    win_add_case_at("window-target/closes-itself", test_closes_itself,
+                    WIN_SHARED);
+    win_add_case_at("window-target/edu", test_edu, WIN_SHARED);
+    win_add_case_at("window-target/counts", test_counts, WIN_SHARED);
+    win_add_case_at("window-target/msi", test_msi, WIN_SHARED);
+}
