@@ -36,6 +36,8 @@ int main(int argc, char **argv)
     ntb_add_window_gate_tests();
     ntb_add_window_target_tests();
     ntb_add_window_loop_tests();
+    ntb_add_window_model_tests();
+    ntb_add_window_close_tests();
     ret = g_test_run();
     ntb_harness_cleanup();
     return ret;

@@ -22,5 +22,7 @@ void ntb_add_window_tests(void);
 void ntb_add_window_gate_tests(void);
 void ntb_add_window_target_tests(void);
 void ntb_add_window_loop_tests(void);
+void ntb_add_window_model_tests(void);
+void ntb_add_window_close_tests(void);
 
 #endif
