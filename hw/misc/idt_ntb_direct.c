@@ -112,21 +112,21 @@ static void mapping_apply_soon(IdtNtbMapping *m)
 /* Giving up */
 
 /* A file of ones, to show where nothing is; -1 if there can't be one. */
-static int ones_file(void)
+static int ones_file(IdtNtbDirect *d)
 {
-    static int fd = -1;
     g_autofree uint8_t *ones = NULL;
 
-    if (fd < 0) {
-        fd = qemu_memfd_create("idt-ntb-ones", ONES_SIZE, false, 0, 0, NULL);
+    if (d->ones < 0) {
+        d->ones = qemu_memfd_create("idt-ntb-ones", ONES_SIZE, false, 0, 0,
+                                    NULL);
         ones = g_malloc(ONES_SIZE);
         memset(ones, 0xff, ONES_SIZE);
-        if (fd >= 0 && pwrite(fd, ones, ONES_SIZE, 0) != ONES_SIZE) {
-            close(fd);
-            fd = -1;
+        if (d->ones >= 0 && pwrite(d->ones, ones, ONES_SIZE, 0) != ONES_SIZE) {
+            close(d->ones);
+            d->ones = -1;
         }
     }
-    return fd;
+    return d->ones;
 }
 
 /*
@@ -135,7 +135,7 @@ static int ones_file(void)
  *
  * Returns: false if there is no memory for it.
  */
-static bool mapping_cut_off(IdtNtbMapping *m)
+static bool mapping_cut_off(IdtNtbDirect *d, IdtNtbMapping *m)
 {
     uint64_t size = m->host_size;
     uint8_t *host = m->host;
@@ -145,12 +145,12 @@ static bool mapping_cut_off(IdtNtbMapping *m)
              -1, 0) == MAP_FAILED) {
         return false;
     }
-    if (size > ONES_MAX * ONES_SIZE || ones_file() < 0) {
+    if (size > ONES_MAX * ONES_SIZE || ones_file(d) < 0) {
         return true;            /* zeros for a moment */
     }
     for (uint64_t done = 0; done < size; done += ONES_SIZE) {
         if (mmap(host + done, MIN(size - done, ONES_SIZE),
-                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones_file(),
+                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, d->ones,
                  0) == MAP_FAILED) {
             break;
         }
@@ -168,7 +168,7 @@ static void mapping_give_up(IdtNtbDirect *d, IdtNtbMapping *m)
     if (at_once) {
         mapping_apply(m);
     }
-    if (!m->local && !mapping_cut_off(m)) {
+    if (!m->local && !mapping_cut_off(d, m)) {
         d->late = true;
     }
     if (!at_once) {
@@ -738,6 +738,7 @@ void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows)
     for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
         d->peer[i] = (IdtNtbTakenRam) { .fd = -1 };
     }
+    d->ones = -1;
     d->started = true;
     /* Requests to who had the port before */
     d->acknowledged = qatomic_read(&port_block(d, windows->sw->partition)
@@ -753,6 +754,9 @@ void idt_ntb_direct_stop(IdtNtbDirect *d)
     d->stopping = true;
     idt_ntb_direct_drop_all(d);
     d->stopping = false;
+    if (d->ones >= 0) {
+        close(d->ones);
+    }
     d->started = false;
 }
 

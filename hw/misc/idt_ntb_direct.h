@@ -49,6 +49,7 @@ typedef struct IdtNtbDirect {
     uint32_t acknowledged;      /* our close_ack */
     bool started;
     bool stopping;
+    int ones;                   /* a file of ones, or -1 */
     bool late;                  /* a mapping could not be cut off at once */
 } IdtNtbDirect;
 
