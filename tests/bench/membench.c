@@ -30,6 +30,7 @@
 #define MAX_TARGETS 4
 #define MAX_ROUNDS 301
 #define MIN_ROUNDS 5
+#define CALIBRATIONS 3
 #define PAGE 4096
 /*
  * Each target lies in a room of its own, some pages off the start: a TLB picks
@@ -155,19 +156,30 @@ static double run_ns(const struct operation *op, const struct target *target,
 }
 
 /* How many passes make a slice?  Touches every page, too. */
+static unsigned long passes_of_slice(const struct operation *op,
+                                     const struct target *target, size_t size,
+                                     double slice_ns)
+{
+    unsigned long passes = 1;
+    double ns = run_ns(op, target, size, passes);
+
+    while (ns < slice_ns / 2) {
+        passes *= 2;
+        ns = run_ns(op, target, size, passes);
+    }
+    passes = passes * slice_ns / ns;
+    return passes ? passes : 1;
+}
+
+/* Who is interrupted takes few passes for a slice: the most are right. */
 static void calibrate(const struct operation *op, struct target *target,
                       size_t size, double slice_ns)
 {
-    double ns = run_ns(op, target, size, 1);
-
     target->passes = 1;
-    while (ns < slice_ns / 2) {
-        target->passes *= 2;
-        ns = run_ns(op, target, size, target->passes);
-    }
-    target->passes = target->passes * slice_ns / ns;
-    if (target->passes == 0) {
-        target->passes = 1;
+    for (int i = 0; i < CALIBRATIONS; i++) {
+        unsigned long passes = passes_of_slice(op, target, size, slice_ns);
+
+        target->passes = passes > target->passes ? passes : target->passes;
     }
 }
 
