@@ -56,6 +56,7 @@ struct IdtNtbState {
 
     /* Properties */
     CharBackend chr;
+    char *chip;
     int32_t port;
     uint32_t partitions;
     uint32_t server_timeout;
@@ -526,8 +527,13 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     ERRP_GUARD();
     IdtNtbState *s = IDT_NTB(pci);
 
-    s->sw.chip = &idt_ntb_chip_24nt6ag2;
     s->sw.fd = -1;
+    s->sw.chip = idt_ntb_chip_find(s->chip, errp);
+    if (!s->sw.chip) {
+        return;
+    }
+    pci_config_set_device_id(pci->config, s->sw.chip->device_id);
+    pci_set_word(pci->config + PCI_SUBSYSTEM_ID, s->sw.chip->device_id);
     if (!idt_ntb_check_config(s, errp) ||
         !idt_ntb_bars_setup(s->bars, s->sw.barsetup, errp)) {
         return;
@@ -611,6 +617,7 @@ static void idt_ntb_instance_init(Object *obj)
                                    OBJ_PROP_FLAG_READ);
     object_property_set_description(obj, "partition",
                                     "Partition of the port");
+    s->chip = g_strdup("89HPES24NT6AG2");
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         s->bars[bar].mode = g_strdup(idt_ntb_default_modes[bar]);
     }
@@ -626,6 +633,7 @@ static void idt_ntb_instance_init(Object *obj)
 
 static const Property idt_ntb_properties[] = {
     DEFINE_PROP_CHR("chardev", IdtNtbState, chr),
+    DEFINE_PROP_STRING("chip", IdtNtbState, chip),
     DEFINE_PROP_INT32("port", IdtNtbState, port, PORT_AUTO),
     DEFINE_PROP_UINT32("partitions", IdtNtbState, partitions, 2),
     DEFINE_PROP_UINT32("server-timeout", IdtNtbState, server_timeout, 5000),
@@ -684,6 +692,8 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     device_class_set_props(dc, idt_ntb_properties);
     object_class_property_set_description(klass, "chardev",
         "Socket chardev that is connected to an ivshmem-server");
+    object_class_property_set_description(klass, "chip",
+        "Chip of the family, the same for all ports; 89HPES24NT6AG2");
     object_class_property_set_description(klass, "port",
         "Port of the switch; -1 takes the lowest free one");
     object_class_property_set_description(klass, "partitions",

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/bswap.h"
 #include "hw/misc/idt_ntb.h"
@@ -21,12 +22,39 @@ QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMemory) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMailbox) > IDT_NTB_SHM_MAILBOX);
 QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
 
-const IdtNtbChip idt_ntb_chip_24nt6ag2 = {
-    .name = "89HPES24NT6AG2",
-    .device_id = PCI_DEVICE_ID_IDT_89HPES24NT6AG2,
-    .num_ports = 6,
-    .ports = { 0, 2, 4, 6, 8, 12 },
+/* Source: the tables of the Linux driver */
+static const IdtNtbChip chips[] = {
+    { "89HPES24NT6AG2", PCI_DEVICE_ID_IDT_89HPES24NT6AG2, 6,
+      { 0, 2, 4, 6, 8, 12 } },
+    { "89HPES32NT8AG2", PCI_DEVICE_ID_IDT_89HPES32NT8AG2, 8,
+      { 0, 2, 4, 6, 8, 12, 16, 20 } },
+    { "89HPES32NT8BG2", PCI_DEVICE_ID_IDT_89HPES32NT8BG2, 8,
+      { 0, 2, 4, 6, 8, 12, 16, 20 } },
+    { "89HPES12NT12G2", PCI_DEVICE_ID_IDT_89HPES12NT12G2, 3,
+      { 0, 8, 16 } },
+    { "89HPES16NT16G2", PCI_DEVICE_ID_IDT_89HPES16NT16G2, 4,
+      { 0, 8, 12, 16 } },
+    { "89HPES24NT24G2", PCI_DEVICE_ID_IDT_89HPES24NT24G2, 8,
+      { 0, 2, 4, 6, 8, 12, 16, 20 } },
+    { "89HPES32NT24AG2", PCI_DEVICE_ID_IDT_89HPES32NT24AG2, 8,
+      { 0, 2, 4, 6, 8, 12, 16, 20 } },
+    { "89HPES32NT24BG2", PCI_DEVICE_ID_IDT_89HPES32NT24BG2, 8,
+      { 0, 2, 4, 6, 8, 12, 16, 20 } },
 };
+
+const IdtNtbChip *idt_ntb_chip_find(const char *name, Error **errp)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(chips); i++) {
+        if (!g_strcmp0(name, chips[i].name)) {
+            return &chips[i];
+        }
+        g_string_append_printf(names, " %s", chips[i].name);
+    }
+    error_setg(errp, "chip=%s is unknown; the chips are%s", name, names->str);
+    return NULL;
+}
 
 IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port)
 {

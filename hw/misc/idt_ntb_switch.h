@@ -25,7 +25,8 @@ typedef struct IdtNtbChip {
     uint8_t ports[IDT_MAX_PARTITIONS];  /* can carry an NT function */
 } IdtNtbChip;
 
-extern const IdtNtbChip idt_ntb_chip_24nt6ag2;
+/* The chip of that name; NULL with the names there are in @errp. */
+const IdtNtbChip *idt_ntb_chip_find(const char *name, Error **errp);
 
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
 #define IDT_NTB_SHM_VERSION 2
