@@ -83,6 +83,7 @@ class GuestTestCase(unittest.TestCase):
         self._expected = []
 
     def open_lab(self):
+        close_shared()
         return Lab()
 
     def close_lab(self, failed):
@@ -157,22 +158,37 @@ class GuestTestCase(unittest.TestCase):
         self._expected.append(re.compile(pattern))
 
 
+# The PAIR of the SharedPairTestCase that ran last, and its Lab
+_shared = None
+
+
+def close_shared():
+    global _shared
+    if _shared:
+        lab = _shared[1]
+        _shared = None
+        lab.close()
+
+
 class SharedPairTestCase(GuestTestCase):
     """Tests that take over the two guests of the test before, to save boots.
 
     A test finds them with MODULES loaded, however the last one left them, and
-    new ones when the last one failed.  PAIR is how they are made.
+    new ones when the last one failed.  PAIR is how they are made: classes of
+    one file that agree in that share them, too.
     """
 
     MODULES = ('ntb', 'ntb_hw_idt', 'ntb_pingpong')
     PAIR = {'append': 'ntb_pingpong.delay_ms=1'}
-    _shared = None
 
     def open_lab(self):
-        cls = type(self)
-        if cls._shared is None:
-            cls._shared = Lab()
-        return cls._shared
+        global _shared
+        if _shared and _shared[0] != self.PAIR:
+            close_shared()
+        if not _shared:
+            _shared = self.PAIR, Lab()
+            unittest.addModuleCleanup(close_shared)
+        return _shared[1]
 
     def setUp(self):
         super().setUp()
@@ -190,14 +206,4 @@ class SharedPairTestCase(GuestTestCase):
 
     def close_lab(self, failed):
         if failed:
-            self._close_shared()
-
-    @classmethod
-    def _close_shared(cls):
-        lab, cls._shared = cls._shared, None
-        if lab:
-            lab.close()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls._close_shared()
+            close_shared()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A Linux guest: one QEMU, driven through QMP and a shell agent in it."""
 
-import base64
 import itertools
 import os
 import re
@@ -123,7 +122,7 @@ class Guest:
     def wait_ready(self):
         """Wait until a guest that (re)starts takes commands."""
         end = time.monotonic() + BOOT_DEADLINE
-        while self._read_line(end) != b'agent ready':
+        while self._read_until(b'\n', end).strip() != b'agent ready':
             pass
 
     def reset(self):
@@ -168,7 +167,7 @@ class Guest:
     def send(self, script):
         """Start a shell script in the guest and return its number."""
         number = next(self._ids)
-        encoded = base64.b64encode(script.encode()).decode()
+        encoded = script.replace('\\', '\\\\').replace('\n', '\\n')
         self._agent.sendall(f'{number} {encoded}\n'.encode())
         return number
 
@@ -183,13 +182,11 @@ class Guest:
         """Wait for what send() started: its exit status and output."""
         end = time.monotonic() + deadline
         while True:
+            output = self._read_until(b'\0', end)
+            found, status = self._read_until(b'\n', end).split()
             # Anything else is from a command nobody waited for
-            words = self._read_line(end).split()
-            if len(words) != 3 or not words[2].isdigit():
-                continue
-            output = self._read(int(words[2]), end)
-            if words[0] == str(number).encode():
-                return int(words[1]), output.decode(errors='replace')
+            if int(found) == number:
+                return int(status), output.decode(errors='replace')
 
     def run(self, script, deadline=RUN_DEADLINE):
         """Run a shell script that must succeed, and return its output."""
@@ -223,17 +220,10 @@ class Guest:
                 raise GuestError(f'{self.name}: no answer in time; the end of '
                                  f'its console:\n{self.console()[-1000:]}')
 
-    def _read_line(self, end):
-        while b'\n' not in self._pending:
+    def _read_until(self, what, end):
+        while what not in self._pending:
             self._receive(end)
-        line, _, self._pending = self._pending.partition(b'\n')
-        return line.strip()
-
-    def _read(self, length, end):
-        while len(self._pending) < length:
-            self._receive(end)
-        data = self._pending[:length]
-        self._pending = self._pending[length:]
+        data, _, self._pending = self._pending.partition(what)
         return data
 
     # Logs

@@ -48,7 +48,7 @@ def wait_growing(guests, pings=20, deadline=60):
 
 
 def wait_stopped(guest, deadline=60):
-    """Wait until the guest's count stands still for a second."""
+    """Wait until the guest's count stands still for half a second."""
     end = time.monotonic() + deadline
     last = None
     while True:
@@ -58,7 +58,7 @@ def wait_stopped(guest, deadline=60):
         if time.monotonic() > end:
             raise GuestError(f'{guest.name}: still counts, {now}')
         last = now
-        time.sleep(1)
+        time.sleep(0.5)
 
 
 def links(guest):

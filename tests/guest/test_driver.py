@@ -84,6 +84,18 @@ class InterruptTest(SharedPairTestCase):
 
     MODULES = ()
 
+    def tearDown(self):
+        self.use_msi(True, True)
+        super().tearDown()
+
+    def use_msi(self, *use_msi):
+        """From the next load of the driver on."""
+        for guest, msi in zip(self.guests, use_msi):
+            # pci=nomsi would take AER from the kernel, too
+            guest.run('for file in $(grep -l 0x111d '
+                      '/sys/bus/pci/devices/*/vendor); do '
+                      f'echo {int(msi)} >"${{file%/*}}/msi_bus"; done')
+
     def interrupt(self, guest):
         """The line of /proc/interrupts: how many, which kind."""
         words = guest.run('grep ntb_irq_idt /proc/interrupts').split()
@@ -91,11 +103,8 @@ class InterruptTest(SharedPairTestCase):
 
     def start_with(self, *use_msi):
         """Load the drivers, with MSI switched off where USE_MSI says so."""
-        for guest, msi in zip(self.guests, use_msi):
-            # pci=nomsi would take AER from the kernel, too
-            guest.run('for file in $(grep -l 0x111d '
-                      '/sys/bus/pci/devices/*/vendor); do '
-                      f'echo {int(msi)} >"${{file%/*}}/msi_bus"; done')
+        self.use_msi(*use_msi)
+        for guest in self.guests:
             guest.run('load ntb && load ntb_hw_idt && load ntb_pingpong')
         pingpong.wait_growing(self.guests, pings=200)
 

@@ -86,7 +86,7 @@ class LinkEventTest(GuestTestCase):
 class FullSpeedTest(GuestTestCase):
     """Nothing is loaded by hand, nobody waits for anybody."""
 
-    ROUNDS = 3 * SOAK
+    ROUNDS = 2 * SOAK
 
     def test_reset_while_playing(self):
         pair = self.pair(append='ntb_pingpong.delay_ms=0')

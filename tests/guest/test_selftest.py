@@ -99,7 +99,9 @@ class RemoteTest(SelftestTestCase):
         guest_a, guest_b = pair = [
             self.selftest_guest(name, suite, [
                 *self.switch.port(layout, slot=slot), '-netdev', netdev,
-                '-device', 'e1000,netdev=net,romfile='], shared=shared)
+                '-device',
+                f'e1000,netdev=net,romfile=,mac=52:54:00:00:00:0{name}'],
+                                shared=shared)
             for name, slot, netdev in (('A', 8, net + ',server=on'),
                                        ('B', 9, net))]
         self.boot_all(pair)
