@@ -38,6 +38,8 @@ int main(int argc, char **argv)
     ntb_add_window_loop_tests();
     ntb_add_window_model_tests();
     ntb_add_window_close_tests();
+    ntb_add_window_stall_tests();
+    ntb_add_window_order_tests();
     ret = g_test_run();
     ntb_harness_cleanup();
     return ret;

@@ -24,5 +24,7 @@ void ntb_add_window_target_tests(void);
 void ntb_add_window_loop_tests(void);
 void ntb_add_window_model_tests(void);
 void ntb_add_window_close_tests(void);
+void ntb_add_window_stall_tests(void);
+void ntb_add_window_order_tests(void);
 
 #endif
