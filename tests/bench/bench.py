@@ -43,6 +43,7 @@ def main():
 
     report = Report()
     bench = Bench(args.eventfd, report, say)
+    failed = False
     for lab_parts, run in ((('memory', 'requests'), bench.windows),
                            (('perf', 'pingpong'), bench.drivers)):
         wanted = [part for part in lab_parts
@@ -54,8 +55,9 @@ def main():
             run(lab, wanted)
         except GuestError as error:
             lab.keep_logs(os.path.join(settings.FAILED, 'bench'))
-            sys.exit(f'bench: error: {error}\nbench: the logs are in '
-                     f'{settings.FAILED}/bench')
+            print(f'bench: error: {error}\nbench: the logs are in '
+                  f'{settings.FAILED}/bench', file=sys.stderr)
+            failed = True
         finally:
             lab.close()
 
@@ -66,6 +68,8 @@ def main():
     if report.memory:
         write_plot(report, args.output)
         print(f'A plot:     {args.output}/windows.svg')
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == '__main__':

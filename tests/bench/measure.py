@@ -166,11 +166,12 @@ class Bench:
                                          int(copied[2]) * 1000),
                     megabytes_per_second(PERF_WINDOW, own.median))
 
-        self.report.perf = tuple(map(Samples, zip(
-            *(both() for _ in range(TURNS)))))
-        if direct_mappings(sender, 'ntb') == 0:
-            raise GuestError('what ntb_perf writes does not arrive: this '
-                             'ntb_perf is without patches/linux')
+        pairs = [both() for _ in range(TURNS)]
+        if direct_mappings(sender, 'ntb'):
+            self.report.perf = tuple(map(Samples, zip(*pairs)))
+        else:
+            self.say('Left out: this ntb_perf is without patches/linux, '
+                     'nothing arrives')
         for guest in pair:
             guest.run('rmmod ntb_perf')
 
