@@ -1,0 +1,413 @@
+/*
+ * QTest testcase for idt-ntb: the other end of the mailboxes
+ *
+ * The test is the peer that sends requests to a QEMU, or gets its requests, and
+ * does it right, wrong, or not at all.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/wait.h>
+#include "hw/pci/pci_regs.h"
+#include "fake_port.h"
+#include "tests.h"
+
+#define READ R_SHM_REQUEST_READ_MASK
+
+static FakePort f;
+static IdtNtbShmMailbox *out, *in;
+
+static void admit(bool admitted)
+{
+    qatomic_set_mb(&f.shm->sw.mtbl[1], admitted ? R_NTMTBLDATA_VALID_MASK |
+                   1 << R_NTMTBLDATA_PART_SHIFT : 0);
+}
+
+static void setup(const char *props)
+{
+    fake_port_start(&f, props);
+    win_open(f.a, 1, 1, WIN_X);
+    out = fake_port_outbox(&f);
+    in = fake_port_inbox(&f);
+    admit(true);
+}
+
+static void teardown(void)
+{
+    fake_port_stop(&f);
+}
+
+static uint32_t epoch(void)
+{
+    return deposit32(fake_port_block(&f)->send_epoch, 16, 16,
+                     f.shm->port[0].p.receive_epoch);
+}
+
+static void put(uint64_t addr, uint64_t data, uint32_t op)
+{
+    IdtNtbShmRequest *r = &out->request[out->head % IDT_NTB_MAX_REQUESTS];
+
+    *r = (IdtNtbShmRequest) {
+        .addr = addr, .data = data, .op = op, .epoch = epoch()
+    };
+    qatomic_store_release(&out->head, out->head + 1);
+}
+
+/* QEMU has taken all that was put there */
+static void flush(void)
+{
+    fake_port_signal(&f);
+    ntb_wait(qatomic_read(&out->tail) == out->head);
+}
+
+static void request(uint64_t addr, uint64_t data, uint32_t op)
+{
+    put(addr, data, op);
+    flush();
+}
+
+static void send_write(uint64_t addr, uint64_t data, unsigned size)
+{
+    request(addr, data, size);
+}
+
+static uint64_t send_read(uint64_t addr, unsigned size)
+{
+    request(addr, 0, size | READ);
+    g_assert_cmpuint(out->reply, ==, out->head);
+    return qatomic_read(&out->reply_ok) ?
+           out->reply_data & MAKE_64BIT_MASK(0, 8 * size) : UINT64_MAX;
+}
+
+/* It does what a good peer asks for */
+static void assert_serves(void)
+{
+    for (unsigned size = 1; size <= 8; size++) {
+        uint64_t before = win_value(), value = win_value();
+        uint64_t mask = MAKE_64BIT_MASK(0, 8 * size);
+
+        qtest_writeq(f.a->qts, WIN_X + 3, before);
+        send_write(WIN_X + 3, value, size);
+        g_assert_cmphex(qtest_readq(f.a->qts, WIN_X + 3), ==,
+                        (value & mask) | (before & ~mask));
+        g_assert_cmphex(send_read(WIN_X + 3, size), ==, value & mask);
+    }
+    g_assert_cmphex(ntb_read(f.a, A_BARSETUP0), ==, 0x800004c0);
+}
+
+/*
+ * As the sender
+ */
+
+static void test_good(void)
+{
+    setup(NULL);
+    assert_serves();
+    send_write(f.a->bar0 + A_NTSDATA, 0x1234, 4);
+    g_assert_cmphex(ntb_read(f.a, A_NTSDATA), ==, 0x1234);
+    g_assert_cmphex(send_read(f.a->bar0, 4), ==, NTB_ID);
+    g_assert_cmphex(send_read(WIN_RAM_SIZE, 8), ==, UINT64_MAX);
+    /* Over the end of its RAM */
+    qtest_writel(f.a->qts, WIN_RAM_SIZE - 4, 0x600d600d);
+    g_assert_cmphex(send_read(WIN_RAM_SIZE - 4, 4), ==, 0x600d600d);
+    g_assert_cmphex(send_read(WIN_RAM_SIZE - 4, 8), ==, UINT64_MAX);
+    /* A window of its own */
+    g_assert_cmphex(send_read(f.base, 8), ==, UINT64_MAX);
+    g_assert_cmphex(send_read(f.base - 4, 8), ==, UINT64_MAX);
+    assert_serves();
+    teardown();
+}
+
+/* Nothing of that may come to pass */
+static void assert_refused(void)
+{
+    uint64_t before = win_value();
+
+    qtest_writeq(f.a->qts, WIN_X, before);
+    send_write(WIN_X, win_value(), 8);
+    g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, before);
+    g_assert_cmphex(send_read(WIN_X, 8), ==, UINT64_MAX);
+}
+
+static void test_gates(void)
+{
+    setup(NULL);
+    admit(false);
+    assert_refused();
+    admit(true);
+    assert_serves();
+    ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    assert_refused();
+    ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    assert_serves();
+    /* Sent before it was closed, executed after it was opened again */
+    qtest_writeq(f.a->qts, WIN_X, 77);
+    put(WIN_X, 1, 8);
+    ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    flush();
+    g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, 77);
+    assert_serves();
+    teardown();
+}
+
+/* Sizes that are none, operations that are none, any address */
+static void test_garbage(void)
+{
+    GRand *rng = g_rand_new_with_seed(g_test_rand_int());
+    static const uint32_t ops[] = {
+        0, 9, 16, 255, READ, READ | 9, READ | 255, UINT32_MAX, 0x80000000,
+    };
+    unsigned rounds = g_test_slow() ? 200000 : 20000;
+    uint64_t before = win_value();
+
+    setup(NULL);
+    qtest_writeq(f.a->qts, WIN_X, before);
+    for (unsigned i = 0; i < G_N_ELEMENTS(ops); i++) {
+        request(WIN_X, UINT64_MAX, ops[i]);
+        g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, before);
+    }
+    for (unsigned i = 0; i < rounds; i++) {
+        uint64_t addr = (uint64_t)g_rand_int(rng) << 32 | g_rand_int(rng);
+
+        /* Not what the QEMU lives on: all is above 4 GiB */
+        put(addr | 1ULL << 33, g_rand_int(rng), g_rand_int(rng) & 0x10f);
+        if (i % 700 == 0) {
+            flush();
+        }
+    }
+    flush();
+    send_read(UINT64_MAX, 1);
+    send_read(UINT64_MAX, 8);
+    send_write(UINT64_MAX - 3, 0, 8);
+    g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, before);
+    assert_serves();
+    g_rand_free(rng);
+    teardown();
+}
+
+/* A head that can't be: what is left there from before is not done again */
+static void test_head(void)
+{
+    static const uint32_t steps[] = {
+        IDT_NTB_MAX_REQUESTS + 1, 5000, 0x7fffffff, 0x80000000, UINT32_MAX,
+        -2, -IDT_NTB_MAX_REQUESTS,
+    };
+
+    setup(NULL);
+    for (unsigned i = 0; i < IDT_NTB_MAX_REQUESTS; i++) {
+        put(WIN_X, i, 8);
+    }
+    flush();
+    for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
+        qtest_writeq(f.a->qts, WIN_X, 0x77);
+        qatomic_set_mb(&out->head, out->head + steps[i]);
+        flush();
+        g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, 0x77);
+        assert_serves();
+        for (unsigned k = 0; k < IDT_NTB_MAX_REQUESTS; k++) {
+            put(WIN_X + 64, k, 8);
+        }
+        flush();
+    }
+    /* What belongs to the QEMU, it keeps itself */
+    for (unsigned i = 0; i < 20; i++) {
+        uint32_t head = out->head;
+
+        qtest_writeq(f.a->qts, WIN_X, 0x77);
+        qatomic_set(&out->tail, head - 5 * i);
+        qatomic_set(&out->awake, i % 2);
+        fake_port_signal(&f);
+        ntb_settle(f.a->qts);
+        ntb_read(f.a, A_INDBELLSTS);
+        g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, 0x77);
+        qatomic_set(&out->tail, head);
+        qatomic_set(&out->awake, 0);
+        assert_serves();
+    }
+    teardown();
+}
+
+/* Somebody who sends all the time does not keep the guest from its work */
+static void test_flood(void)
+{
+    pid_t pid;
+
+    setup(NULL);
+    pid = ntb_fork();
+    if (!pid) {
+        for (unsigned i = 0;; i++) {
+            put(WIN_X + i % 64 * 8, i, 8);
+            if (i % 16 == 0) {
+                fake_port_signal(&f);
+            }
+        }
+    }
+    for (unsigned i = 0; i < 500; i++) {
+        ntb_write(f.a, A_NTSDATA, i);
+        g_assert_cmphex(ntb_read(f.a, A_NTSDATA), ==, i);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    ntb_settle(f.a->qts);
+    flush();
+    assert_serves();
+    teardown();
+}
+
+/*
+ * As the receiver
+ */
+
+/* A child that reads 8 bytes at the window, and must get @value */
+static pid_t start_reader(uint64_t value)
+{
+    pid_t pid = ntb_fork();
+
+    if (!pid) {
+        _exit(qtest_readq(f.a->qts, f.base) == value ? 0 : 3);
+    }
+    return pid;
+}
+
+static void end_reader(pid_t pid)
+{
+    int status;
+
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
+}
+
+static void answer(uint32_t number, uint32_t ok, uint64_t data)
+{
+    qatomic_set(&in->reply_data, data);
+    qatomic_set(&in->reply_ok, ok);
+    qatomic_store_release(&in->reply, number);
+    fake_port_signal(&f);
+}
+
+static IdtNtbShmRequest *wait_request(uint32_t number)
+{
+    ntb_wait(qatomic_load_acquire(&in->head) == number);
+    return &in->request[(number - 1) % IDT_NTB_MAX_REQUESTS];
+}
+
+/* What it sends, and what it makes of the answers */
+static void test_answers(void)
+{
+    setup(NULL);
+    for (unsigned i = 0; i < 20; i++) {
+        uint32_t number = in->head + 1;
+        bool ok = i % 3;
+        pid_t pid = start_reader(ok ? 0x0123456789abcd00 + i : UINT64_MAX);
+        IdtNtbShmRequest *r = wait_request(number);
+
+        g_assert_cmphex(r->addr, ==, WIN_X);
+        g_assert_cmphex(r->op, ==, READ | 8);
+        /* Answers to others, ahead of it and behind it */
+        answer(number - 1, 1, 1);
+        answer(number + 1, 1, 2);
+        answer(number + 0x80000000, 1, 3);
+        answer(0, 1, 4);
+        qatomic_set_mb(&in->tail, number);
+        answer(number, ok ? i : 0, 0x0123456789abcd00 + i);
+        end_reader(pid);
+    }
+    teardown();
+}
+
+/* It waits for an answer, and does what is asked of it meanwhile */
+static void test_serves_while_waiting(void)
+{
+    setup(NULL);
+    ntb_write(f.a, A_NTSDATA, 0x5d);
+    for (unsigned i = 0; i < 10; i++) {
+        uint32_t number = in->head + 1;
+        pid_t pid = start_reader(i);
+
+        wait_request(number);
+        send_write(WIN_X, i, 8);
+        g_assert_cmphex(send_read(WIN_X, 8), ==, i);
+        /* Its registers: the device that waits */
+        g_assert_cmphex(send_read(f.a->bar0 + A_NTSDATA, 4), ==, 0x5d);
+        send_write(f.a->bar0 + A_OUTDBELLSET, 1 << 4, 4);
+        g_assert_cmphex(send_read(f.a->bar0 + A_INDBELLSTS, 4), ==, 1 << 4);
+        send_write(f.a->bar0 + A_INDBELLSTS, 1 << 4, 4);
+        /* Its window onto us */
+        g_assert_cmphex(send_read(f.base, 8), ==, UINT64_MAX);
+        send_write(f.base, 0, 8);
+        g_assert_cmpuint(in->head, ==, number);
+        qatomic_set_mb(&in->tail, number);
+        answer(number, 1, i);
+        end_reader(pid);
+    }
+    teardown();
+}
+
+/* The window closes while it waits: by what it does for us */
+static void test_closed_while_waiting(void)
+{
+    setup(NULL);
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t number = in->head + 1;
+        pid_t pid = start_reader(0x99);
+
+        wait_request(number);
+        send_write(f.a->bar0 + win_reg(1, A_BARLIMIT0), 0, 4);
+        qatomic_set_mb(&in->tail, number);
+        answer(number, 1, 0x99);
+        end_reader(pid);
+        win_assert_ones(f.a, f.base);
+        g_assert_cmpuint(in->head, ==, number);
+        win_limit(f.a, 1, f.base + WIN_SIZE);
+    }
+    teardown();
+}
+
+/* Nobody answers, and the words that tell how far it is go wild */
+static void test_wild_tail(void)
+{
+    pid_t pid;
+
+    setup(",completion-timeout=10");
+    pid = ntb_fork();
+    if (!pid) {
+        for (uint32_t i = 1;; i = i * 1664525 + 1013904223) {
+            qatomic_set(&in->tail, i);
+            qatomic_set(&in->reply, i ^ 0x5a5a);
+            qatomic_set(&in->awake, i >> 7);
+            g_usleep(100);
+        }
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        qtest_readq(f.a->qts, f.base);
+        qtest_writeq(f.a->qts, f.base, i);
+        g_assert_cmphex(ntb_read(f.a, A_BARSETUP0), ==, 0x800004c0);
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    assert_serves();
+    /* From now on it is as it should be */
+    qatomic_set(&in->tail, in->head);
+    fake_port_receive(&f);
+    qtest_readq(f.a->qts, f.base);
+    win_assert_ones(f.a, f.base);
+    teardown();
+}
+
+void ntb_add_window_mailbox_tests(void)
+{
+    qtest_add_func("/idt-ntb/window-mailbox/good", test_good);
+    qtest_add_func("/idt-ntb/window-mailbox/gates", test_gates);
+    qtest_add_func("/idt-ntb/window-mailbox/garbage", test_garbage);
+    qtest_add_func("/idt-ntb/window-mailbox/head", test_head);
+    qtest_add_func("/idt-ntb/window-mailbox/flood", test_flood);
+    qtest_add_func("/idt-ntb/window-mailbox/answers", test_answers);
+    qtest_add_func("/idt-ntb/window-mailbox/serves-while-waiting",
+                   test_serves_while_waiting);
+    qtest_add_func("/idt-ntb/window-mailbox/closed-while-waiting",
+                   test_closed_while_waiting);
+    qtest_add_func("/idt-ntb/window-mailbox/wild-tail", test_wild_tail);
+}
