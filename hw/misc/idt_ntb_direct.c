@@ -5,53 +5,12 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/mman.h>
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "qemu/memfd.h"
-#include "qemu/mmap-alloc.h"
-#include "qemu/units.h"
 #include "exec/target_page.h"
-#include "hw/core/cpu.h"
-#include "system/tcg.h"
 #include "idt_ntb_window.h"
 #include "trace.h"
-
-/* What is cut off shows this file of ones, up to so many times */
-#define ONES_SIZE   (1 * MiB)
-#define ONES_MAX    32
-
-#define TYPE_IDT_NTB_MAPPING "idt-ntb-mapping"
-OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbMapping, IDT_NTB_MAPPING)
-
-/*
- * An object of its own: QEMU's memory core may refer to its region for some time
- * after it was given up.
- */
-struct IdtNtbMapping {
-    Object parent_obj;
-
-    MemoryRegion ram;           /* pages of another process */
-    void *host;                 /* where they are mapped */
-    size_t host_size;
-    MemoryRegion *local;        /* or RAM of this one, which is referenced */
-    uint64_t local_offset;
-    MemoryRegion alias;         /* of either */
-    MemoryRegion *container;    /* the BAR that it is in, or will be */
-    bool open;                  /* and is to be there */
-    uint8_t *ptr;               /* where @start is; NULL if it is local */
-    unsigned bar;
-    uint64_t start;             /* offsets in the BAR */
-    uint64_t end;
-    unsigned partition;
-    uint64_t addr;              /* bus address there of @start */
-    uint64_t file_offset;       /* of @start */
-    uint32_t file;              /* number of the descriptor there */
-    uint32_t seq;               /* of the memory table that says so */
-    uint32_t generation;        /* of the port */
-    QLIST_ENTRY(IdtNtbMapping) next;
-};
 
 /* What can be mapped: whole pages around the offset that was accessed. */
 typedef struct MapRange {
@@ -67,114 +26,18 @@ static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned partition)
     return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, partition));
 }
 
-/* In the guest's address space */
-
-/* Enters or removes the alias, as @m->open says. */
-static void mapping_apply(IdtNtbMapping *m)
-{
-    if (m->open && !m->alias.container) {
-        memory_region_transaction_begin();
-        /* Not ours: not to be dumped, nor published */
-        memory_region_set_nonvolatile(&m->alias, true);
-        memory_region_add_subregion_overlap(m->container, m->start, &m->alias,
-                                            1);
-        memory_region_transaction_commit();
-    } else if (!m->open && m->alias.container) {
-        memory_region_del_subregion(m->container, &m->alias);
-    }
-}
-
-static void mapping_apply_work(CPUState *cpu, run_on_cpu_data data)
-{
-    BQL_LOCK_GUARD();
-    mapping_apply(data.host_ptr);
-    object_unref(OBJECT(data.host_ptr));
-}
-
-/*
- * TCG's vCPUs use what they know of the address space until they come to flush
- * it, up to the end of a translated block, and that includes numbers which a
- * change of the address space makes those of other devices.  So it changes while
- * none of them is in translated code; until then window_access() does it all.
- */
-static void mapping_apply_soon(IdtNtbMapping *m)
-{
-    CPUState *cpu = current_cpu ? current_cpu : first_cpu;
-
-    if (tcg_enabled() && cpu && cpu->created) {
-        async_safe_run_on_cpu(cpu, mapping_apply_work,
-                              RUN_ON_CPU_HOST_PTR(object_ref(OBJECT(m))));
-    } else {
-        mapping_apply(m);
-    }
-}
-
 /* Giving up */
 
-/* A file of ones, to show where nothing is; -1 if there can't be one. */
-static int ones_file(IdtNtbDirect *d)
+static void give_up(IdtNtbDirect *d, IdtNtbMapping *m)
 {
-    g_autofree uint8_t *ones = NULL;
-
-    if (d->ones < 0) {
-        d->ones = qemu_memfd_create("idt-ntb-ones", ONES_SIZE, false, 0, 0,
-                                    NULL);
-        ones = g_malloc(ONES_SIZE);
-        memset(ones, 0xff, ONES_SIZE);
-        if (d->ones >= 0 && pwrite(d->ones, ones, ONES_SIZE, 0) != ONES_SIZE) {
-            close(d->ones);
-            d->ones = -1;
-        }
-    }
-    return d->ones;
-}
-
-/*
- * Puts private memory in the place of the pages of the other process: what our
- * vCPUs still store there is theirs alone, and what they load is all ones.
- *
- * Returns: false if there is no memory for it.
- */
-static bool mapping_cut_off(IdtNtbDirect *d, IdtNtbMapping *m)
-{
-    uint64_t size = m->host_size;
-    uint8_t *host = m->host;
-
-    if (mmap(host, size, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-             -1, 0) == MAP_FAILED) {
-        return false;
-    }
-    if (size > ONES_MAX * ONES_SIZE || ones_file(d) < 0) {
-        return true;            /* zeros for a moment */
-    }
-    for (uint64_t done = 0; done < size; done += ONES_SIZE) {
-        if (mmap(host + done, MIN(size - done, ONES_SIZE),
-                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, d->ones,
-                 0) == MAP_FAILED) {
-            break;
-        }
-    }
-    return true;
-}
-
-static void mapping_give_up(IdtNtbDirect *d, IdtNtbMapping *m)
-{
-    bool at_once = d->stopping || !tcg_enabled();
-
     trace_idt_ntb_unmap(d->windows->sw->port, m->bar, m->start, m->partition);
     QLIST_REMOVE(m, next);
-    m->open = false;
-    if (at_once) {
-        mapping_apply(m);
+    if (d->ones < 0) {
+        d->ones = idt_ntb_ones_file();
     }
-    if (!m->local && !mapping_cut_off(d, m)) {
+    if (!idt_ntb_mapping_give_up(m, d->stopping, d->ones)) {
         d->late = true;
     }
-    if (!at_once) {
-        mapping_apply_soon(m);
-    }
-    object_unref(OBJECT(m));
 }
 
 /* Forgets the RAM of a peer of which nothing is mapped. */
@@ -219,7 +82,7 @@ static void give_up_if(IdtNtbDirect *d, MappingFilter *filter,
     }
     QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
         if (filter(d, m, opaque)) {
-            mapping_give_up(d, m);
+            give_up(d, m);
         }
     }
     update_holds(d);
@@ -387,26 +250,18 @@ static bool find_range(const IdtNtbDirect *d, unsigned bar, uint64_t offset,
     return range->start <= offset && offset < range->end;
 }
 
-static void mapping_insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
-                           const IdtNtbTranslation *t, const MapRange *range,
-                           MemoryRegion *mr, uint64_t mr_offset)
+static void insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
+                   const IdtNtbTranslation *t, const MapRange *range)
 {
-    uint64_t size = range->end - range->start;
-
     m->bar = bar;
-    m->start = range->start;
-    m->end = range->end;
     m->partition = t->partition;
     m->addr = t->addr + (range->start - t->start);
-    memory_region_init_alias(&m->alias, OBJECT(m), "idt-ntb-window", mr,
-                             mr_offset, size);
-    m->container = &d->windows->bar[bar].mr;
-    m->open = true;
-    mapping_apply_soon(m);
+    idt_ntb_mapping_enter(m, &d->windows->bar[bar].mr, range->start,
+                          range->end);
     QLIST_INSERT_HEAD(&d->mappings, m, next);
     update_holds(d);
-    trace_idt_ntb_map(d->windows->sw->port, bar, m->start, size, m->partition,
-                      m->addr);
+    trace_idt_ntb_map(d->windows->sw->port, bar, m->start, m->end - m->start,
+                      m->partition, m->addr);
 }
 
 /* Takes note that the RAM of @partition can't be had. */
@@ -450,42 +305,6 @@ static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
 }
 
 /*
- * Maps the pages of @range of file @taken.  As device memory: what QEMU does with
- * RAM by its descriptor or its host address (vhost-user, balloon, DMA in flight)
- * would not see it cut off.
- */
-static IdtNtbMapping *mapping_new_remote(int taken, const MapRange *range,
-                                         uint64_t *delta, const char **why)
-{
-    size_t page = qemu_fd_getpagesize(taken);
-    uint64_t start = ROUND_DOWN(range->offset, page);
-    uint64_t size = ROUND_UP(range->offset + (range->end - range->start),
-                             page) - start;
-    IdtNtbMapping *m;
-    struct stat st;
-    void *host;
-
-    if (fstat(taken, &st) < 0 || size > st.st_size ||
-        start > st.st_size - size) {
-        *why = "its file is too small";
-        return NULL;
-    }
-    host = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, taken, start);
-    if (host == MAP_FAILED) {
-        *why = "it can't be mapped";
-        return NULL;
-    }
-    m = IDT_NTB_MAPPING(object_new(TYPE_IDT_NTB_MAPPING));
-    m->host = host;
-    m->host_size = size;
-    memory_region_init_ram_device_ptr(&m->ram, OBJECT(m), "idt-ntb-ram", size,
-                                      host);
-    *delta = range->offset - start;
-    m->ptr = m->host + *delta;
-    return m;
-}
-
-/*
  * Shows that we hold memory of @partition, then looks again: who closes it does
  * it the other way round.
  */
@@ -506,7 +325,6 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     IdtNtbMapping *m;
     MapRange range;
     IdtNtbRam ram;
-    uint64_t delta;
     const char *why;
     int fd;
 
@@ -526,7 +344,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
         !d->started || !hold(d, t->partition, ram.seq)) {
         goto fail;
     }
-    m = mapping_new_remote(fd, &range, &delta, &why);
+    m = idt_ntb_mapping_new(fd, range.offset, range.end - range.start, &why);
     if (!m) {
         refuse_ram(d, t->partition, why);
         goto fail;
@@ -535,10 +353,10 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     m->generation = d->peer[t->partition].generation;
     m->file = ram.fd;
     m->file_offset = range.offset;
-    mapping_insert(d, m, bar, t, &range, &m->ram, delta);
+    insert(d, m, bar, t, &range);
     /* What was closed since @t was made; what is from now on asks us */
     if (mapping_is_not_allowed(d, m, NULL)) {
-        mapping_give_up(d, m);
+        give_up(d, m);
         goto fail;
     }
     return m;
@@ -584,11 +402,8 @@ static void map_local(IdtNtbDirect *d, IdtNtbRequests *local, unsigned bar,
         place.start = range.start;
         place.end = range.end;
         give_up_if(d, mapping_overlaps, &place);
-        m = IDT_NTB_MAPPING(object_new(TYPE_IDT_NTB_MAPPING));
-        memory_region_ref(section.mr);
-        m->local = section.mr;
-        m->local_offset = range.offset;
-        mapping_insert(d, m, bar, t, &range, section.mr, range.offset);
+        m = idt_ntb_mapping_new_local(section.mr, range.offset);
+        insert(d, m, bar, t, &range);
     }
     memory_region_unref(section.mr);
 }
@@ -783,32 +598,3 @@ char *idt_ntb_direct_list(const IdtNtbDirect *d)
     }
     return g_string_free(text, FALSE);
 }
-
-bool idt_ntb_direct_is_mapping(Object *obj)
-{
-    return obj && object_dynamic_cast(obj, TYPE_IDT_NTB_MAPPING);
-}
-
-static void idt_ntb_mapping_finalize(Object *obj)
-{
-    IdtNtbMapping *m = IDT_NTB_MAPPING(obj);
-
-    memory_region_unref(m->local);
-    if (m->host) {
-        munmap(m->host, m->host_size);
-    }
-}
-
-static const TypeInfo idt_ntb_mapping_info = {
-    .name = TYPE_IDT_NTB_MAPPING,
-    .parent = TYPE_OBJECT,
-    .instance_size = sizeof(IdtNtbMapping),
-    .instance_finalize = idt_ntb_mapping_finalize,
-};
-
-static void idt_ntb_mapping_register_types(void)
-{
-    type_register_static(&idt_ntb_mapping_info);
-}
-
-type_init(idt_ntb_mapping_register_types)

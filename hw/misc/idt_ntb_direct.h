@@ -23,10 +23,10 @@
 #ifndef HW_MISC_IDT_NTB_DIRECT_H
 #define HW_MISC_IDT_NTB_DIRECT_H
 
+#include "idt_ntb_mapping.h"
 #include "idt_ntb_memory.h"
 #include "idt_ntb_switch.h"
 
-typedef struct IdtNtbMapping IdtNtbMapping;
 typedef struct IdtNtbWindows IdtNtbWindows;
 typedef struct IdtNtbTranslation IdtNtbTranslation;
 
@@ -87,8 +87,5 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders);
 /* The number of mappings, and a text that lists them, to be freed. */
 unsigned idt_ntb_direct_count(const IdtNtbDirect *d);
 char *idt_ntb_direct_list(const IdtNtbDirect *d);
-
-/* True if @obj is a mapping: memory that a window shows. */
-bool idt_ntb_direct_is_mapping(Object *obj);
 
 #endif

@@ -270,7 +270,7 @@ static IdtNtbWindows *find_registers(const MemoryRegion *mr)
 static bool is_window(MemoryRegion *mr)
 {
     return mr->ops == &window_ops ||
-           idt_ntb_direct_is_mapping(memory_region_owner(mr));
+           idt_ntb_is_mapping(memory_region_owner(mr));
 }
 
 static void tell_slow(IdtNtbWindows *w, MemoryRegion *mr)

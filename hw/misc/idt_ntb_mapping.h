@@ -1,0 +1,81 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: one direct mapping
+ *
+ * Pages of RAM that appear in a BAR.  An object of its own: QEMU's memory core
+ * may refer to its regions for some time after it was given up.
+ *
+ * All functions are called with the BQL held, from the main loop or a vCPU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_MAPPING_H
+#define HW_MISC_IDT_NTB_MAPPING_H
+
+#include "exec/memory.h"
+#include "qom/object.h"
+
+#define TYPE_IDT_NTB_MAPPING "idt-ntb-mapping"
+OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbMapping, IDT_NTB_MAPPING)
+
+struct IdtNtbMapping {
+    Object parent_obj;
+
+    MemoryRegion ram;           /* pages of another process */
+    void *host;                 /* where they are mapped, whole pages */
+    size_t host_size;
+    MemoryRegion *local;        /* or RAM of this one, which is referenced */
+    uint64_t local_offset;
+    MemoryRegion alias;         /* of either */
+    MemoryRegion *container;    /* the BAR that it is in, or will be */
+    bool open;                  /* and is to be there */
+    uint8_t *ptr;               /* where @start is; NULL if it is local */
+    uint64_t start;             /* offsets in the BAR */
+    uint64_t end;
+
+    /* What it is of; the owner's */
+    unsigned bar;
+    unsigned partition;
+    uint64_t addr;              /* bus address there of @start */
+    uint64_t file_offset;       /* of @start */
+    uint32_t file;              /* number of the descriptor there */
+    uint32_t seq;               /* of the memory table that says so */
+    uint32_t generation;        /* of the port */
+    QLIST_ENTRY(IdtNtbMapping) next;
+};
+
+/*
+ * Maps @size bytes at @offset of @fd, which stays the caller's.
+ *
+ * Returns: the mapping, or NULL with the reason in @why.
+ */
+IdtNtbMapping *idt_ntb_mapping_new(int fd, uint64_t offset, uint64_t size,
+                                   const char **why);
+
+/* Maps @mr, RAM of this process, from @offset on. */
+IdtNtbMapping *idt_ntb_mapping_new_local(MemoryRegion *mr, uint64_t offset);
+
+/*
+ * Shows @m from @start to @end of @bar.  With TCG that is so when no vCPU is in
+ * translated code; @m->ptr can be used at once.
+ */
+void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar, uint64_t start,
+                           uint64_t end);
+
+/*
+ * Gives up @m and the reference on it.  On return no thread of this process can
+ * reach the pages of another; vCPUs that still try see ones, from the file @ones
+ * (idt_ntb_ones_file()) or zeros if it is -1.  @at_once: the BAR goes away.
+ *
+ * Returns: false if there is no memory for it, and they can until they have left
+ * translated code.
+ */
+bool idt_ntb_mapping_give_up(IdtNtbMapping *m, bool at_once, int ones);
+
+/* A file of ones for idt_ntb_mapping_give_up(), or -1. */
+int idt_ntb_ones_file(void);
+
+/* True if @obj is a mapping. */
+bool idt_ntb_is_mapping(Object *obj);
+
+#endif
