@@ -28,5 +28,6 @@ void ntb_add_window_stall_tests(void);
 void ntb_add_window_order_tests(void);
 void ntb_add_window_memory_tests(void);
 void ntb_add_window_mailbox_tests(void);
+void ntb_add_window_life_tests(void);
 
 #endif

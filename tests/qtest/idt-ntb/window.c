@@ -49,7 +49,9 @@ NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
     QTestState *qts;
     NtbPort *p;
 
-    qts = qtest_initf("%s %s %s -chardev socket,path=%s,id=ntb "
+    /* A server that comes back is met again */
+    qts = qtest_initf("%s %s %s -chardev socket,path=%s,id=ntb,"
+                      "reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,"
                       "addr=%x.0%s%s", ntb_machine_args(), win_ram_args(path),
                       args ?: "", server->socket, NTB0_SLOT, path_props(path),
@@ -58,6 +60,11 @@ NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
     p->owns_qemu = true;
     win_setup_function(p);
     return p;
+}
+
+NtbPort *win_boot_ram(NtbServer *server, const char *ram, const char *props)
+{
+    return win_boot(server, WIN_PLAIN, ram, props);
 }
 
 void win_boot_both(NtbServer *server, WinPath path, const char *props,

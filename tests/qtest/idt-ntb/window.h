@@ -40,6 +40,9 @@ const char *win_ram_args(WinPath path);
 NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
                   const char *props);
 
+/* The same with @ram, QEMU's command line, instead of a path */
+NtbPort *win_boot_ram(NtbServer *server, const char *ram, const char *props);
+
 /* Two devices in one QEMU, the second is *@b; ends with *@a */
 void win_boot_both(NtbServer *server, WinPath path, const char *props,
                    NtbPort **a, NtbPort **b);

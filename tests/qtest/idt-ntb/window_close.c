@@ -131,6 +131,17 @@ static void setup_system(void)
     win_reopen(&w.b);
 }
 
+/* The driver's way to disable the link */
+static void clear_cpen(void)
+{
+    ntb_write(w.b, A_NTCTL, 0);
+}
+
+static void set_cpen(void)
+{
+    ntb_write(w.b, A_NTCTL, R_NTCTL_CPEN_MASK);
+}
+
 static void stop(void)
 {
     qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
@@ -141,7 +152,7 @@ static void cont(void)
     qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
 }
 
-/* Through a window of the other, as a guest may: the target's own registers */
+/* The registers of the other, as any guest may */
 static void shut_by_gas(void)
 {
     ntb_gas_write(w.b, ntb_gas_nt(w.a->port, win_reg(4, A_BARLIMIT0)), 0);
@@ -168,6 +179,7 @@ static const Event events[] = {
     { "command", clear_command, set_master },
     { "flr", reset_function, setup_function },
     { "reset", reset_system, setup_system },
+    { "cpen", clear_cpen, set_cpen },
     { "stop", stop, cont },
     { "gas", shut_by_gas, open_by_gas },
 };

@@ -134,6 +134,37 @@ static void test_bus_master(WinPath path)
     win_stop(&w);
 }
 
+/* The target's link as its driver has it: closed once it was disabled */
+static void test_link_enable(WinPath path)
+{
+    setup(path, NULL);
+    for (unsigned i = 0; i < 3; i++) {
+        /* Never touched since the reset */
+        assert_open();
+        ntb_write(w.b, A_NTCTL, R_NTCTL_CPEN_MASK);
+        assert_open();
+        ntb_write(w.b, A_NTCTL, 0);
+        assert_shut();
+        ntb_write(w.b, A_NTCTL, R_NTCTL_RNS_MASK);
+        assert_shut();
+        ntb_gas_write(w.a, ntb_gas_nt(w.b->port, A_NTCTL),
+                      R_NTCTL_CPEN_MASK | R_NTCTL_RNS_MASK);
+        assert_open();
+        ntb_gas_write(w.a, ntb_gas_nt(w.b->port, A_NTCTL), 0);
+        assert_shut();
+        ntb_cfg_writew(w.b, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
+                       PCI_EXP_DEVCTL_BCR_FLR);
+        assert_shut();
+        win_setup_function(w.b);
+        assert_open();
+        /* The sender's is for the other direction */
+        ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
+        ntb_write(w.a, A_NTCTL, 0);
+        assert_open();
+    }
+    win_stop(&w);
+}
+
 /* Nobody there; then somebody; then nobody again, and another one */
 static void test_link(WinPath path)
 {
@@ -374,6 +405,7 @@ void ntb_add_window_gate_tests(void)
     win_add_case("window-gates/mapping-table", test_mapping_table);
     win_add_case("window-gates/bus-master", test_bus_master);
     win_add_case("window-gates/link", test_link);
+    win_add_case("window-gates/link-enable", test_link_enable);
     win_add_case("window-gates/partition", test_partition);
     win_add_case("window-gates/reprogram", test_reprogram);
     win_add_case("window-gates/upper-base", test_upper_base);
