@@ -29,6 +29,7 @@
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
+#include "idt_ntb_temp.h"
 #include "idt_ntb_window.h"
 #include "trace.h"
 
@@ -587,6 +588,40 @@ static bool idt_ntb_get_link(Object *obj, Error **errp)
     return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.port);
 }
 
+/* In millidegrees, like Linux's hwmon */
+static void idt_ntb_get_temperature(Object *obj, Visitor *v, const char *name,
+                                    void *opaque, Error **errp)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+    int64_t value = s->sw.shm ? idt_ntb_temp_get(&s->sw) * 500 : 0;
+
+    visit_type_int(v, name, &value, errp);
+}
+
+static void idt_ntb_set_temperature(Object *obj, Visitor *v, const char *name,
+                                    void *opaque, Error **errp)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+    int64_t value;
+
+    if (!visit_type_int(v, name, &value, errp)) {
+        return;
+    }
+    if (value < 0 || value > IDT_NTB_TEMP_MAX * 500) {
+        error_setg(errp, "temperature=%" PRId64 " is out of range; the sensor "
+                   "measures 0 to %u millidegrees", value,
+                   IDT_NTB_TEMP_MAX * 500);
+        return;
+    }
+    if (!s->sw.shm) {
+        error_setg(errp, "the device has no switch yet; set the temperature "
+                   "later, with qom-set");
+        return;
+    }
+    idt_ntb_temp_set(&s->sw, value / 500);
+    idt_ntb_update_irq(s);
+}
+
 static void idt_ntb_get_direct_mappings(Object *obj, Visitor *v,
                                         const char *name, void *opaque,
                                         Error **errp)
@@ -710,6 +745,11 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     object_class_property_add_bool(klass, "link", idt_ntb_get_link, NULL);
     object_class_property_set_description(klass, "link",
         "PCIe link of the port");
+    object_class_property_add(klass, "temperature", "int",
+                              idt_ntb_get_temperature,
+                              idt_ntb_set_temperature, NULL, NULL);
+    object_class_property_set_description(klass, "temperature",
+        "What the switch's sensor measures, in millidegrees Celsius");
     object_class_property_add(klass, "direct-mappings", "uint32",
                               idt_ntb_get_direct_mappings, NULL, NULL, NULL);
     object_class_property_set_description(klass, "direct-mappings",

@@ -99,6 +99,8 @@ void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw)
     qatomic_set(&sw->tmp_sample, TMP_SAMPLE_RESET);
     qatomic_set(&sw->tmp_lowest, TMP_SAMPLE_RESET);
     qatomic_set(&sw->tmp_highest, TMP_SAMPLE_RESET);
+    qatomic_set(&sw->tmpalarm, 0);
+    qatomic_set(&sw->tmp_level, 0);
 }
 
 void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)
@@ -118,6 +120,8 @@ void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to, const IdtNtbShmSwitch *from)
     qatomic_set(&to->tmp_sample, qatomic_read(&from->tmp_sample));
     qatomic_set(&to->tmp_lowest, qatomic_read(&from->tmp_lowest));
     qatomic_set(&to->tmp_highest, qatomic_read(&from->tmp_highest));
+    qatomic_set(&to->tmpalarm, qatomic_read(&from->tmpalarm));
+    qatomic_set(&to->tmp_level, qatomic_read(&from->tmp_level));
 }
 
 /* The decoder */

@@ -8,6 +8,7 @@
 #include "qemu/atomic.h"
 #include "qemu/log.h"
 #include "idt_ntb_regs_access.h"
+#include "idt_ntb_temp.h"
 
 static void unimp_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                         unsigned n, uint32_t value, uint32_t lanes)
@@ -78,54 +79,24 @@ static uint32_t gdbellsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
     return value;
 }
 
-/* The sensor's sample with the offset of TMPADJ, in half degrees */
-static uint8_t tmp_current(IdtNtbShmSwitch *sw)
-{
-    int offset = (int8_t)qatomic_read(&sw->tmpadj);
-    int sample = qatomic_read(&sw->tmp_sample) & 0xff;
-
-    return MIN(MAX(sample + offset, 0), UINT8_MAX);
-}
-
-/* Lets the sensor measure: it remembers the lowest and the highest */
-static uint32_t tmp_measure(IdtNtbShmSwitch *sw)
-{
-    uint8_t current = tmp_current(sw);
-    uint8_t lowest = MIN(current, qatomic_read(&sw->tmp_lowest) & 0xff);
-    uint8_t highest = MAX(current, qatomic_read(&sw->tmp_highest) & 0xff);
-    uint32_t value = 0;
-
-    if (FIELD_EX32(qatomic_read(&sw->tmpctl), TMPCTL, PDOWN)) {
-        return 0;
-    }
-    qatomic_set(&sw->tmp_lowest, lowest);
-    qatomic_set(&sw->tmp_highest, highest);
-    value = FIELD_DP32(value, TMPSTS, TEMP, current);
-    value = FIELD_DP32(value, TMPSTS, LTEMP, lowest);
-    return FIELD_DP32(value, TMPSTS, HTEMP, highest);
-}
-
 static uint32_t tmpsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    return tmp_measure(&regs->sw->shm->sw);
+    return idt_ntb_temp_status(regs->sw);
 }
 
-static void tmpadj_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                         unsigned port, unsigned n, uint32_t value,
-                         uint32_t lanes)
+/* TMPCTL and TMPADJ */
+static void tmp_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                      unsigned n, uint32_t value, uint32_t lanes)
 {
-    IdtNtbShmSwitch *sw = &regs->sw->shm->sw;
-
-    tmp_measure(sw);
-    idt_ntb_reg_update(reg, &sw->tmpadj, value, lanes);
-    tmp_measure(sw);
+    idt_ntb_temp_measure(regs->sw);
+    idt_ntb_reg_update(reg, (void *)&regs->sw->shm->sw + reg->word, value,
+                       lanes);
+    idt_ntb_temp_measure(regs->sw);
 }
 
 static uint32_t tmpalarm_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    uint32_t value = tmpsts_read(regs, port, n);
-
-    return value & (R_TMPALARM_LTEMP_MASK | R_TMPALARM_HTEMP_MASK);
+    return idt_ntb_temp_alarm(regs->sw);
 }
 
 static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
@@ -140,6 +111,8 @@ static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
     if (lanes & R_TMPALARM_HTEMP_MASK) {
         qatomic_set(&sw->tmp_highest, FIELD_EX32(value, TMPALARM, HTEMP));
     }
+    qatomic_fetch_and(&sw->tmpalarm,
+                      ~(value & lanes & R_TMPALARM_IRQ_MASK));
 }
 
 #define SWITCH_WORD(field)  .word = offsetof(IdtNtbShmSwitch, field)
@@ -205,12 +178,12 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
     MSGCTL(0), MSGCTL(1), MSGCTL(2), MSGCTL(3),
 
     { .name = "TMPCTL", .addr = A_TMPCTL, SWITCH_WORD(tmpctl),
-      .reset = R_TMPCTL_PDOWN_MASK, .rw = 0xa4ffffff },
+      .reset = R_TMPCTL_PDOWN_MASK, .rw = 0xa4ffffff, .write = tmp_write },
     { .name = "TMPSTS", .addr = A_TMPSTS, .read = tmpsts_read },
     { .name = "TMPALARM", .addr = A_TMPALARM, .read = tmpalarm_read,
       .write = tmpalarm_write },
     { .name = "TMPADJ", .addr = A_TMPADJ, SWITCH_WORD(tmpadj),
-      .rw = R_TMPADJ_OFFSET_MASK, .write = tmpadj_write },
+      .rw = R_TMPADJ_OFFSET_MASK, .write = tmp_write },
 };
 
 const unsigned idt_ntb_num_switch_regs = ARRAY_SIZE(idt_ntb_switch_regs);

@@ -66,6 +66,8 @@ typedef struct IdtNtbShmSwitch {
     uint32_t tmp_sample;        /* what the sensor measures, half degrees */
     uint32_t tmp_lowest;
     uint32_t tmp_highest;
+    uint32_t tmpalarm;          /* TMPALARM.IRQ, in its place */
+    uint32_t tmp_level;         /* thresholds that are passed and enabled */
 } IdtNtbShmSwitch;
 
 /*

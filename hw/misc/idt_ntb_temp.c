@@ -1,0 +1,127 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: temperature sensor
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "idt_ntb_temp.h"
+#include "trace.h"
+
+/* The offset can lead out of what the register can show */
+static uint8_t temp_current(const IdtNtbShmSwitch *regs)
+{
+    int offset = (int8_t)qatomic_read(&regs->tmpadj);
+    int sample = qatomic_read(&regs->tmp_sample) & 0xff;
+
+    return MIN(MAX(sample + offset, 0), IDT_NTB_TEMP_MAX);
+}
+
+static bool temp_is_down(const IdtNtbShmSwitch *regs)
+{
+    return FIELD_EX32(qatomic_read(&regs->tmpctl), TMPCTL, PDOWN);
+}
+
+/* The thresholds that are passed, as in TMPSTS */
+static uint32_t temp_passed(const IdtNtbShmSwitch *regs)
+{
+    uint32_t ctl = qatomic_read(&regs->tmpctl);
+    uint8_t current = temp_current(regs);
+    uint32_t passed = 0;
+
+    passed = FIELD_DP32(passed, TMPSTS, BLTH,
+                        current < FIELD_EX32(ctl, TMPCTL, LTH));
+    return FIELD_DP32(passed, TMPSTS, AHTH,
+                      current > FIELD_EX32(ctl, TMPCTL, HTH));
+}
+
+/* Those of @passed for which there is to be an alarm */
+static uint32_t temp_enabled(const IdtNtbShmSwitch *regs, uint32_t passed)
+{
+    uint32_t ctl = qatomic_read(&regs->tmpctl);
+    uint32_t enabled = 0;
+
+    enabled = FIELD_DP32(enabled, TMPSTS, BLTH,
+                         FIELD_EX32(ctl, TMPCTL, BLTH_EN));
+    enabled = FIELD_DP32(enabled, TMPSTS, AHTH,
+                         FIELD_EX32(ctl, TMPCTL, AHTH_EN));
+    return passed & enabled;
+}
+
+static void temp_alarm_ports(IdtNtbSwitch *sw)
+{
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
+
+        if (idt_ntb_switch_link(sw, port)) {
+            qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->ntintsts,
+                             R_NTINTSTS_TMPSENSOR_MASK);
+            idt_ntb_switch_signal(sw, port);
+        }
+    }
+}
+
+void idt_ntb_temp_measure(IdtNtbSwitch *sw)
+{
+    IdtNtbShmSwitch *regs = &sw->shm->sw;
+    uint8_t current = temp_current(regs);
+    uint32_t level, rose;
+
+    if (temp_is_down(regs)) {
+        qatomic_set(&regs->tmp_level, 0);
+        return;
+    }
+    qatomic_set(&regs->tmp_lowest,
+                MIN(current, qatomic_read(&regs->tmp_lowest) & 0xff));
+    qatomic_set(&regs->tmp_highest,
+                MAX(current, qatomic_read(&regs->tmp_highest) & 0xff));
+    level = temp_enabled(regs, temp_passed(regs));
+    rose = level & ~qatomic_xchg(&regs->tmp_level, level);
+    if (rose) {
+        trace_idt_ntb_temp_alarm(sw->port, current, rose);
+        qatomic_fetch_or(&regs->tmpalarm, rose);
+        temp_alarm_ports(sw);
+    }
+}
+
+unsigned idt_ntb_temp_get(const IdtNtbSwitch *sw)
+{
+    return qatomic_read(&sw->shm->sw.tmp_sample) & 0xff;
+}
+
+void idt_ntb_temp_set(IdtNtbSwitch *sw, unsigned half_degrees)
+{
+    qatomic_set(&sw->shm->sw.tmp_sample, half_degrees);
+    idt_ntb_temp_measure(sw);
+}
+
+/* Lowest and highest are at the same place in TMPSTS and TMPALARM */
+static uint32_t temp_extremes(const IdtNtbShmSwitch *regs)
+{
+    uint32_t value = FIELD_DP32(0, TMPSTS, LTEMP,
+                                qatomic_read(&regs->tmp_lowest));
+
+    return FIELD_DP32(value, TMPSTS, HTEMP, qatomic_read(&regs->tmp_highest));
+}
+
+uint32_t idt_ntb_temp_status(IdtNtbSwitch *sw)
+{
+    IdtNtbShmSwitch *regs = &sw->shm->sw;
+
+    if (temp_is_down(regs)) {
+        return 0;
+    }
+    idt_ntb_temp_measure(sw);
+    return FIELD_DP32(temp_extremes(regs) | temp_passed(regs), TMPSTS, TEMP,
+                      temp_current(regs));
+}
+
+uint32_t idt_ntb_temp_alarm(IdtNtbSwitch *sw)
+{
+    IdtNtbShmSwitch *regs = &sw->shm->sw;
+    uint32_t alarms = qatomic_read(&regs->tmpalarm) &
+                      (R_TMPSTS_BLTH_MASK | R_TMPSTS_AHTH_MASK);
+
+    return temp_is_down(regs) ? 0 : temp_extremes(regs) | alarms;
+}
