@@ -332,16 +332,6 @@ void ntb_setup_function(NtbPort *p)
     ntb_msi_enable(p, true);
 }
 
-static unsigned partition_of(unsigned port)
-{
-    for (unsigned i = 0; i < NTB_NUM_PORTS; i++) {
-        if (ntb_ports[i] == port) {
-            return i;
-        }
-    }
-    g_assert_not_reached();
-}
-
 NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
                   unsigned devfn, unsigned index)
 {
@@ -355,7 +345,7 @@ NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
     enable_ecam(qts);
     ntb_setup_function(p);
     p->port = ntb_cfg_read(p, IDT_CAP_PCIE + PCI_EXP_LNKCAP) >> 24;
-    p->partition = partition_of(p->port);
+    p->partition = ntb_qom_int(p, "partition");
     return p;
 }
 

@@ -1,0 +1,171 @@
+/*
+ * QTest testcase for idt-ntb: temperature sensor
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qobject/qdict.h"
+#include "harness.h"
+#include "tests.h"
+
+#define TMPCTL_HIGH(degrees)    ((degrees) * 2 << R_TMPCTL_HTH_SHIFT | \
+                                 R_TMPCTL_AHTH_EN_MASK)
+#define TMPCTL_LOW(degrees)     ((degrees) * 2 << R_TMPCTL_LTH_SHIFT | \
+                                 R_TMPCTL_BLTH_EN_MASK)
+
+/* What the sensor measures, in millidegrees */
+static void set_temperature(NtbPort *p, int value)
+{
+    qtest_qmp_assert_success(p->qts, "{'execute': 'qom-set', 'arguments': {"
+                             "'path': '/machine/peripheral/ntb0',"
+                             "'property': 'temperature', 'value': %d}}",
+                             value);
+}
+
+static unsigned tmpsts(NtbPort *p, unsigned shift)
+{
+    return extract32(ntb_gas_read(p, A_TMPSTS), shift, 8);
+}
+
+static void test_measure(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+
+    ntb_gas_write(a, A_TMPCTL, 0);
+    ntb_gas_write(a, A_TMPALARM, 80 << 16 | 80 << 8);
+    g_assert_cmpint(ntb_qom_int(a, "temperature"), ==, 40000);
+    /* One switch, one sensor */
+    set_temperature(a, 55500);
+    g_assert_cmpint(ntb_qom_int(b, "temperature"), ==, 55500);
+    g_assert_cmpuint(tmpsts(b, R_TMPSTS_TEMP_SHIFT), ==, 111);
+    set_temperature(b, 20000);
+    g_assert_cmpuint(tmpsts(a, R_TMPSTS_TEMP_SHIFT), ==, 40);
+    g_assert_cmpuint(tmpsts(a, R_TMPSTS_LTEMP_SHIFT), ==, 40);
+    g_assert_cmpuint(tmpsts(a, R_TMPSTS_HTEMP_SHIFT), ==, 111);
+    /* The offset is signed, and the result stays in range */
+    ntb_gas_write(a, A_TMPADJ, 0xfe);
+    g_assert_cmpuint(tmpsts(a, R_TMPSTS_TEMP_SHIFT), ==, 38);
+    g_assert_cmpint(ntb_qom_int(a, "temperature"), ==, 20000);
+    ntb_gas_write(a, A_TMPADJ, 0x80);
+    g_assert_cmpuint(tmpsts(a, R_TMPSTS_TEMP_SHIFT), ==, 0);
+    set_temperature(a, 127500);
+    ntb_gas_write(a, A_TMPADJ, 0x7f);
+    g_assert_cmpuint(tmpsts(a, R_TMPSTS_TEMP_SHIFT), ==, 255);
+    ntb_gas_write(a, A_TMPCTL, R_TMPCTL_PDOWN_MASK);
+    g_assert_cmphex(ntb_gas_read(a, A_TMPSTS), ==, 0);
+    g_assert_cmphex(ntb_gas_read(a, A_TMPALARM), ==, 0);
+    ntb_quit(b);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+static void test_range(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    const int values[] = { -500, 128000 };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
+        QDict *error = qtest_qmp_assert_failure_ref(a->qts,
+            "{'execute': 'qom-set', 'arguments': {"
+            "'path': '/machine/peripheral/ntb0',"
+            "'property': 'temperature', 'value': %d}}", values[i]);
+
+        g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "127500"));
+        qobject_unref(error);
+    }
+    g_assert_cmpint(ntb_qom_int(a, "temperature"), ==, 40000);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+static void assert_alarm(NtbPort *p, uint32_t alarm)
+{
+    ntb_assert_msi(p);
+    g_assert_cmphex(ntb_read(p, A_NTINTSTS), ==, R_NTINTSTS_TMPSENSOR_MASK);
+    ntb_write(p, A_NTINTSTS, R_NTINTSTS_TMPSENSOR_MASK);
+    g_assert_cmphex(ntb_read(p, A_NTINTSTS), ==, 0);
+    g_assert_cmphex(ntb_gas_read(p, A_TMPALARM) & R_TMPALARM_IRQ_MASK, ==,
+                    alarm);
+}
+
+static void assert_no_alarm(NtbPort *p)
+{
+    ntb_assert_no_msi(p);
+    g_assert_cmphex(ntb_read(p, A_NTINTSTS), ==, 0);
+}
+
+/* All ports get an interrupt each time that an enabled threshold is passed */
+static void test_alarm(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *ports[] = { a, b };
+
+    for (unsigned i = 0; i < 2; i++) {
+        ntb_write(ports[i], A_NTINTMSK, ~R_NTINTSTS_TMPSENSOR_MASK);
+        ntb_msi_enable(ports[i], true);
+    }
+    ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(50) | TMPCTL_LOW(10));
+    set_temperature(a, 50000);
+    assert_no_alarm(a);
+    set_temperature(a, 50500);
+    assert_alarm(a, R_TMPSTS_AHTH_MASK);
+    assert_alarm(b, R_TMPSTS_AHTH_MASK);
+    g_assert_cmphex(ntb_gas_read(b, A_TMPSTS) &
+                    (R_TMPSTS_AHTH_MASK | R_TMPSTS_BLTH_MASK), ==,
+                    R_TMPSTS_AHTH_MASK);
+    /* It is above, but does not come to be so; nor by clearing the alarm */
+    set_temperature(a, 60000);
+    ntb_gas_write(b, A_TMPALARM, R_TMPSTS_AHTH_MASK);
+    g_assert_cmphex(ntb_gas_read(a, A_TMPALARM) & R_TMPALARM_IRQ_MASK, ==, 0);
+    assert_no_alarm(a);
+    assert_no_alarm(b);
+    set_temperature(b, 5000);
+    assert_alarm(a, R_TMPSTS_BLTH_MASK);
+    assert_alarm(b, R_TMPSTS_BLTH_MASK);
+    set_temperature(b, 30000);
+    set_temperature(b, 70000);
+    assert_alarm(b, R_TMPSTS_AHTH_MASK | R_TMPSTS_BLTH_MASK);
+    assert_alarm(a, R_TMPSTS_AHTH_MASK | R_TMPSTS_BLTH_MASK);
+    ntb_quit(b);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+/* By the registers: enabled above the threshold, moved, powered down */
+static void test_alarm_enable(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+
+    ntb_write(a, A_NTINTMSK, ~R_NTINTSTS_TMPSENSOR_MASK);
+    ntb_msi_enable(a, true);
+    ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(30) & ~R_TMPCTL_AHTH_EN_MASK);
+    assert_no_alarm(a);
+    ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(30));
+    assert_alarm(a, R_TMPSTS_AHTH_MASK);
+    ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(50));
+    ntb_gas_write(a, A_TMPADJ, 40);
+    assert_alarm(a, R_TMPSTS_AHTH_MASK);
+    ntb_gas_write(a, A_TMPADJ, 0);
+    ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(50) | R_TMPCTL_PDOWN_MASK);
+    set_temperature(a, 90000);
+    assert_no_alarm(a);
+    ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(50));
+    assert_alarm(a, R_TMPSTS_AHTH_MASK);
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+void ntb_add_sensor_tests(void)
+{
+    qtest_add_func("idt-ntb/sensor/measure", test_measure);
+    qtest_add_func("idt-ntb/sensor/range", test_range);
+    qtest_add_func("idt-ntb/sensor/alarm", test_alarm);
+    qtest_add_func("idt-ntb/sensor/alarm-enable", test_alarm_enable);
+}
