@@ -84,7 +84,7 @@ static void execute(IdtNtbRequests *r, unsigned from, uint32_t number,
         trace_idt_ntb_request_bad(r->sw->port, from, size);
     } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->partition) &&
                idt_ntb_switch_open(r->sw, from, r->sw->partition)) {
-        ok = r->ops->access(r->opaque, addr, &data, size, !is_read);
+        ok = r->ops->access(r->opaque, addr, &data, size, !is_read, true);
     }
     trace_idt_ntb_request_served(r->sw->port, from, addr, size, is_read, ok);
     if (is_read && r->sw->shm) {
@@ -399,7 +399,7 @@ static bool access_local(IdtNtbRequests *r, IdtNtbRequests *local,
     /* Like that of another process: nothing of ours inside it */
     serving = true;
     object_ref(OBJECT(local->pci));
-    ok = local->ops->access(local->opaque, addr, buf, len, is_write);
+    ok = local->ops->access(local->opaque, addr, buf, len, is_write, false);
     object_unref(OBJECT(local->pci));
     serving = false;
     return ok;

@@ -27,12 +27,12 @@
 typedef struct IdtNtbRequestsOps {
     /*
      * Executes an access to our guest's memory, as the bus master that we are;
-     * @buf is in the order of the bus.
+     * @buf is in the order of the bus.  @remote: by another process.
      *
      * Returns: true if something answered.
      */
     bool (*access)(void *opaque, uint64_t addr, void *buf, unsigned len,
-                   bool is_write);
+                   bool is_write, bool remote);
     /* Called over and over while we wait: gives up mappings if asked to. */
     void (*look)(void *opaque);
 } IdtNtbRequestsOps;

@@ -290,7 +290,7 @@ static void tell_slow(IdtNtbWindows *w, MemoryRegion *mr)
 
 /* Returns: how much of @len it did, or 0 if nothing answers. */
 static uint64_t bus_access(IdtNtbWindows *w, uint64_t addr, void *buf,
-                           unsigned len, bool is_write)
+                           unsigned len, bool is_write, bool remote)
 {
     MemTxAttrs attrs = { .requester_id = pci_requester_id(w->pci) };
     hwaddr xlat, chunk = len;
@@ -311,14 +311,16 @@ static uint64_t bus_access(IdtNtbWindows *w, uint64_t addr, void *buf,
                                   is_write);
         return chunk;
     }
-    tell_slow(w, mr);
+    if (remote) {
+        tell_slow(w, mr);
+    }
     return pci_dma_rw(w->pci, addr, buf, chunk, is_write ?
                       DMA_DIRECTION_FROM_DEVICE : DMA_DIRECTION_TO_DEVICE,
                       attrs) == MEMTX_OK ? chunk : 0;
 }
 
 static bool window_served_access(void *opaque, uint64_t addr, void *buf,
-                                 unsigned len, bool is_write)
+                                 unsigned len, bool is_write, bool remote)
 {
     IdtNtbWindows *w = opaque;
 
@@ -328,7 +330,7 @@ static bool window_served_access(void *opaque, uint64_t addr, void *buf,
         if (len - 1 > UINT64_MAX - addr) {
             return false;
         }
-        done = bus_access(w, addr, buf, len, is_write);
+        done = bus_access(w, addr, buf, len, is_write, remote);
         if (!done || !w->sw->shm) {
             return false;
         }
