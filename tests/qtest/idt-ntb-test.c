@@ -45,6 +45,7 @@ int main(int argc, char **argv)
     ntb_add_window_memory_tests();
     ntb_add_window_mailbox_tests();
     ntb_add_window_life_tests();
+    ntb_add_window_vcpu_tests();
     ret = g_test_run();
     ntb_harness_cleanup();
     return ret;

@@ -31,5 +31,6 @@ void ntb_add_window_order_tests(void);
 void ntb_add_window_memory_tests(void);
 void ntb_add_window_mailbox_tests(void);
 void ntb_add_window_life_tests(void);
+void ntb_add_window_vcpu_tests(void);
 
 #endif

@@ -10,7 +10,7 @@
 #include "qemu/osdep.h"
 #include <sys/wait.h>
 #include "hw/pci/pci_regs.h"
-#include "window.h"
+#include "vcpu.h"
 #include "tests.h"
 
 static WinPair w;
@@ -242,7 +242,7 @@ static bool writes_come(void)
 /* ... while the peer writes all the time: nothing comes afterwards */
 static void test_event_under_fire(const Event *event, WinPath path)
 {
-    unsigned rounds = g_test_slow() ? 200 : 10;
+    unsigned rounds = g_test_slow() ? 100 : 10;
     pid_t writer;
 
     setup(path);
@@ -268,6 +268,44 @@ static void test_event_under_fire(const Event *event, WinPath path)
     waitpid(writer, NULL, 0);
     ntb_quit(w.b);
     ntb_server_stop(w.server);
+}
+
+/* ... while a vCPU does, which knows where it wrote to last */
+static void test_event_under_vcpu(const Event *event, WinPath path)
+{
+    unsigned rounds = g_test_slow() ? 100 : 10;
+    g_autofree char *args = NULL;
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    args = g_strdup(vcpu_args());
+    w = (WinPair) { .server = ntb_server_start(), .path = path };
+    w.a = win_boot(w.server, path, args, VCPU_PROPS);
+    w.b = win_boot(w.server, path, NULL, VCPU_PROPS);
+    open_windows();
+    event->open();
+    ntb_settle(w.a->qts);
+    vcpu_start(w.a, direct);
+    for (unsigned i = 0; i < rounds; i++) {
+        uint64_t last;
+
+        ntb_wait(writes_come());
+        g_usleep(i * 371 % 1000);
+        event->shut();
+        last = arrived();
+        for (unsigned k = 0; k < 20; k++) {
+            g_assert_cmphex(arrived(), ==, last);
+            g_usleep(200);
+        }
+        event->open();
+    }
+    ntb_wait(writes_come());
+    /* The guest has gone on all the time */
+    vcpu_stop(w.a);
+    win_sync(w.b);
+    g_assert_cmphex(arrived(), ==, vcpu_count(w.a));
+    win_stop(&w);
 }
 
 typedef struct EventCase {
@@ -326,6 +364,38 @@ static void test_own_registers(WinPath path)
         assert_shut();
         win_admit(w.a, true);
     }
+    win_stop(&w);
+}
+
+/* The registers of the holder, while its vCPU writes */
+static void test_own_under_vcpu(WinPath path)
+{
+    uint64_t last;
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    w = (WinPair) { .server = ntb_server_start(), .path = path };
+    w.a = win_boot(w.server, path, vcpu_args(), VCPU_PROPS);
+    w.b = win_boot(w.server, path, NULL, VCPU_PROPS);
+    open_windows();
+    vcpu_start(w.a, direct);
+    for (unsigned i = 0; i < 40; i++) {
+        ntb_wait(writes_come());
+        if (i % 2) {
+            win_close(w.a, WIN_DIRECT64);
+        } else {
+            win_aim(w.a, WIN_DIRECT64, w.b->partition, LUT_X);
+        }
+        win_sync(w.b);
+        last = arrived();
+        for (unsigned k = 0; k < 5; k++) {
+            g_assert_cmphex(arrived(), ==, last);
+            g_usleep(200);
+        }
+        open_windows();
+    }
+    vcpu_stop(w.a);
     win_stop(&w);
 }
 
@@ -541,9 +611,15 @@ void ntb_add_window_close_tests(void)
                 add_event("window-close-under-fire", &events[i], path,
                           test_event_under_fire);
             }
+            if (path == WIN_SHARED || g_test_slow()) {
+                add_event("window-close-under-vcpu", &events[i], path,
+                          test_event_under_vcpu);
+            }
         }
     }
     win_add_case("window-close/own-registers", test_own_registers);
+    win_add_case_at("window-close-under-vcpu/own-registers",
+                    test_own_under_vcpu, WIN_SHARED);
     win_add_case("window-close/shrinking-limit", test_shrinking_limit);
     win_add_case("window-close/holder-reset", test_holder_reset);
     win_add_case("window-close/holder-stops", test_holder_stops);

@@ -220,7 +220,7 @@ static void test_two_in_one_windows(WinPath path)
  * At the same time.  Each QEMU has a process of ours that talks to it.
  */
 
-#define ROUNDS (g_test_slow() ? 10000 : 1500)
+#define ROUNDS (g_test_slow() ? 6000 : 1500)
 
 /*
  * Read and write through the window of @p at @base: nobody else writes there.

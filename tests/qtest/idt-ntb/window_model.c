@@ -328,7 +328,7 @@ static void teardown(void)
 static void run(const WinPath *paths)
 {
     uint32_t seed = g_test_rand_int();
-    unsigned steps = g_test_slow() ? 150000 : 8000;
+    unsigned steps = g_test_slow() ? 100000 : 8000;
 
     /* Repeat a run with --seed, which g_test_rand_int() is made from */
     g_test_message("random accesses: seed 0x%x", seed);

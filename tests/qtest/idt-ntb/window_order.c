@@ -18,7 +18,7 @@ static WinPair w;
 
 static unsigned rounds(void)
 {
-    return g_test_slow() ? 10000 : 300;
+    return g_test_slow() ? 4000 : 300;
 }
 
 static void end_child(pid_t pid)
