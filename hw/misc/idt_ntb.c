@@ -658,14 +658,6 @@ static void idt_ntb_instance_init(Object *obj)
     }
 }
 
-#define BAR_PROPERTIES(n, size_, is_64bit_, prefetch_)                      \
-    DEFINE_PROP_STRING("bar" #n "-mode", IdtNtbState, bars[n].mode),        \
-    DEFINE_PROP_SIZE("bar" #n "-size", IdtNtbState, bars[n].size, size_),   \
-    DEFINE_PROP_BOOL("bar" #n "-64bit", IdtNtbState, bars[n].is_64bit,      \
-                     is_64bit_),                                            \
-    DEFINE_PROP_BOOL("bar" #n "-prefetch", IdtNtbState, bars[n].prefetch,   \
-                     prefetch_)
-
 static const Property idt_ntb_properties[] = {
     DEFINE_PROP_CHR("chardev", IdtNtbState, chr),
     DEFINE_PROP_STRING("chip", IdtNtbState, chip),
@@ -676,11 +668,26 @@ static const Property idt_ntb_properties[] = {
                        100),
     DEFINE_PROP_BOOL("direct", IdtNtbState, direct, true),
     DEFINE_PROP_BOOL("trust-peers", IdtNtbState, trust_peers, false),
-    BAR_PROPERTIES(1, 1 * MiB, false, false),
-    BAR_PROPERTIES(2, 32 * MiB, true, true),
-    BAR_PROPERTIES(3, 1 * MiB, false, false),
-    BAR_PROPERTIES(4, 1 * MiB, true, true),
-    BAR_PROPERTIES(5, 1 * MiB, false, false),
+    DEFINE_PROP_STRING("bar1-mode", IdtNtbState, bars[1].mode),
+    DEFINE_PROP_SIZE("bar1-size", IdtNtbState, bars[1].size, 1 * MiB),
+    DEFINE_PROP_BOOL("bar1-64bit", IdtNtbState, bars[1].is_64bit, false),
+    DEFINE_PROP_BOOL("bar1-prefetch", IdtNtbState, bars[1].prefetch, false),
+    DEFINE_PROP_STRING("bar2-mode", IdtNtbState, bars[2].mode),
+    DEFINE_PROP_SIZE("bar2-size", IdtNtbState, bars[2].size, 32 * MiB),
+    DEFINE_PROP_BOOL("bar2-64bit", IdtNtbState, bars[2].is_64bit, true),
+    DEFINE_PROP_BOOL("bar2-prefetch", IdtNtbState, bars[2].prefetch, true),
+    DEFINE_PROP_STRING("bar3-mode", IdtNtbState, bars[3].mode),
+    DEFINE_PROP_SIZE("bar3-size", IdtNtbState, bars[3].size, 1 * MiB),
+    DEFINE_PROP_BOOL("bar3-64bit", IdtNtbState, bars[3].is_64bit, false),
+    DEFINE_PROP_BOOL("bar3-prefetch", IdtNtbState, bars[3].prefetch, false),
+    DEFINE_PROP_STRING("bar4-mode", IdtNtbState, bars[4].mode),
+    DEFINE_PROP_SIZE("bar4-size", IdtNtbState, bars[4].size, 1 * MiB),
+    DEFINE_PROP_BOOL("bar4-64bit", IdtNtbState, bars[4].is_64bit, true),
+    DEFINE_PROP_BOOL("bar4-prefetch", IdtNtbState, bars[4].prefetch, true),
+    DEFINE_PROP_STRING("bar5-mode", IdtNtbState, bars[5].mode),
+    DEFINE_PROP_SIZE("bar5-size", IdtNtbState, bars[5].size, 1 * MiB),
+    DEFINE_PROP_BOOL("bar5-64bit", IdtNtbState, bars[5].is_64bit, false),
+    DEFINE_PROP_BOOL("bar5-prefetch", IdtNtbState, bars[5].prefetch, false),
 };
 
 static void idt_ntb_describe_bars(ObjectClass *klass)

@@ -239,7 +239,8 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
         if (port >= 0 && port != candidate) {
             continue;
         }
-        ret = qemu_lock_fd(sw->fd, idt_ntb_switch_lock_offset(candidate), 1, true);
+        ret = qemu_lock_fd(sw->fd, idt_ntb_switch_lock_offset(candidate), 1,
+                           true);
         if (!ret) {
             sw->port = candidate;
             sw->partition = part;
@@ -377,7 +378,8 @@ static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
     return port != sw->port &&
            qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
            IDT_NTB_PORT_FREE &&
-           !qemu_lock_fd_test(sw->fd, idt_ntb_switch_lock_offset(port), 1, true);
+           !qemu_lock_fd_test(sw->fd, idt_ntb_switch_lock_offset(port), 1,
+                              true);
 }
 
 /*

@@ -212,7 +212,6 @@ void idt_ntb_direct_look(IdtNtbDirect *d)
     if (request == d->acknowledged) {
         return;
     }
-    smp_mb();
     d->windows->requests.changes++;
     idt_ntb_direct_sync(d);
     if (d->late) {
@@ -313,7 +312,7 @@ static bool hold(IdtNtbDirect *d, unsigned partition, uint32_t seq)
     const IdtNtbSwitch *sw = d->windows->sw;
 
     qatomic_fetch_or(&port_block(d, sw->partition)->holds, BIT(partition));
-    smp_mb();
+    smp_mb__after_rmw();        /* pairs with idt_ntb_windows_changed() */
     return idt_ntb_switch_open(sw, sw->partition, partition) &&
            idt_ntb_memory_seq(sw, partition) == seq;
 }
@@ -368,7 +367,7 @@ fail:
     return NULL;
 }
 
-/* The RAM of @local around @offset: all of @t if possible, else from its page */
+/* The RAM of @local around @offset: all of @t, or from the page on */
 static MemoryRegionSection find_local_around(const IdtNtbDirect *d,
                                              IdtNtbRequests *local,
                                              uint64_t offset,
@@ -515,7 +514,6 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
     IdtNtbSwitch *sw = d->windows->sw;
     CloseWait w = { .d = d };
 
-    smp_mb();
     for (unsigned part = 0; part < sw->partitions; part++) {
         if (part == sw->partition || !(holders & BIT(part)) ||
             (!qatomic_read(&port_block(d, part)->holds) &&

@@ -4,11 +4,11 @@
  * Where the guest in the other partition has shared RAM, pages of it are mapped
  * into our BAR: the guest's loads and stores go there without our doing.
  *
- * Closing: whoever ends a window first makes the end visible, and then asks each
- * port that may hold mappings (@holds) to look at them, by counting its
+ * Closing: whoever ends a window first makes the end visible, and then asks
+ * each port that may hold mappings (@holds) to look at them, by counting its
  * close_req and signalling it.  The port gives up what is not allowed any more,
  * and shows in close_ack which request it has seen.  A port sets its bit in
- * @holds before it looks whether it may map, so that one of both sees the other.
+ * @holds before it looks whether it may map: one of both sees the other.
  *
  * To give up a mapping of another process's memory is to put private memory in
  * its place: from then on no thread of ours can reach it, whatever QEMU's

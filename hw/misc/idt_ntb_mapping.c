@@ -45,8 +45,8 @@ static void mapping_apply_work(CPUState *cpu, run_on_cpu_data data)
 /*
  * TCG's vCPUs use what they know of the address space until they come to flush
  * it, up to the end of a translated block, and that includes numbers which a
- * change of the address space makes those of other devices.  So it changes while
- * none of them is in translated code; until then window_access() does it all.
+ * change of the address space makes those of other devices.  So it changes
+ * while none of them is in translated code; until then window_access() does it.
  */
 static void mapping_apply_soon(IdtNtbMapping *m)
 {
@@ -112,7 +112,8 @@ static bool mapping_cut_off(IdtNtbMapping *m, int ones)
     }
     for (uint64_t done = 0; done < size; done += ONES_SIZE) {
         if (mmap(host + done, MIN(size - done, ONES_SIZE),
-                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones, 0) == MAP_FAILED) {
+                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones,
+                 0) == MAP_FAILED) {
             break;
         }
     }
@@ -139,8 +140,8 @@ bool idt_ntb_mapping_give_up(IdtNtbMapping *m, bool at_once, int ones)
 /* Making */
 
 /*
- * As device memory: what QEMU does with RAM by its descriptor or its host address
- * (vhost-user, balloon, DMA in flight) would not see it cut off.
+ * As device memory: what QEMU does with RAM by its descriptor or its host
+ * address (vhost-user, balloon, DMA in flight) would not see it cut off.
  */
 IdtNtbMapping *idt_ntb_mapping_new(int fd, uint64_t offset, uint64_t size,
                                    const char **why)

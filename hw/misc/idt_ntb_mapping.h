@@ -64,11 +64,11 @@ void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar, uint64_t start,
 
 /*
  * Gives up @m and the reference on it.  On return no thread of this process can
- * reach the pages of another; vCPUs that still try see ones, from the file @ones
- * (idt_ntb_ones_file()) or zeros if it is -1.  @at_once: the BAR goes away.
+ * reach the pages of another; vCPUs that still try see ones, from file @ones
+ * (idt_ntb_ones_file()), or zeros if it is -1.  @at_once: the BAR goes away.
  *
- * Returns: false if there is no memory for it, and they can until they have left
- * translated code.
+ * Returns: false if there is no memory for it, and they can until they have
+ * left translated code.
  */
 bool idt_ntb_mapping_give_up(IdtNtbMapping *m, bool at_once, int ones);
 

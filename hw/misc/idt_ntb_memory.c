@@ -36,7 +36,7 @@ static void memory_publish(IdtNtbMemory *m)
 
     /* Who died while writing left it odd */
     qatomic_set(&table->seq, seq);
-    smp_wmb();
+    smp_wmb();                  /* who sees any of it sees the odd number */
     qatomic_set(&table->pid, getpid());
     qatomic_set(&table->lock_fd, m->sw->fd);
     qatomic_set(&table->count, count);
@@ -46,9 +46,8 @@ static void memory_publish(IdtNtbMemory *m)
         qatomic_set(&table->ram[i].offset, m->ram[i].offset);
         qatomic_set(&table->ram[i].fd, m->ram[i].fd);
     }
-    smp_wmb();
-    qatomic_set(&table->seq, seq + 1);
-    smp_mb();
+    smp_wmb();                  /* who sees the even number sees all of it */
+    qatomic_set_mb(&table->seq, seq + 1);
 
     memcpy(m->shown, m->ram, count * sizeof(m->ram[0]));
     m->shown_count = count;
@@ -217,7 +216,7 @@ bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned partition,
             continue;
         }
         found = memory_search(table, addr, ram);
-        smp_rmb();
+        smp_rmb();              /* pairs with memory_publish() */
         if (qatomic_read(&table->seq) == seq) {
             ram->seq = seq;
             return found;
@@ -283,9 +282,9 @@ static char *read_fdinfo(int proc, uint32_t fd)
 }
 
 /*
- * True if @fdinfo shows the write lock on the byte of the port.  A lock that was
- * taken through the descriptor that the server gave to all is not its owner's,
- * though: it shows in the fdinfo of every client.
+ * True if @fdinfo shows the write lock on the byte of the port.  A lock that
+ * was taken through the descriptor that the server gave to all is not its
+ * owner's, though: it shows in the fdinfo of every client.
  */
 static bool holds_lock(const OpenJob *job, const char *fdinfo)
 {

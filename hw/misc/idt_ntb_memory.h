@@ -58,7 +58,7 @@ void idt_ntb_memory_stop(IdtNtbMemory *m);
 /* Publishes nothing while @hidden. */
 void idt_ntb_memory_hide(IdtNtbMemory *m, bool hidden);
 
-/* True if our memory has changed: who holds mappings of it must look at them. */
+/* True if our memory has changed: who maps it must look at it again. */
 bool idt_ntb_memory_take_changed(IdtNtbMemory *m);
 
 /* Publishes it all again: @sw is attached to another memory. */

@@ -35,7 +35,7 @@
 #define IDT_NUM_BARS            6
 #define IDT_NUM_MTBL            64
 #define IDT_NUM_LUTS            2       /* BAR2 and BAR4 */
-#define IDT_LUT_ENTRIES         24      /* that LUT24 uses, LUT12 half of them */
+#define IDT_LUT_ENTRIES         24      /* for LUT24; LUT12 uses 12 */
 #define IDT_LUT_WORDS           3       /* LUTLDATA, LUTMDATA, LUTUDATA */
 #define IDT_NUM_FAILOVER_CAPS   4
 #define IDT_NUM_STACKS          4

@@ -59,7 +59,7 @@ static void wake(IdtNtbRequests *r, unsigned partition)
 
 void idt_ntb_requests_wake(IdtNtbRequests *r)
 {
-    smp_mb();
+    smp_mb();                   /* our answer before the look at @waiting */
     for (unsigned part = 0; part < r->sw->partitions; part++) {
         wake(r, part);
     }
@@ -170,7 +170,7 @@ static void set_waiting(uint32_t waiting)
     QLIST_FOREACH(r, &all_requests, next) {
         qatomic_set(&port_block(r, r->sw->partition)->waiting, waiting);
     }
-    smp_mb();
+    smp_mb();                   /* before the last look for an answer */
 }
 
 /* Lets the ports of this process do what others may be waiting for. */
@@ -369,7 +369,7 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
     qatomic_set(&request->epoch, epoch);
     w->number = ++peer->head;
     qatomic_store_release(&box->head, peer->head);
-    smp_mb();
+    smp_mb();                   /* the receiver clears @awake, then looks */
     if (!qatomic_read(&box->awake)) {
         /* Others of the same kind need not signal again */
         qatomic_set(&box->awake, 1);
@@ -492,8 +492,7 @@ void idt_ntb_requests_reset(IdtNtbRequests *r)
         qatomic_set(&in->tail, end);
         qatomic_set(&in->awake, 0);
     }
-    qatomic_set(&port_block(r, self)->waiting, 0);
-    smp_mb();
+    qatomic_set_mb(&port_block(r, self)->waiting, 0);
 }
 
 void idt_ntb_requests_start(IdtNtbRequests *r, QEMUBH *signalled)

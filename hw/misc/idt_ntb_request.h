@@ -106,9 +106,9 @@ void idt_ntb_requests_serve(IdtNtbRequests *r);
 bool idt_ntb_requests_serving(void);
 
 /*
- * Waits until @done, up to the completion timeout.  With @serve what others send
- * is executed meanwhile, and any of it may unplug our device: @r->sw->shm is
- * NULL then.
+ * Waits until @done, up to the completion timeout.  With @serve what others
+ * send is executed meanwhile, and any of it may unplug our device: @r->sw->shm
+ * is NULL then.
  *
  * Returns: what @done said last.
  */

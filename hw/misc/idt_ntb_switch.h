@@ -269,7 +269,8 @@ bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port);
  * Attaches to the switch in the memory @shm_fd (which stays the caller's), and
  * creates it when no port is attached.  @port < 0 takes the lowest free port;
  * the link stays down.  @sw->chip, @partitions, @peers, @cfg and @barsetup are
- * set by the caller.  Waits up to @timeout_ms for another process that attaches.
+ * set by the caller.  Waits up to @timeout_ms for another process that
+ * attaches.
  *
  * Returns: true, or false with @errp set and @sw unchanged.
  */
@@ -384,8 +385,8 @@ uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
 
 /*
  * To be called when NTCTL.CPEN of @to changed from @was to @is.  Drivers free
- * their buffers after they have cleared it: requests are refused until it is set
- * again.  Before it is set first it does not matter (inferred).
+ * their buffers after they have cleared it: requests are refused until it is
+ * set again.  Before it is set first it does not matter (inferred).
  *
  * Returns: true if windows onto @to are closed by it.
  */

@@ -282,8 +282,8 @@ static void tell_slow(IdtNtbWindows *w, MemoryRegion *mr)
     }
     w->told_slow = true;
     warn_report("idt-ntb: port %u: this guest's RAM is not shared, so windows "
-                "onto it are slow; to make them fast use "
-                "-object memory-backend-memfd,id=mem,size=%" PRIu64 "M,share=on "
+                "onto it are slow; to make them fast use -object "
+                "memory-backend-memfd,id=mem,size=%" PRIu64 "M,share=on "
                 "-machine memory-backend=mem", w->sw->port,
                 (uint64_t)current_machine->ram_size / MiB);
 }
@@ -401,6 +401,7 @@ void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
         w->requests.changes++;
         idt_ntb_direct_sync(&w->direct);
     }
+    /* What ended windows comes before the look at @holds: see hold() */
     smp_mb();
     /* Those without mappings too: what they send now is by the new registers */
     idt_ntb_direct_close(&w->direct, (changed & ~self) |

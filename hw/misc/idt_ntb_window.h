@@ -93,7 +93,7 @@ void idt_ntb_windows_reattached(IdtNtbWindows *w);
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
                              uint32_t closed);
 
-/* Closes what others hold of our memory and may hold no more; waits likewise. */
+/* Closes what others hold of our memory but may not; waits likewise. */
 void idt_ntb_windows_close_inbound(IdtNtbWindows *w);
 
 /* Does what others asked for; when signalled, and now and then. */
