@@ -7,6 +7,8 @@ import re
 from guest import wait_until
 
 ALL = '/sys/kernel/debug/ntb_tool/*'
+# All windows at once are some seconds of work for an emulated guest
+DEADLINE = 300
 
 
 def connect(*tools):
@@ -27,12 +29,15 @@ class Tool:
         self.folder = guest.run(f'echo {ALL}').strip()
         self.windows = int(self.run('ls -d peer0/mw_trans* | wc -l'))
 
-    def run(self, script, **kwargs):
-        return self.guest.run(self._script(script), **kwargs).strip()
+    def run(self, script):
+        return self.guest.run(self._script(script), DEADLINE).strip()
 
     def send(self, script):
-        """Start a script; guest.finish() waits for it."""
         return self.guest.send(self._script(script))
+
+    def finish(self, number):
+        """Wait for what send() started: its exit status and output."""
+        return self.guest.finish(number, DEADLINE)
 
     def _script(self, script):
         return f'set -e; cd {self.folder}; {script}'
@@ -74,14 +79,15 @@ class Tool:
                  'echo 0 >peer0/mw_trans$n; done')
 
     @staticmethod
-    def fill_script(numbers, sizes, block=61441):
+    def fill_script(numbers, sizes):
         """A script that writes random data through these windows and prints
-        what sha256sum says of it.  An odd block size makes accesses of all
+        what sha256sum says of it.  Blocks of an odd size make accesses of all
         sizes and alignments."""
         return '\n'.join(
             f'dd if=/dev/urandom of=/tmp/data{n} bs={sizes[n]} count=1 '
             '2>/dev/null\n'
-            f'dd if=/tmp/data{n} of=peer0/peer_mw{n} bs={block} 2>/dev/null\n'
+            f'dd if=/tmp/data{n} of=peer0/peer_mw{n} bs={sizes[n] // 17 | 1} '
+            '2>/dev/null\n'
             f'sha256sum </tmp/data{n}\n'
             f'rm /tmp/data{n}' for n in numbers)
 

@@ -11,7 +11,7 @@ from test_tool import SLOW, SMALL, WINDOWS
 
 # The kernels of Debian 12 and 13: 6.1 and 6.12
 SUITES = ('bookworm', 'trixie')
-DEADLINE = 300
+DEADLINE = 600
 # 1 MiB of ntb_perf
 OPTIONS = '-p 20'
 

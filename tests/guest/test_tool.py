@@ -57,7 +57,7 @@ class Transfers:
                     for number, half in enumerate(halves)) +
                 'wait; cat /tmp/half0 /tmp/half1')
                 for tool, buffers in zip(tools, reversed(all_buffers))]
-            ended = [tool.guest.finish(number)
+            ended = [tool.finish(number)
                      for tool, number in zip(tools, started)]
             for receiver, (status, output) in zip(reversed(tools), ended):
                 self.assertEqual(status, 0, output)
