@@ -177,6 +177,15 @@ void win_add_case(const char *name, WinCase *func)
     }
 }
 
+void win_add_case_shared(const char *name, WinCase *func)
+{
+    for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
+        if (path == WIN_SHARED || g_test_slow()) {
+            win_add_case_at(name, func, path);
+        }
+    }
+}
+
 void win_add_case_at(const char *name, WinCase *func, WinPath path)
 {
     g_autofree char *full = g_strdup_printf("/idt-ntb/%s-%s", name,

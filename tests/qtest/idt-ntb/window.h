@@ -67,11 +67,13 @@ void win_stop(WinPair *w);
 
 /*
  * A case for each path: /idt-ntb/NAME-PATH.  WIN_FORCED is much the same as
- * WIN_PLAIN, so it has all cases in slow mode only.
+ * WIN_PLAIN, so it has all cases in slow mode only; so has WIN_PLAIN those of
+ * win_add_case_shared().
  */
 typedef void WinCase(WinPath path);
 bool win_runs(WinPath path);
 void win_add_case(const char *name, WinCase *func);
+void win_add_case_shared(const char *name, WinCase *func);
 void win_add_case_at(const char *name, WinCase *func, WinPath path);
 
 /*

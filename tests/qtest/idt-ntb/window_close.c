@@ -608,10 +608,10 @@ void ntb_add_window_close_tests(void)
         for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
             if (win_runs(path)) {
                 add_event("window-close", &events[i], path, test_event);
-                add_event("window-close-under-fire", &events[i], path,
-                          test_event_under_fire);
             }
             if (path == WIN_SHARED || g_test_slow()) {
+                add_event("window-close-under-fire", &events[i], path,
+                          test_event_under_fire);
                 add_event("window-close-under-vcpu", &events[i], path,
                           test_event_under_vcpu);
             }
@@ -620,13 +620,13 @@ void ntb_add_window_close_tests(void)
     win_add_case("window-close/own-registers", test_own_registers);
     win_add_case_at("window-close-under-vcpu/own-registers",
                     test_own_under_vcpu, WIN_SHARED);
-    win_add_case("window-close/shrinking-limit", test_shrinking_limit);
-    win_add_case("window-close/holder-reset", test_holder_reset);
-    win_add_case("window-close/holder-stops", test_holder_stops);
-    win_add_case("window-close/target-dies", test_target_dies);
+    win_add_case_shared("window-close/shrinking-limit", test_shrinking_limit);
+    win_add_case_shared("window-close/holder-reset", test_holder_reset);
+    win_add_case_shared("window-close/holder-stops", test_holder_stops);
+    win_add_case_shared("window-close/target-dies", test_target_dies);
     win_add_case("window-close/holder-dies", test_holder_dies);
-    win_add_case("window-close/holder-dies-under-fire",
-                 test_holder_dies_under_fire);
+    win_add_case_shared("window-close/holder-dies-under-fire",
+                        test_holder_dies_under_fire);
     win_add_case("window-close/target-unplugged", test_target_unplugged);
-    win_add_case("window-close/holder-unplugged", test_holder_unplugged);
+    win_add_case_shared("window-close/holder-unplugged", test_holder_unplugged);
 }

@@ -406,12 +406,12 @@ void ntb_add_window_gate_tests(void)
     win_add_case("window-gates/bus-master", test_bus_master);
     win_add_case("window-gates/link", test_link);
     win_add_case("window-gates/link-enable", test_link_enable);
-    win_add_case("window-gates/partition", test_partition);
+    win_add_case_shared("window-gates/partition", test_partition);
     win_add_case("window-gates/reprogram", test_reprogram);
-    win_add_case("window-gates/upper-base", test_upper_base);
-    win_add_case("window-gates/change-target", test_change_target);
-    win_add_case("window-gates/by-peer", test_by_peer);
-    win_add_case("window-gates/bar-moves", test_bar_moves);
-    win_add_case("window-gates/decode-off", test_decode_off);
-    win_add_case("window-gates/all-at-once", test_all_at_once);
+    win_add_case_shared("window-gates/upper-base", test_upper_base);
+    win_add_case_shared("window-gates/change-target", test_change_target);
+    win_add_case_shared("window-gates/by-peer", test_by_peer);
+    win_add_case_shared("window-gates/bar-moves", test_bar_moves);
+    win_add_case_shared("window-gates/decode-off", test_decode_off);
+    win_add_case_shared("window-gates/all-at-once", test_all_at_once);
 }

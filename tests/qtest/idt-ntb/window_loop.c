@@ -387,17 +387,19 @@ void ntb_add_window_loop_tests(void)
 {
     win_add_case("window-loop/two-in-one", test_two_in_one);
     win_add_case("window-loop/two-in-one-closing", test_two_in_one_closing);
-    win_add_case("window-loop/two-in-one-registers",
-                 test_two_in_one_registers);
-    win_add_case("window-loop/two-in-one-windows", test_two_in_one_windows);
+    win_add_case_shared("window-loop/two-in-one-registers",
+                        test_two_in_one_registers);
+    win_add_case_shared("window-loop/two-in-one-windows",
+                        test_two_in_one_windows);
     win_add_case("window-loop/own-partition", test_own_partition);
-    win_add_case("window-loop/own-registers", test_own_registers);
-    win_add_case("window-loop/window-on-window", test_window_on_window);
-    win_add_case("window-loop/ring-of-windows", test_ring_of_windows);
+    win_add_case_shared("window-loop/own-registers", test_own_registers);
+    win_add_case_shared("window-loop/window-on-window", test_window_on_window);
+    win_add_case_shared("window-loop/ring-of-windows", test_ring_of_windows);
     win_add_case("window-loop/each-other", test_each_other);
     win_add_case("window-loop/each-others-registers",
                  test_each_others_registers);
     win_add_case("window-loop/circle", test_circle);
-    win_add_case("window-loop/all-at-one", test_all_at_one);
-    win_add_case("window-loop/closing-each-other", test_closing_each_other);
+    win_add_case_shared("window-loop/all-at-one", test_all_at_one);
+    win_add_case_shared("window-loop/closing-each-other",
+                        test_closing_each_other);
 }

@@ -316,16 +316,14 @@ static void test_msi(WinPath path)
 void ntb_add_window_target_tests(void)
 {
     win_add_case("window-target/end-of-ram", test_end_of_ram);
-    win_add_case_at("window-target/holes", test_holes, WIN_SHARED);
-    win_add_case_at("window-target/wrap", test_wrap, WIN_SHARED);
+    win_add_case_shared("window-target/holes", test_holes);
+    win_add_case_shared("window-target/wrap", test_wrap);
     win_add_case("window-target/low-memory", test_low_memory);
     win_add_case("window-target/memory-moves", test_memory_moves);
     win_add_case("window-target/peer-registers", test_peer_registers);
-    win_add_case_at("window-target/peer-interrupt", test_peer_interrupt,
-                    WIN_SHARED);
-    win_add_case_at("window-target/closes-itself", test_closes_itself,
-                    WIN_SHARED);
-    win_add_case_at("window-target/edu", test_edu, WIN_SHARED);
-    win_add_case_at("window-target/counts", test_counts, WIN_SHARED);
-    win_add_case_at("window-target/msi", test_msi, WIN_SHARED);
+    win_add_case_shared("window-target/peer-interrupt", test_peer_interrupt);
+    win_add_case_shared("window-target/closes-itself", test_closes_itself);
+    win_add_case_shared("window-target/edu", test_edu);
+    win_add_case_shared("window-target/counts", test_counts);
+    win_add_case_shared("window-target/msi", test_msi);
 }

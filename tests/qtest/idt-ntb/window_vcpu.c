@@ -238,10 +238,10 @@ static void test_each_other(void)
 void ntb_add_window_vcpu_tests(void)
 {
     win_add_case("window-vcpu/accesses", test_accesses);
-    win_add_case_at("window-vcpu/every-dword", test_every_dword, WIN_SHARED);
+    win_add_case_shared("window-vcpu/every-dword", test_every_dword);
     win_add_case("window-vcpu/segments", test_segments);
-    win_add_case("window-vcpu/copy", test_copy);
-    win_add_case_at("window-vcpu/changes", test_changes, WIN_SHARED);
-    win_add_case_at("window-vcpu/registers", test_registers, WIN_SHARED);
+    win_add_case_shared("window-vcpu/copy", test_copy);
+    win_add_case_shared("window-vcpu/changes", test_changes);
+    win_add_case_shared("window-vcpu/registers", test_registers);
     qtest_add_func("/idt-ntb/window-vcpu/each-other", test_each_other);
 }

@@ -455,16 +455,16 @@ void ntb_add_window_tests(void)
     for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
         win_add_case_at("window/direct", test_direct, path);
     }
-    win_add_case("window/direct-others", test_direct_others);
+    win_add_case_shared("window/direct-others", test_direct_others);
     win_add_case("window/lut24", test_lut24);
-    win_add_case("window/lut12", test_lut12);
-    win_add_case("window/small", test_small);
+    win_add_case_shared("window/lut12", test_lut12);
+    win_add_case_shared("window/small", test_small);
     win_add_case("window/blocks", test_blocks);
     win_add_case("window/segments", test_segments);
     qtest_add_func("/idt-ntb/window/segments-mixed", test_segments_mixed);
-    win_add_case("window/bar-end", test_bar_end);
-    win_add_case("window/limit32", test_limit32);
+    win_add_case_shared("window/bar-end", test_bar_end);
+    win_add_case_shared("window/limit32", test_limit32);
     win_add_case("window/limit64", test_limit64);
-    win_add_case("window/limit-lut", test_limit_lut);
+    win_add_case_shared("window/limit-lut", test_limit_lut);
     win_add_case_at("window/every-dword", test_every_dword, WIN_SHARED);
 }
