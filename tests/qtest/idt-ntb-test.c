@@ -46,6 +46,7 @@ int main(int argc, char **argv)
     ntb_add_window_mailbox_tests();
     ntb_add_window_life_tests();
     ntb_add_window_vcpu_tests();
+    ntb_add_window_death_tests();
     ret = g_test_run();
     ntb_harness_cleanup();
     return ret;

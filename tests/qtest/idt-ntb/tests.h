@@ -32,5 +32,6 @@ void ntb_add_window_memory_tests(void);
 void ntb_add_window_mailbox_tests(void);
 void ntb_add_window_life_tests(void);
 void ntb_add_window_vcpu_tests(void);
+void ntb_add_window_death_tests(void);
 
 #endif
