@@ -44,14 +44,19 @@ static uint32_t epoch(void)
                      f.shm->port[0].p.receive_epoch);
 }
 
-static void put(uint64_t addr, uint64_t data, uint32_t op)
+static void put_at(uint32_t epoch, uint64_t addr, uint64_t data, uint32_t op)
 {
     IdtNtbShmRequest *r = &out->request[out->head % IDT_NTB_MAX_REQUESTS];
 
     *r = (IdtNtbShmRequest) {
-        .addr = addr, .data = data, .op = op, .epoch = epoch()
+        .addr = addr, .data = data, .op = op, .epoch = epoch
     };
     qatomic_store_release(&out->head, out->head + 1);
+}
+
+static void put(uint64_t addr, uint64_t data, uint32_t op)
+{
+    put_at(epoch(), addr, data, op);
 }
 
 /* QEMU has taken all that was put there */
@@ -141,14 +146,72 @@ static void test_gates(void)
     assert_refused();
     ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     assert_serves();
-    /* Sent before it was closed, executed after it was opened again */
-    qtest_writeq(f.a->qts, WIN_X, 77);
-    put(WIN_X, 1, 8);
+    /* The sender's own link */
+    qatomic_set_mb(&fake_port_block(&f)->state, IDT_NTB_PORT_DOWN);
+    assert_refused();
+    qatomic_set_mb(&fake_port_block(&f)->state, IDT_NTB_PORT_UP);
+    assert_serves();
+    teardown();
+}
+
+static void close_by_master(void)
+{
     ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY);
     ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    flush();
-    g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, 77);
-    assert_serves();
+}
+
+static void close_by_reset(void)
+{
+    ntb_cfg_writew(f.a, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
+    win_setup_function(f.a);
+}
+
+static void close_by_link(void)
+{
+    ntb_write(f.a, A_NTCTL, R_NTCTL_CPEN_MASK);
+    ntb_write(f.a, A_NTCTL, 0);
+    ntb_write(f.a, A_NTCTL, R_NTCTL_CPEN_MASK);
+}
+
+static void close_by_entry(void)
+{
+    ntb_write(f.a, A_NTMTBLADDR, 1);
+    ntb_write(f.a, A_NTMTBLDATA, 0);
+    admit(true);
+}
+
+static void close_by_protection(void)
+{
+    admit(false);
+    ntb_gas_write(f.a, ntb_gas_nt(2, A_NTCTL), R_NTCTL_IDPROTDIS_MASK);
+    ntb_gas_write(f.a, ntb_gas_nt(2, A_NTCTL), 0);
+    admit(true);
+}
+
+/* Admitted before it was closed, sent after it was opened again */
+static void test_late(void)
+{
+    static void (*const closings[])(void) = {
+        close_by_master, close_by_reset, close_by_link, close_by_entry,
+        close_by_protection,
+    };
+
+    /* We do not acknowledge that we have no mappings */
+    setup(",completion-timeout=30");
+    for (unsigned i = 0; i < G_N_ELEMENTS(closings); i++) {
+        uint32_t was = epoch();
+
+        g_test_message("closing %u", i);
+        qtest_writeq(f.a->qts, WIN_X, 77);
+        closings[i]();
+        put_at(was, WIN_X, 1, 8);
+        flush();
+        g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, 77);
+        put_at(was, WIN_X, 1, 8 | READ);
+        flush();
+        g_assert_cmpuint(out->reply_ok, ==, 0);
+        assert_serves();
+    }
     teardown();
 }
 
@@ -401,6 +464,7 @@ void ntb_add_window_mailbox_tests(void)
 {
     qtest_add_func("/idt-ntb/window-mailbox/good", test_good);
     qtest_add_func("/idt-ntb/window-mailbox/gates", test_gates);
+    qtest_add_func("/idt-ntb/window-mailbox/late", test_late);
     qtest_add_func("/idt-ntb/window-mailbox/garbage", test_garbage);
     qtest_add_func("/idt-ntb/window-mailbox/head", test_head);
     qtest_add_func("/idt-ntb/window-mailbox/flood", test_flood);
