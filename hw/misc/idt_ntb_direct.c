@@ -46,6 +46,7 @@ static void release_ram(IdtNtbTakenRam *taken)
     if (taken->fd >= 0) {
         close(taken->fd);
         taken->fd = -1;
+        taken->seq = 1;         /* that of no table at rest */
     }
 }
 
@@ -274,33 +275,47 @@ static void refuse_ram(IdtNtbDirect *d, unsigned partition, const char *why)
                      why);
 }
 
-/* The file of @ram, which stays ours; or -1. */
+/* True if @taken is, was or will be the RAM that @ram says. */
+static bool is_taken(const IdtNtbTakenRam *taken, const IdtNtbRam *ram,
+                     uint32_t generation)
+{
+    return taken->seq == ram->seq && taken->generation == generation &&
+           taken->number == ram->fd;
+}
+
+/*
+ * The file of @ram, which stays ours; or -1.  What takes longer than the
+ * completion timeout is looked at again with the next access.
+ */
 static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
 {
     IdtNtbTakenRam *taken = &d->peer[partition];
     uint32_t generation = qatomic_read(&port_block(d, partition)->generation);
+    unsigned timeout_ms = 0;
     const char *why = NULL;
-    bool known = taken->seq == ram->seq && taken->generation == generation &&
-                 taken->number == ram->fd;
 
-    if (known && taken->refused) {
+    if (is_taken(taken, ram, generation) && !taken->job) {
+        return taken->refused ? -1 : taken->fd;
+    }
+    if (!taken->job) {
+        release_ram(taken);
+        taken->seq = ram->seq;
+        taken->generation = generation;
+        taken->number = ram->fd;
+        taken->refused = false;
+        taken->job = idt_ntb_memory_open(d->windows->sw, partition, ram,
+                                         d->windows->trust_peers);
+        timeout_ms = d->windows->timeout_ms;
+    }
+    if (!idt_ntb_memory_open_wait(taken->job, timeout_ms)) {
         return -1;
     }
-    if (known && taken->fd >= 0) {
-        return taken->fd;
-    }
-    release_ram(taken);
-    taken->seq = ram->seq;
-    taken->generation = generation;
-    taken->number = ram->fd;
-    taken->refused = false;
-    taken->fd = idt_ntb_memory_open(d->windows->sw, partition, ram,
-                                    d->windows->trust_peers,
-                                    d->windows->timeout_ms, &why);
+    taken->fd = idt_ntb_memory_open_result(taken->job, &why);
+    g_clear_pointer(&taken->job, idt_ntb_memory_open_end);
     if (taken->fd < 0) {
         refuse_ram(d, partition, why);
     }
-    return taken->fd;
+    return is_taken(taken, ram, generation) ? taken->fd : -1;
 }
 
 /*
@@ -549,7 +564,7 @@ void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows)
     d->windows = windows;
     QLIST_INIT(&d->mappings);
     for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
-        d->peer[i] = (IdtNtbTakenRam) { .fd = -1 };
+        d->peer[i] = (IdtNtbTakenRam) { .fd = -1, .seq = 1 };
     }
     d->ones = -1;
     d->started = true;
@@ -567,6 +582,9 @@ void idt_ntb_direct_stop(IdtNtbDirect *d)
     d->stopping = true;
     idt_ntb_direct_drop_all(d);
     d->stopping = false;
+    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
+        g_clear_pointer(&d->peer[i].job, idt_ntb_memory_open_end);
+    }
     if (d->ones >= 0) {
         close(d->ones);
     }

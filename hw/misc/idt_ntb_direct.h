@@ -33,6 +33,7 @@ typedef struct IdtNtbTranslation IdtNtbTranslation;
 /* The RAM of a peer that was opened last. */
 typedef struct IdtNtbTakenRam {
     int fd;                     /* -1: none */
+    IdtNtbOpenJob *job;         /* that opens it, or NULL */
     uint32_t seq;               /* of the table that named it */
     uint32_t generation;        /* of the port */
     uint32_t number;            /* of the descriptor there */

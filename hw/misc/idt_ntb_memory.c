@@ -231,8 +231,7 @@ bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned partition,
  * Done by a thread: a peer that wants to can let the kernel wait for it, by a
  * file system of its own for example.
  */
-typedef struct OpenJob {
-    unsigned partition;
+struct IdtNtbOpenJob {
     dev_t dev;                  /* the memory of the switch */
     ino_t ino;
     uint64_t lock;              /* the byte that the owner of the port locks */
@@ -242,13 +241,11 @@ typedef struct OpenJob {
     int fd;                     /* the result */
     const char *why;
     QemuSemaphore done;
-    int refs;
-} OpenJob;
+    bool is_done;
+    int refs;                   /* the thread and who waits for it */
+};
 
-/* Threads that are at work, a bit per partition */
-static uint32_t opening;
-
-static void open_job_unref(OpenJob *job)
+static void open_job_unref(IdtNtbOpenJob *job)
 {
     if (qatomic_fetch_dec(&job->refs) == 1) {
         if (job->fd >= 0) {
@@ -256,7 +253,6 @@ static void open_job_unref(OpenJob *job)
         }
         close(job->shm_fd);
         qemu_sem_destroy(&job->done);
-        qatomic_and(&opening, ~BIT(job->partition));
         g_free(job);
     }
 }
@@ -286,7 +282,7 @@ static char *read_fdinfo(int proc, uint32_t fd)
  * was taken through the descriptor that the server gave to all is not its
  * owner's, though: it shows in the fdinfo of every client.
  */
-static bool holds_lock(const OpenJob *job, const char *fdinfo)
+static bool holds_lock(const IdtNtbOpenJob *job, const char *fdinfo)
 {
     /* lock:\t1: OFDLCK ADVISORY  WRITE -1 00:17:42 8192 8192 */
     g_autofree char *end = g_strdup_printf(
@@ -359,7 +355,7 @@ static bool is_memfd(const struct stat *st)
  * Looks before it opens: to open a FIFO or a device can have effects.  With
  * O_PATH it is the same file all the time, whatever the peer does.
  */
-static int open_ram(OpenJob *job, int proc)
+static int open_ram(IdtNtbOpenJob *job, int proc)
 {
     const IdtNtbRam *ram = &job->ram;
     g_autofree char *name = g_strdup_printf("fd/%u", ram->fd);
@@ -409,7 +405,7 @@ out:
 
 static void *open_thread(void *opaque)
 {
-    OpenJob *job = opaque;
+    IdtNtbOpenJob *job = opaque;
     g_autofree char *name = g_strdup_printf("/proc/%u", job->ram.pid);
     g_autofree char *fdinfo = NULL;
     /* What is open names this process only, not who gets its PID after it */
@@ -433,21 +429,13 @@ static void *open_thread(void *opaque)
     return NULL;
 }
 
-int idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
-                        const IdtNtbRam *ram, bool trust, unsigned timeout_ms,
-                        const char **why)
+IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
+                                   const IdtNtbRam *ram, bool trust)
 {
+    IdtNtbOpenJob *job = g_new0(IdtNtbOpenJob, 1);
     QemuThread thread;
-    OpenJob *job;
-    int fd = -1;
 
-    if (qatomic_fetch_or(&opening, BIT(partition)) & BIT(partition)) {
-        *why = "it does not let us look at it";
-        return -1;
-    }
-    job = g_new0(OpenJob, 1);
-    *job = (OpenJob) {
-        .partition = partition,
+    *job = (IdtNtbOpenJob) {
         .dev = sw->dev,
         .ino = sw->ino,
         .lock = idt_ntb_switch_lock_offset(idt_ntb_switch_port(sw, partition)),
@@ -460,13 +448,27 @@ int idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
     qemu_sem_init(&job->done, 0);
     qemu_thread_create(&thread, "idt-ntb-open", open_thread, job,
                        QEMU_THREAD_DETACHED);
-    if (qemu_sem_timedwait(&job->done, timeout_ms) < 0) {
-        *why = "it does not let us look at it";
-    } else {
-        fd = job->fd;
-        *why = job->why;
-        job->fd = -1;
+    return job;
+}
+
+bool idt_ntb_memory_open_wait(IdtNtbOpenJob *job, unsigned timeout_ms)
+{
+    if (!job->is_done) {
+        job->is_done = qemu_sem_timedwait(&job->done, timeout_ms) == 0;
     }
-    open_job_unref(job);
+    return job->is_done;
+}
+
+int idt_ntb_memory_open_result(IdtNtbOpenJob *job, const char **why)
+{
+    int fd = job->fd;
+
+    job->fd = -1;
+    *why = job->why;
     return fd;
+}
+
+void idt_ntb_memory_open_end(IdtNtbOpenJob *job)
+{
+    open_job_unref(job);
 }

@@ -75,16 +75,28 @@ bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned partition,
 /* The sequence number of the table of @partition. */
 uint32_t idt_ntb_memory_seq(const IdtNtbSwitch *sw, unsigned partition);
 
+/* The opening of a peer's RAM, in a thread: the kernel may ask the peer. */
+typedef struct IdtNtbOpenJob IdtNtbOpenJob;
+
 /*
- * Opens the file that @ram of @partition is in: if its process holds the lock
- * of the port and has the file open for reading and writing, and if it is
- * memory that stays (or @trust).  Waits up to @timeout_ms for the kernel, which
- * may ask the peer; while it still asks, all tries for the partition fail.
+ * Starts to open the file that @ram of @partition is in: if its process holds
+ * the lock of the port and has the file open for reading and writing, and if it
+ * is memory that stays (or @trust).
+ */
+IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
+                                   const IdtNtbRam *ram, bool trust);
+
+/* Waits up to @timeout_ms.  Returns: true when @job is done. */
+bool idt_ntb_memory_open_wait(IdtNtbOpenJob *job, unsigned timeout_ms);
+
+/*
+ * Takes the result of @job, which is done.
  *
  * Returns: a descriptor, or -1 with the reason in @why.
  */
-int idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
-                        const IdtNtbRam *ram, bool trust, unsigned timeout_ms,
-                        const char **why);
+int idt_ntb_memory_open_result(IdtNtbOpenJob *job, const char **why);
+
+/* Frees @job, done or not. */
+void idt_ntb_memory_open_end(IdtNtbOpenJob *job);
 
 #endif
