@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include "hw/pci/pci_regs.h"
 #include "window.h"
 
@@ -427,6 +428,29 @@ unsigned win_mappings(NtbPort *p)
 char *win_describe(NtbPort *p)
 {
     return ntb_qom_string(p, "windows");
+}
+
+uint8_t *win_map_ram(NtbPort *p)
+{
+    g_autofree char *dir = g_strdup_printf("/proc/%d/fd", qtest_pid(p->qts));
+    g_autoptr(GDir) fds = g_dir_open(dir, 0, NULL);
+    const char *name;
+    void *ram = MAP_FAILED;
+
+    while (ram == MAP_FAILED && (name = g_dir_read_name(fds))) {
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+        g_autofree char *file = g_file_read_link(path, NULL);
+        int fd;
+
+        if (file && g_str_has_prefix(file, "/memfd:memory-backend-memfd")) {
+            fd = open(path, O_RDWR | O_CLOEXEC);
+            ram = mmap(NULL, WIN_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
+                       fd, 0);
+            close(fd);
+        }
+    }
+    g_assert_true(ram != MAP_FAILED);
+    return ram;
 }
 
 unsigned win_count_maps(QTestState *qts, const char *what)

@@ -143,6 +143,12 @@ void win_assert_ones(NtbPort *a, uint64_t addr);
 unsigned win_mappings(NtbPort *p);
 char *win_describe(NtbPort *p);
 
+/*
+ * The guest's RAM, of WIN_RAM_SIZE, mapped here: what is there now, without the
+ * QEMU's doing.  Not for WIN_PLAIN; to be unmapped.
+ */
+uint8_t *win_map_ram(NtbPort *p);
+
 /* Lines of /proc/PID/maps that name @what */
 unsigned win_count_maps(QTestState *qts, const char *what);
 

@@ -277,15 +277,16 @@ static void test_slow(void)
 {
     setup(WIN_PLAIN, NULL);
     for (unsigned i = 0; i < 20; i++) {
-        pid_t pid = ntb_fork();
+        pid_t pid;
 
+        qtest_writeq(w.b->qts, WIN_X, i);
+        ntb_freeze(w.b);
+        pid = ntb_fork();
         if (!pid) {
             g_usleep(20000);
             kill(qtest_pid(w.b->qts), SIGCONT);
             _exit(0);
         }
-        qtest_writeq(w.b->qts, WIN_X, i);
-        ntb_freeze(w.b);
         g_assert_cmphex(qtest_readq(w.a->qts, base), ==, i);
         waitpid(pid, NULL, 0);
     }
