@@ -30,6 +30,13 @@ void vcpu_write(NtbPort *p, uint64_t addr, unsigned size, uint64_t value);
 void vcpu_copy(NtbPort *p, uint64_t to, uint64_t from, uint32_t bytes);
 
 /*
+ * Read @addr until one of @bits is set there, then load 32 bits at @data;
+ * vcpu_awaited() waits for that, and is what was loaded.
+ */
+void vcpu_await(NtbPort *p, uint64_t addr, uint32_t bits, uint64_t data);
+uint32_t vcpu_awaited(NtbPort *p);
+
+/*
  * Store a 32-bit counter at @addr, over and over, until vcpu_stop().
  * vcpu_count() is what has been stored so far.
  */

@@ -235,8 +235,52 @@ static void test_each_other(void)
     win_stop(&w);
 }
 
+typedef struct Await {
+    uint32_t reg, bits;
+    uint32_t send, value;
+    uint32_t clear;
+} Await;
+
+/*
+ * Data, then a doorbell or a message: the vCPU that waits for it in a register
+ * has the data, whatever its QEMU's main loop has come to do.
+ */
+static void test_await(WinPath path)
+{
+    static const Await awaits[] = {
+        { A_INDBELLSTS, 1 << 5, A_OUTDBELLSET, 1 << 5, A_INDBELLSTS },
+        { A_MSGSTS, 1 << 16, A_OUTMSG0, 0x77, A_MSGSTS },
+        { A_NTINTSTS, R_NTINTSTS_DBELL_MASK, A_OUTDBELLSET, 1 << 5,
+          A_INDBELLSTS },
+    };
+    unsigned rounds = g_test_slow() ? 1500 : 150;
+    NtbPort *from;
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    setup(path);
+    from = w.b;
+    win_open(from, 1, w.a->partition, WIN_X);
+    ntb_route_message(from, 0, w.a->partition, 0);
+    ntb_write(w.a, A_INDBELLMSK, 0);
+    for (unsigned i = 0; i < rounds * G_N_ELEMENTS(awaits); i++) {
+        const Await *a = &awaits[i % G_N_ELEMENTS(awaits)];
+
+        vcpu_await(w.a, w.a->bar0 + a->reg, a->bits, WIN_X + 0x80);
+        for (unsigned k = 0; k < 5; k++) {
+            qtest_writel(from->qts, win_bar_home(from, 1) + 0x20 * k, i);
+        }
+        ntb_write(from, a->send, a->value);
+        g_assert_cmphex(vcpu_awaited(w.a), ==, i);
+        ntb_write(w.a, a->clear, UINT32_MAX);
+    }
+    win_stop(&w);
+}
+
 void ntb_add_window_vcpu_tests(void)
 {
+    win_add_case("window-vcpu/await", test_await);
     win_add_case("window-vcpu/accesses", test_accesses);
     win_add_case_shared("window-vcpu/every-dword", test_every_dword);
     win_add_case("window-vcpu/segments", test_segments);
