@@ -55,34 +55,55 @@ static char *source;
 static unsigned long lost;
 
 /*
- * The passes are counted in here: under emulation, an indirect call costs more
- * than a small pass, and not always the same.
+ * Under emulation, a jump to another page and an indirect call cost more than a
+ * small pass, and not always the same: so the passes are counted in here, and
+ * no loop of ours lies across two pages.
  */
-static void op_write(char *memory, size_t size, unsigned long passes)
+#define OPERATION static __attribute__((noinline, aligned(512))) void
+
+#define EIGHT_TIMES(statement) \
+    do { \
+        statement(0); statement(1); statement(2); statement(3); \
+        statement(4); statement(5); statement(6); statement(7); \
+    } while (0)
+
+#define STORE(i) (p[i] = value + (i))
+#define LOAD(i) ((void)p[i])
+
+OPERATION op_write(char *memory, size_t size, unsigned long passes)
 {
-    word *p = (word *)memory;
+    word *end = (word *)(memory + size);
 
     while (passes--) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < size / sizeof(*p); i++) {
-            p[i] = i;
+        word *p = (word *)memory;
+        uint64_t value = 0;
+
+        for (; p + 8 <= end; p += 8, value += 8) {
+            EIGHT_TIMES(STORE);
+        }
+        for (; p < end; p++, value++) {
+            STORE(0);
         }
     }
 }
 
-static void op_read(char *memory, size_t size, unsigned long passes)
+OPERATION op_read(char *memory, size_t size, unsigned long passes)
 {
-    word *p = (word *)memory;
+    word *end = (word *)(memory + size);
 
     while (passes--) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < size / sizeof(*p); i++) {
-            (void)p[i];
+        word *p = (word *)memory;
+
+        for (; p + 8 <= end; p += 8) {
+            EIGHT_TIMES(LOAD);
+        }
+        for (; p < end; p++) {
+            LOAD(0);
         }
     }
 }
 
-static void op_copy(char *memory, size_t size, unsigned long passes)
+OPERATION op_copy(char *memory, size_t size, unsigned long passes)
 {
     while (passes--) {
         memcpy(memory, source, size);
@@ -92,7 +113,7 @@ static void op_copy(char *memory, size_t size, unsigned long passes)
 }
 
 /* As Linux's memcpy_toio() copies */
-static void op_movs(char *memory, size_t size, unsigned long passes)
+OPERATION op_movs(char *memory, size_t size, unsigned long passes)
 {
     while (passes--) {
         char *to = memory;
@@ -105,7 +126,7 @@ static void op_movs(char *memory, size_t size, unsigned long passes)
 }
 
 /* Stores that may be posted, and a load that waits until they are done */
-static void op_stores(char *memory, size_t size, unsigned long passes)
+OPERATION op_stores(char *memory, size_t size, unsigned long passes)
 {
     size_t last = size / sizeof(word) - 1;
 
