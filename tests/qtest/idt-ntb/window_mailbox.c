@@ -320,6 +320,32 @@ static void test_flood(void)
 }
 
 /*
+ * What is sent is done before a register answers, and when one was written:
+ * inside an access to the registers, to the registers
+ */
+static void test_in_register(void)
+{
+    setup(NULL);
+    for (unsigned i = 1; i < 20; i++) {
+        put(WIN_X, i, 8);
+        put(f.a->bar0 + A_NTSDATA, i, 4);
+        put(f.a->bar0 + A_NTSDATA, 0, 4 | READ);
+        /* Nobody has signalled it */
+        if (i % 2) {
+            ntb_read(f.a, A_INDBELLSTS);
+        } else {
+            ntb_write(f.a, A_INDBELLMSK, i);
+        }
+        g_assert_cmpuint(qatomic_read(&out->tail), ==, out->head);
+        g_assert_cmpuint(out->reply_ok, ==, 1);
+        g_assert_cmphex((uint32_t)out->reply_data, ==, i);
+        g_assert_cmphex(ntb_read(f.a, A_NTSDATA), ==, i);
+        g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, i);
+    }
+    teardown();
+}
+
+/*
  * As the receiver
  */
 
@@ -468,6 +494,7 @@ void ntb_add_window_mailbox_tests(void)
     qtest_add_func("/idt-ntb/window-mailbox/garbage", test_garbage);
     qtest_add_func("/idt-ntb/window-mailbox/head", test_head);
     qtest_add_func("/idt-ntb/window-mailbox/flood", test_flood);
+    qtest_add_func("/idt-ntb/window-mailbox/in-register", test_in_register);
     qtest_add_func("/idt-ntb/window-mailbox/answers", test_answers);
     qtest_add_func("/idt-ntb/window-mailbox/serves-while-waiting",
                    test_serves_while_waiting);
