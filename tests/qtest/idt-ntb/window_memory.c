@@ -390,6 +390,8 @@ static void test_numbers(void)
         { .addr = WIN_X, .size = SIZE, .offset = UINT64_MAX },
         { .addr = WIN_X, .size = SIZE, .offset = -SIZE },
         { .addr = WIN_X, .size = 1ULL << 63, .offset = 1ULL << 63 },
+        /* Their sum is the size of the file */
+        { .addr = WIN_X, .size = SIZE - (4 * GiB), .offset = 4 * GiB },
         { .addr = WIN_X, .size = 0 },
         { .addr = WIN_X, .size = SIZE / 2, .offset = 1 },
         { .addr = WIN_X, .size = SIZE / 2, .offset = 2048 },
