@@ -29,8 +29,8 @@ class Tool:
         self.folder = guest.run(f'echo {ALL}').strip()
         self.windows = int(self.run('ls -d peer0/mw_trans* | wc -l'))
 
-    def run(self, script):
-        return self.guest.run(self._script(script), DEADLINE).strip()
+    def run(self, script, deadline=DEADLINE):
+        return self.guest.run(self._script(script), deadline).strip()
 
     def send(self, script):
         return self.guest.send(self._script(script))
