@@ -64,20 +64,26 @@ void fake_port_receive_stop(FakePort *f)
     g_clear_pointer(&f->receiver, g_thread_join);
 }
 
-int fake_port_lock(FakePort *f, unsigned port, short type)
+int fake_port_lock_by(FakePort *f, int fd, unsigned port, short type)
 {
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d",
-                                            f->server->shm_fd);
     struct flock lock = {
         .l_type = type,
         .l_whence = SEEK_SET,
         .l_start = offsetof(IdtNtbShm, port) + port * IDT_NTB_SHM_BLOCK,
         .l_len = 1,
     };
+
+    return fcntl(fd, F_OFD_SETLK, &lock);
+}
+
+int fake_port_lock(FakePort *f, unsigned port, short type)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d",
+                                            f->server->shm_fd);
     int fd = open(path, O_RDWR | O_CLOEXEC);
 
     g_assert_cmpint(fd, >=, 0);
-    if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+    if (fake_port_lock_by(f, fd, port, type) < 0) {
         close(fd);
         return -1;
     }

@@ -216,6 +216,14 @@ static void test_no_process(void)
 }
 
 /* The table names a descriptor that is no lock of our port */
+/* QEMU may have taken us for dead while we had no lock */
+static void restore_port(void)
+{
+    fake_port_block(&f)->client = 1;
+    fake_port_block(&f)->cfg[1] |= 6;
+    qatomic_set_mb(&fake_port_block(&f)->state, IDT_NTB_PORT_UP);
+}
+
 static void test_lock(void)
 {
     IdtNtbShmRam lie;
@@ -236,11 +244,16 @@ static void test_lock(void)
     g_assert_cmpint(f.lock, >=, 0);
     assert_refuses(0, -1, &lie);
     close(f.lock);
+    /*
+     * Through the description that the server gave to all it would show in the
+     * fdinfo of everybody, and so make anybody the owner
+     */
+    g_assert_cmpint(fake_port_lock_by(&f, f.server->shm_fd, 2, F_WRLCK), ==, 0);
+    restore_port();
+    assert_refuses(0, f.server->shm_fd, &lie);
+    g_assert_cmpint(fake_port_lock_by(&f, f.server->shm_fd, 2, F_UNLCK), ==, 0);
     f.lock = fake_port_lock(&f, 2, F_WRLCK);
-    /* QEMU may have taken us for dead in between */
-    fake_port_block(&f)->client = 1;
-    fake_port_block(&f)->cfg[1] |= 6;
-    qatomic_set_mb(&fake_port_block(&f)->state, IDT_NTB_PORT_UP);
+    restore_port();
     assert_honest();
     teardown();
 }
