@@ -17,7 +17,7 @@ NATIVE = ['-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off']
 class HotplugTest(GuestTestCase):
     """One guest has the device all the time, the other now and then."""
 
-    ROUNDS = 2 * SOAK
+    ROUNDS = SOAK
 
     def start(self, args=()):
         self.still = self.guest('A', boot=False,

@@ -4,7 +4,8 @@
 import unittest
 
 import pingpong
-from case import SOAK, GuestTestCase, SharedPairTestCase
+from case import (SOAK, GuestTestCase, SharedPairTestCase,
+                  soak_only)
 from guest import wait_until
 
 
@@ -16,7 +17,7 @@ class RestartTest(SharedPairTestCase):
     """
 
     MODULES = ('ntb', 'ntb_hw_idt')
-    ROUNDS = 2 * SOAK
+    ROUNDS = SOAK
 
     def setUp(self):
         super().setUp()
@@ -83,10 +84,11 @@ class LinkEventTest(GuestTestCase):
         return int(guest.run('grep ntb_irq_idt /proc/interrupts').split()[1])
 
 
+@soak_only
 class FullSpeedTest(GuestTestCase):
     """Nothing is loaded by hand, nobody waits for anybody."""
 
-    ROUNDS = 2 * SOAK
+    ROUNDS = SOAK
 
     def test_reset_while_playing(self):
         pair = self.pair(append='ntb_pingpong.delay_ms=0')
