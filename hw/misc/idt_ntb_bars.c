@@ -52,7 +52,7 @@ static bool bar_is_on(uint32_t barsetup)
     return FIELD_EX32(barsetup, BARSETUP0, EN);
 }
 
-static bool bar_is_64bit(uint32_t barsetup)
+bool idt_ntb_bar_is_64bit(uint32_t barsetup)
 {
     return bar_is_on(barsetup) &&
            FIELD_EX32(barsetup, BARSETUP0, TYPE) == IDT_BAR_TYPE_64;
@@ -89,7 +89,7 @@ char *idt_ntb_bar_name(unsigned bar, uint32_t barsetup)
     return g_strdup_printf("bar%u-mode=%s,bar%u-size=%s,bar%u-64bit=%s,"
                            "bar%u-prefetch=%s", bar, mode ? mode->name : "?",
                            bar, size, bar,
-                           bar_is_64bit(barsetup) ? "on" : "off", bar,
+                           idt_ntb_bar_is_64bit(barsetup) ? "on" : "off", bar,
                            FIELD_EX32(barsetup, BARSETUP0, PREF) ?
                            "on" : "off");
 }
@@ -179,7 +179,7 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
         if (!bar_setup(bar, &config[bar], &barsetup[bar], errp)) {
             return false;
         }
-        if (barsetup[bar] && bar_is_64bit(barsetup[bar - 1])) {
+        if (barsetup[bar] && idt_ntb_bar_is_64bit(barsetup[bar - 1])) {
             error_setg(errp, "BAR%u is the upper half of BAR%u, which has 64 "
                        "bits; use bar%u-mode=off or bar%u-64bit=off", bar,
                        bar - 1, bar, bar - 1);

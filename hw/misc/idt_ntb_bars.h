@@ -31,6 +31,9 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
 /* BARSETUP of BAR @bar, in words of the properties; to be freed. */
 char *idt_ntb_bar_name(unsigned bar, uint32_t barsetup);
 
+/* True for a BAR of 64 bits, whose upper half is in the next one. */
+bool idt_ntb_bar_is_64bit(uint32_t barsetup);
+
 /* The aperture in bytes; 0 for a BAR that is off. */
 uint64_t idt_ntb_bar_size(uint32_t barsetup);
 

@@ -110,6 +110,15 @@ static bool mapping_overlaps(const IdtNtbDirect *d, IdtNtbMapping *m,
            range->start < m->end;
 }
 
+/* Makes room for a mapping of @range. */
+static void give_up_overlaps(IdtNtbDirect *d, unsigned bar,
+                             const MapRange *range)
+{
+    BarRange place = { .bar = bar, .start = range->start, .end = range->end };
+
+    give_up_if(d, mapping_overlaps, &place);
+}
+
 /*
  * The RAM of @local that begins at bus address @addr, up to @size bytes of it;
  * @mr is NULL if there is none, else to be unreferenced.
@@ -120,11 +129,7 @@ static MemoryRegionSection find_local(IdtNtbRequests *local, uint64_t addr,
     MemoryRegionSection section =
         memory_region_find(local->pci->bus_master_as.root, addr, size);
 
-    if (section.mr && (!memory_region_is_ram(section.mr) ||
-                       memory_region_is_rom(section.mr) ||
-                       memory_region_is_romd(section.mr) ||
-                       memory_region_is_ram_device(section.mr) ||
-                       section.readonly || section.nonvolatile ||
+    if (section.mr && (!idt_ntb_memory_is_plain(&section) ||
                        section.offset_within_address_space != addr)) {
         memory_region_unref(section.mr);
         section = (MemoryRegionSection) { };
@@ -228,12 +233,18 @@ void idt_ntb_direct_look(IdtNtbDirect *d)
 
 /* Mapping */
 
+/* Pages of both the host and the guest */
+static uint64_t map_page_size(void)
+{
+    return MAX(qemu_real_host_page_size(), qemu_target_page_size());
+}
+
 /* The whole pages around @offset that both @t and @ram cover. */
 static bool find_range(const IdtNtbDirect *d, unsigned bar, uint64_t offset,
                        const IdtNtbTranslation *t, uint64_t ram_addr,
                        uint64_t ram_size, uint64_t ram_offset, MapRange *range)
 {
-    uint64_t page = MAX(qemu_real_host_page_size(), qemu_target_page_size());
+    uint64_t page = map_page_size();
     uint64_t bar_addr = idt_ntb_windows_bar_addr(d->windows, bar);
     uint64_t guest = bar_addr + offset;
     uint64_t in_ram = t->addr + (offset - t->start) - ram_addr;
@@ -335,7 +346,6 @@ static bool hold(IdtNtbDirect *d, unsigned partition, uint32_t seq)
 static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
                                  uint64_t offset, const IdtNtbTranslation *t)
 {
-    BarRange place = { .bar = bar };
     IdtNtbMapping *m;
     MapRange range;
     IdtNtbRam ram;
@@ -349,9 +359,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
         idt_ntb_request_is_stalled(&d->windows->requests, t->partition)) {
         return NULL;
     }
-    place.start = range.start;
-    place.end = range.end;
-    give_up_if(d, mapping_overlaps, &place);
+    give_up_overlaps(d, bar, &range);
     fd = take_ram(d, t->partition, &ram);
     /* What was sent by request comes before what is stored from now on */
     if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->partition) ||
@@ -405,7 +413,6 @@ static void map_local(IdtNtbDirect *d, IdtNtbRequests *local, unsigned bar,
                       uint64_t offset, const IdtNtbTranslation *t)
 {
     MemoryRegionSection section = find_local_around(d, local, offset, t);
-    BarRange place = { .bar = bar };
     MapRange range;
     IdtNtbMapping *m;
 
@@ -413,9 +420,7 @@ static void map_local(IdtNtbDirect *d, IdtNtbRequests *local, unsigned bar,
         find_range(d, bar, offset, t, section.offset_within_address_space,
                    int128_get64(section.size), section.offset_within_region,
                    &range)) {
-        place.start = range.start;
-        place.end = range.end;
-        give_up_if(d, mapping_overlaps, &place);
+        give_up_overlaps(d, bar, &range);
         m = idt_ntb_mapping_new_local(section.mr, range.offset);
         insert(d, m, bar, t, &range);
     }
@@ -425,7 +430,7 @@ static void map_local(IdtNtbDirect *d, IdtNtbRequests *local, unsigned bar,
 void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
                          const IdtNtbTranslation *t, uint64_t *len)
 {
-    uint64_t page = MAX(qemu_real_host_page_size(), qemu_target_page_size());
+    uint64_t page = map_page_size();
     uint64_t guest = idt_ntb_windows_bar_addr(d->windows, bar) + offset;
     IdtNtbRequests *local;
     IdtNtbMapping *m;

@@ -103,19 +103,21 @@ static void memory_add_fingerprint(IdtNtbMemory *m,
     m->fingerprint = mix(m->fingerprint, hash);
 }
 
+bool idt_ntb_memory_is_plain(const MemoryRegionSection *section)
+{
+    MemoryRegion *mr = section->mr;
+
+    return memory_region_is_ram(mr) && !memory_region_is_rom(mr) &&
+           !memory_region_is_romd(mr) && !memory_region_is_ram_device(mr) &&
+           !section->readonly && !section->nonvolatile;
+}
+
 static void memory_add(MemoryListener *listener, MemoryRegionSection *section)
 {
     IdtNtbMemory *m = container_of(listener, IdtNtbMemory, listener);
-    MemoryRegion *mr = section->mr;
-    RAMBlock *block = mr->ram_block;
+    RAMBlock *block = section->mr->ram_block;
 
-    /*
-     * Nonvolatile is how windows are marked: what others see through us is not
-     * ours to publish.
-     */
-    if (!memory_region_is_ram(mr) || memory_region_is_rom(mr) ||
-        memory_region_is_romd(mr) || memory_region_is_ram_device(mr) ||
-        section->readonly || section->nonvolatile) {
+    if (!idt_ntb_memory_is_plain(section)) {
         return;
     }
     memory_add_fingerprint(m, section);

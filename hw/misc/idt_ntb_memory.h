@@ -47,6 +47,12 @@ typedef struct IdtNtbRam {
 } IdtNtbRam;
 
 /*
+ * True for RAM that windows can show: not ROM, not a device's, and not what a
+ * window shows itself (marked nonvolatile).
+ */
+bool idt_ntb_memory_is_plain(const MemoryRegionSection *section);
+
+/*
  * Publishes the memory that @pci reaches, and keeps it up to date.
  * @changed_bh is scheduled when it changes, which can be in the middle of a
  * memory transaction.

@@ -215,25 +215,26 @@ static unsigned lut_word(const IdtNtbReg *reg)
     return (reg->addr - A_LUTLDATA) / 4;
 }
 
-static uint32_t lutldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t lut_read(IdtNtbRegs *regs, unsigned port, unsigned word)
 {
     uint32_t *entry = lut_entry(regs, port);
 
-    return entry ? qatomic_read(&entry[0]) : 0;
+    return entry ? qatomic_read(&entry[word]) : 0;
+}
+
+static uint32_t lutldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return lut_read(regs, port, 0);
 }
 
 static uint32_t lutmdata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    uint32_t *entry = lut_entry(regs, port);
-
-    return entry ? qatomic_read(&entry[1]) : 0;
+    return lut_read(regs, port, 1);
 }
 
 static uint32_t lutudata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    uint32_t *entry = lut_entry(regs, port);
-
-    return entry ? qatomic_read(&entry[2]) : 0;
+    return lut_read(regs, port, 2);
 }
 
 static void lut_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,

@@ -230,14 +230,12 @@ static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned partition)
 /* Makes the others give up their mappings of the memory behind @port. */
 static void switch_close_onto(IdtNtbSwitch *sw, unsigned port)
 {
-    unsigned partition = idt_ntb_switch_partition(sw, port);
+    uint32_t target = BIT(idt_ntb_switch_partition(sw, port));
+    uint32_t holders = idt_ntb_switch_holders(sw, target);
 
     for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned holder = idt_ntb_switch_port(sw, part);
-
-        if (qatomic_read(&idt_ntb_switch_block(sw, holder)->holds) &
-            BIT(partition)) {
-            idt_ntb_switch_ask_close(sw, holder);
+        if (holders & BIT(part)) {
+            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, part));
         }
     }
 }
@@ -276,7 +274,6 @@ void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
 bool idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
-
     bool was_master = switch_is_master(p);
 
     for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
@@ -365,6 +362,20 @@ void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from)
 
         qatomic_inc(&idt_ntb_switch_block(sw, port)->send_epoch);
     }
+}
+
+uint32_t idt_ntb_switch_holders(const IdtNtbSwitch *sw, uint32_t targets)
+{
+    uint32_t holders = 0;
+
+    for (unsigned part = 0; part < sw->partitions; part++) {
+        unsigned port = idt_ntb_switch_port(sw, part);
+
+        if (qatomic_read(&idt_ntb_switch_block(sw, port)->holds) & targets) {
+            holders |= BIT(part);
+        }
+    }
+    return holders;
 }
 
 uint32_t idt_ntb_switch_ask_close(IdtNtbSwitch *sw, unsigned port)

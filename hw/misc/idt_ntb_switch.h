@@ -396,6 +396,9 @@ bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,
 /* To be called when @from may have lost its admission. */
 void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from);
 
+/* The partitions that hold direct mappings of memory in those of @targets. */
+uint32_t idt_ntb_switch_holders(const IdtNtbSwitch *sw, uint32_t targets);
+
 /*
  * Asks the owner of @port to look at its direct mappings, see
  * idt_ntb_direct.h.

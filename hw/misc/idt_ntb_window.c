@@ -38,7 +38,7 @@ uint64_t idt_ntb_windows_bar_addr(const IdtNtbWindows *w, unsigned bar)
     const uint8_t *reg = w->pci->config + PCI_BASE_ADDRESS_0 + bar * 4;
     uint64_t addr = pci_get_long(reg) & PCI_BASE_ADDRESS_MEM_MASK;
 
-    if (FIELD_EX32(w->sw->barsetup[bar], BARSETUP0, TYPE) == IDT_BAR_TYPE_64) {
+    if (idt_ntb_bar_is_64bit(w->sw->barsetup[bar])) {
         addr |= (uint64_t)pci_get_long(reg + 4) << 32;
     }
     return addr;
@@ -53,7 +53,7 @@ static void translate_direct(const IdtNtbWindows *w, unsigned bar,
     uint64_t limit = qatomic_read(&p->barlimit[bar]) | BARLIMIT_ONES;
     uint64_t size = idt_ntb_bar_size(w->sw->barsetup[bar]);
 
-    if (FIELD_EX32(w->sw->barsetup[bar], BARSETUP0, TYPE) == IDT_BAR_TYPE_64) {
+    if (idt_ntb_bar_is_64bit(w->sw->barsetup[bar])) {
         limit |= (uint64_t)qatomic_read(&p->barlimit[bar + 1]) << 32;
     }
     t->partition = FIELD_EX32(qatomic_read(&p->bartpart[bar]), BARSETUP0,
@@ -357,9 +357,7 @@ static const IdtNtbRequestsOps window_requests_ops = {
 
 void idt_ntb_windows_look(IdtNtbWindows *w)
 {
-    if (idt_ntb_memory_take_changed(&w->memory)) {
-        idt_ntb_windows_close_inbound(w);
-    }
+    idt_ntb_windows_changed(w, 0, 0);
     idt_ntb_direct_look(&w->direct);
     /* Whose end nobody told us of */
     idt_ntb_direct_sync(&w->direct);
@@ -368,22 +366,6 @@ void idt_ntb_windows_look(IdtNtbWindows *w)
 void idt_ntb_windows_serve(IdtNtbWindows *w)
 {
     idt_ntb_requests_serve(&w->requests);
-}
-
-/* The partitions that hold mappings of the memory of those in @targets. */
-static uint32_t find_holders(const IdtNtbWindows *w, uint32_t targets)
-{
-    uint32_t holders = 0;
-
-    for (unsigned part = 0; part < w->sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(w->sw, part);
-
-        if (qatomic_read(&idt_ntb_switch_block(w->sw, port)->holds) &
-            targets) {
-            holders |= BIT(part);
-        }
-    }
-    return holders;
 }
 
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
@@ -405,7 +387,7 @@ void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
     smp_mb();
     /* Those without mappings too: what they send now is by the new registers */
     idt_ntb_direct_close(&w->direct, (changed & ~self) |
-                                     find_holders(w, closed));
+                                     idt_ntb_switch_holders(w->sw, closed));
 }
 
 void idt_ntb_windows_close_inbound(IdtNtbWindows *w)
@@ -423,9 +405,7 @@ static void window_vm_state(void *opaque, bool running, RunState state)
     IdtNtbWindows *w = opaque;
 
     idt_ntb_memory_hide(&w->memory, !running);
-    if (idt_ntb_memory_take_changed(&w->memory)) {
-        idt_ntb_windows_close_inbound(w);
-    }
+    idt_ntb_windows_changed(w, 0, 0);
     if (running) {
         qemu_bh_schedule(w->requests.signalled);
     }
@@ -441,7 +421,7 @@ void idt_ntb_windows_init(IdtNtbWindows *w)
         if (!barsetup) {
             continue;
         }
-        if (FIELD_EX32(barsetup, BARSETUP0, TYPE) == IDT_BAR_TYPE_64) {
+        if (idt_ntb_bar_is_64bit(barsetup)) {
             type |= PCI_BASE_ADDRESS_MEM_TYPE_64;
         }
         if (FIELD_EX32(barsetup, BARSETUP0, PREF)) {

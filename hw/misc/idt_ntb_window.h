@@ -87,8 +87,9 @@ void idt_ntb_windows_reattached(IdtNtbWindows *w);
 /*
  * To be called after register writes: the windows of the partitions in @changed
  * may be others, the memory of those in @closed is not open any more, a bit
- * each.  On return what is closed is closed, unless another port's request did
- * it.  Waits for other processes, up to the completion timeout.
+ * each; ours also when our memory has changed.  On return what is closed is
+ * closed, unless another port's request did it.  Waits for other processes, up
+ * to the completion timeout.
  */
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
                              uint32_t closed);

@@ -10,75 +10,11 @@
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
 #include "tests.h"
+#include "views.h"
 
 /*
  * Views: configuration cycles, BAR0, global address space
  */
-
-typedef enum View {
-    VIEW_CONFIG,
-    VIEW_BAR,
-    VIEW_GAS,           /* the port's own window */
-    VIEW_PEER,          /* the same through another port */
-    VIEW_MAX,
-} View;
-
-static NtbPort *self, *peer;
-
-static uint32_t view_read(View view, uint32_t offset)
-{
-    switch (view) {
-    case VIEW_CONFIG:
-        return ntb_cfg_read(self, offset);
-    case VIEW_BAR:
-        return ntb_read(self, offset);
-    case VIEW_GAS:
-        return ntb_gas_read(self, ntb_gas_nt(self->port, offset));
-    case VIEW_PEER:
-        return ntb_gas_read(peer, ntb_gas_nt(self->port, offset));
-    default:
-        g_assert_not_reached();
-    }
-}
-
-static void view_write(View view, uint32_t offset, uint32_t value)
-{
-    switch (view) {
-    case VIEW_CONFIG:
-        ntb_cfg_write(self, offset, value);
-        break;
-    case VIEW_BAR:
-        ntb_write(self, offset, value);
-        break;
-    case VIEW_GAS:
-        ntb_gas_write(self, ntb_gas_nt(self->port, offset), value);
-        break;
-    case VIEW_PEER:
-        ntb_gas_write(peer, ntb_gas_nt(self->port, offset), value);
-        break;
-    default:
-        g_assert_not_reached();
-    }
-}
-
-static void assert_all_views(uint32_t offset, uint32_t value)
-{
-    for (View view = 0; view < VIEW_MAX; view++) {
-        g_assert_cmphex(view_read(view, offset), ==, value);
-    }
-}
-
-static void boot_two(NtbServer *server)
-{
-    self = ntb_boot(server, ",port=2");
-    peer = ntb_boot(server, ",port=0");
-}
-
-static void quit_two(void)
-{
-    ntb_quit(self);
-    ntb_quit(peer);
-}
 
 static void test_views(void)
 {
@@ -92,7 +28,7 @@ static void test_views(void)
     NtbServer *server = ntb_server_start();
     uint32_t value = 0x13579bdf;
 
-    boot_two(server);
+    ntb_views_boot(server);
     for (unsigned i = 0; i < G_N_ELEMENTS(regs); i++) {
         for (View view = 0; view < VIEW_MAX; view++) {
             value = rol32(value, 5) ^ view;
@@ -102,7 +38,7 @@ static void test_views(void)
         view_write(VIEW_BAR, regs[i].offset, 0);
     }
     assert_all_views(A_BARSETUP0, 0x800004c0);
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
 }
 
@@ -111,7 +47,7 @@ static void test_views_doorbell(void)
 {
     NtbServer *server = ntb_server_start();
 
-    boot_two(server);
+    ntb_views_boot(server);
     for (View set = 0; set < VIEW_MAX; set++) {
         for (View clear = 0; clear < VIEW_MAX; clear++) {
             view_write(set, A_OUTDBELLSET, 0x80000400);
@@ -122,7 +58,7 @@ static void test_views_doorbell(void)
             assert_all_views(A_INDBELLSTS, 0);
         }
     }
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
 }
 
@@ -131,7 +67,7 @@ static void test_views_message(void)
 {
     NtbServer *server = ntb_server_start();
 
-    boot_two(server);
+    ntb_views_boot(server);
     ntb_route_message(self, 0, peer->partition, 3);
     for (View view = 0; view < VIEW_MAX; view++) {
         view_write(view, A_OUTMSG0, 0xfeed0000 + view);
@@ -141,7 +77,7 @@ static void test_views_message(void)
         g_assert_cmphex(ntb_read(peer, A_MSGSTS), ==, 1 << 19);
         ntb_write(peer, A_MSGSTS, 1 << 19);
     }
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
 }
 
@@ -150,7 +86,7 @@ static void test_views_header(void)
 {
     NtbServer *server = ntb_server_start();
 
-    boot_two(server);
+    ntb_views_boot(server);
     assert_all_views(PCI_VENDOR_ID, NTB_ID);
     for (View view = 0; view < VIEW_MAX; view++) {
         g_assert_cmphex(view_read(view, PCI_COMMAND) & 0xffff, ==,
@@ -169,7 +105,7 @@ static void test_views_header(void)
     g_assert_cmphex(ntb_cfg_readw(self, PCI_COMMAND), ==, PCI_COMMAND_MEMORY);
     g_assert_cmphex(view_read(VIEW_PEER, PCI_COMMAND) & 0xffff, ==,
                     PCI_COMMAND_MEMORY);
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
 }
 
@@ -181,7 +117,7 @@ static void test_gas(void)
 {
     NtbServer *server = ntb_server_start();
 
-    boot_two(server);
+    ntb_views_boot(server);
     /* One address register per function */
     ntb_write(self, A_GASAADDR, A_SEMSK);
     ntb_write(peer, A_GASAADDR, A_SEPMSK);
@@ -194,7 +130,7 @@ static void test_gas(void)
     /* One switch: all ports see the same */
     ntb_gas_write(self, A_SEMSK, 0x15);
     g_assert_cmphex(ntb_gas_read(peer, A_SEMSK), ==, 0x15);
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
 }
 
@@ -202,7 +138,7 @@ static void test_gas_recursion(void)
 {
     NtbServer *server = ntb_server_start();
 
-    boot_two(server);
+    ntb_views_boot(server);
     for (unsigned i = 0; i < 2; i++) {
         unsigned port = i ? self->port : peer->port;
 
@@ -219,7 +155,7 @@ static void test_gas_recursion(void)
                         0);
     }
     g_assert_cmphex(ntb_gas_read(self, A_SEMSK), ==, 0x3f);
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
 }
 
@@ -490,7 +426,7 @@ static void test_random(void)
 
     /* Repeat a run with --seed, which g_test_rand_int() is made from */
     g_test_message("random accesses: seed 0x%x", seed);
-    boot_two(server);
+    ntb_views_boot(server);
     for (unsigned i = 0; i < RANDOM_ACCESSES; i++) {
         random_access(rng, g_rand_boolean(rng) ? self : peer);
         if (i % 500 == 0) {
@@ -503,7 +439,7 @@ static void test_random(void)
     calm_down(peer);
     ntb_assert_talk(self, peer);
     ntb_assert_talk(peer, self);
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
     g_rand_free(rng);
 }
@@ -516,7 +452,7 @@ static void test_random_config(void)
     GRand *rng = g_rand_new_with_seed(seed);
 
     g_test_message("random configuration writes: seed 0x%x", seed);
-    boot_two(server);
+    ntb_views_boot(server);
     for (unsigned i = 0; i < RANDOM_ACCESSES / 6; i++) {
         uint32_t offset = g_rand_int_range(rng, 0, IDT_NT_CFG_SIZE);
         unsigned size = random_size(rng, offset);
@@ -529,7 +465,7 @@ static void test_random_config(void)
     g_assert_cmphex(ntb_cfg_read(self, PCI_VENDOR_ID), ==, NTB_ID);
     qtest_system_reset(self->qts);
     qtest_system_reset(peer->qts);
-    quit_two();
+    ntb_views_quit();
     ntb_server_stop(server);
     g_rand_free(rng);
 }

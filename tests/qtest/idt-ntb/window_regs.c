@@ -8,78 +8,25 @@
 #include "hw/pci/pci_regs.h"
 #include "window.h"
 #include "tests.h"
+#include "views.h"
 
 /*
  * Each register by configuration cycles, by BAR0, in the global address space
  * by its own port and by another one
  */
 
-typedef enum View {
-    VIEW_CONFIG,
-    VIEW_BAR,
-    VIEW_GAS,
-    VIEW_PEER,
-    VIEW_MAX,
-} View;
-
 static NtbServer *server;
-static NtbPort *self, *peer;
 
 static void setup(void)
 {
     server = ntb_server_start();
-    self = ntb_boot(server, ",port=2");
-    peer = ntb_boot(server, ",port=0");
+    ntb_views_boot(server);
 }
 
 static void teardown(void)
 {
-    ntb_quit(self);
-    ntb_quit(peer);
+    ntb_views_quit();
     ntb_server_stop(server);
-}
-
-static uint32_t view_read(View view, uint32_t offset)
-{
-    switch (view) {
-    case VIEW_CONFIG:
-        return ntb_cfg_read(self, offset);
-    case VIEW_BAR:
-        return ntb_read(self, offset);
-    case VIEW_GAS:
-        return ntb_gas_read(self, ntb_gas_nt(self->port, offset));
-    case VIEW_PEER:
-        return ntb_gas_read(peer, ntb_gas_nt(self->port, offset));
-    default:
-        g_assert_not_reached();
-    }
-}
-
-static void view_write(View view, uint32_t offset, uint32_t value)
-{
-    switch (view) {
-    case VIEW_CONFIG:
-        ntb_cfg_write(self, offset, value);
-        break;
-    case VIEW_BAR:
-        ntb_write(self, offset, value);
-        break;
-    case VIEW_GAS:
-        ntb_gas_write(self, ntb_gas_nt(self->port, offset), value);
-        break;
-    case VIEW_PEER:
-        ntb_gas_write(peer, ntb_gas_nt(self->port, offset), value);
-        break;
-    default:
-        g_assert_not_reached();
-    }
-}
-
-static void assert_all_views(uint32_t offset, uint32_t value)
-{
-    for (View view = 0; view < VIEW_MAX; view++) {
-        g_assert_cmphex(view_read(view, offset), ==, value);
-    }
 }
 
 /* @fixed bits, @rw bits, and the rest reads zero */
