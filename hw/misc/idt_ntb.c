@@ -26,16 +26,16 @@
 #include "hw/resettable.h"
 #include "migration/blocker.h"
 #include "idt_ntb_bars.h"
+#include "idt_ntb_boot.h"
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
 #include "idt_ntb_temp.h"
+#include "idt_ntb_topology.h"
 #include "idt_ntb_window.h"
 #include "trace.h"
 
 OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
-
-#define PORT_AUTO               -1
 
 /*
  * How often to look for ports whose process died.  The lock of a killed process
@@ -58,6 +58,7 @@ struct IdtNtbState {
     /* Properties */
     CharBackend chr;
     char *chip;
+    char *eeprom;
     int32_t port;
     uint32_t partitions;
     uint32_t server_timeout;
@@ -66,12 +67,14 @@ struct IdtNtbState {
     bool trust_peers;
     IdtNtbBarConfig bars[IDT_NUM_BARS];
 
+    IdtNtbBoot boot;
     IdtNtbPeers peers;
     IdtNtbSwitch sw;
     IdtNtbRegs regs;
     IdtNtbWindows windows;
     MemoryRegion bar0;
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
+    bool resetting_self;        /* the function alone, not its partition */
     bool intx;                  /* level of the pin then, for tracing */
     QEMUBH *look_bh;            /* looks at what others did */
     QEMUTimer *reap_timer;
@@ -137,6 +140,28 @@ static void idt_ntb_train_link(IdtNtbState *s)
     }
 }
 
+/*
+ * Lets a change of our port or partition take place: takes the link down, which
+ * resets the function, if there is one, and up again if there is to be one.
+ */
+static void idt_ntb_follow_topology(IdtNtbState *s)
+{
+    if (!s->sw.shm || idt_ntb_topology_is_settled(&s->sw, s->sw.port)) {
+        return;
+    }
+    if (idt_ntb_requests_serving()) {
+        qemu_bh_schedule(s->look_bh);   /* not inside a request */
+        return;
+    }
+    if (idt_ntb_switch_is_up(&s->sw)) {
+        s->resetting_self = true;
+        device_cold_reset(DEVICE(s));
+        s->resetting_self = false;
+    }
+    idt_ntb_topology_settle(&s->sw, s->sw.port);
+    idt_ntb_train_link(s);
+}
+
 /* Configuration space and BAR0 */
 
 static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
@@ -164,19 +189,22 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     idt_ntb_regs_write(&s->regs, addr, value, size);
     /* The global address space reaches header and capabilities too */
     if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
+        s->resetting_self = true;
         pcie_cap_flr_write_config(pci, addr, value, size);
+        s->resetting_self = false;
         pcie_aer_write_config(pci, addr, value, size);
         if (idt_ntb_switch_publish(&s->sw, pci->config)) {
-            s->regs.memory_closed |= BIT(s->sw.partition);
+            s->regs.memory_closed |= BIT(s->sw.self);
         }
         /* The guest has found us in a slot that had no power at reset */
         idt_ntb_train_link(s);
-        s->regs.windows_changed |= BIT(s->sw.partition);
+        s->regs.windows_changed |= BIT(s->sw.self);
     }
     idt_ntb_windows_changed(&s->windows, s->regs.windows_changed,
                             s->regs.memory_closed);
     s->regs.windows_changed = 0;
     s->regs.memory_closed = 0;
+    idt_ntb_follow_topology(s);
     idt_ntb_update_irq(s);
 }
 
@@ -233,6 +261,7 @@ static void idt_ntb_look(void *opaque)
     IdtNtbState *s = opaque;
 
     idt_ntb_windows_look(&s->windows);
+    idt_ntb_follow_topology(s);
     idt_ntb_update_irq(s);
 }
 
@@ -281,8 +310,8 @@ static void idt_ntb_client_joined(void *opaque, unsigned id)
 {
     IdtNtbState *s = opaque;
 
-    for (unsigned part = 0; part < s->sw.partitions; part++) {
-        if (idt_ntb_switch_is_client(&s->sw, idt_ntb_switch_port(&s->sw, part),
+    for (unsigned i = 0; i < s->sw.num_ports; i++) {
+        if (idt_ntb_switch_is_client(&s->sw, idt_ntb_switch_port(&s->sw, i),
                                      id)) {
             idt_ntb_peers_signal(&s->peers, id);
         }
@@ -306,8 +335,8 @@ static void idt_ntb_server_lost(void *opaque)
 /* Ports that the server does not know hear of us once a second. */
 static void idt_ntb_warn_strangers(IdtNtbState *s)
 {
-    for (unsigned part = 0; part < s->sw.partitions; part++) {
-        unsigned port = idt_ntb_switch_port(&s->sw, part);
+    for (unsigned i = 0; i < s->sw.num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(&s->sw, i);
         unsigned id = qatomic_read(&idt_ntb_switch_block(&s->sw,
                                                          port)->client);
 
@@ -358,10 +387,31 @@ static const IdtNtbPeersOps idt_ntb_peers_ops = {
 
 /* Reset */
 
+/* True in a hot reset: the bridge above us resets its secondary bus. */
+static bool idt_ntb_in_hot_reset(const IdtNtbState *s)
+{
+    PCIDevice *bridge = PCI_DEVICE(s);
+
+    while ((bridge = pci_bridge_get_device(pci_get_bus(bridge)))) {
+        if (pci_get_word(bridge->config + PCI_BRIDGE_CONTROL) &
+            PCI_BRIDGE_CTL_BUS_RESET) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void idt_ntb_reset_hold(Object *obj, ResetType type)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
+    /* Not at power-up, which resets the switch too */
+    if (!s->resetting_self && idt_ntb_switch_is_up(&s->sw)) {
+        idt_ntb_switch_event(&s->sw, idt_ntb_in_hot_reset(s) ?
+                             IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
+                             idt_ntb_switch_partition(&s->sw, s->sw.port),
+                             s->sw.port);
+    }
     s->regs.gasaaddr = 0;
     s->int_level = 0;
     pcie_cap_deverr_reset(PCI_DEVICE(s));
@@ -408,27 +458,7 @@ static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
                    s->completion_timeout, MAX_COMPLETION_TIMEOUT_MS);
         return false;
     }
-    if (s->port == PORT_AUTO) {
-        return true;
-    }
-    for (unsigned i = 0; i < s->partitions; i++) {
-        if (chip->ports[i] == s->port) {
-            return true;
-        }
-        g_string_append_printf(ports, " %u", chip->ports[i]);
-    }
-    for (unsigned i = s->partitions; i < chip->num_ports; i++) {
-        if (chip->ports[i] == s->port) {
-            error_setg(errp, "port=%d needs partitions=%u or more; with "
-                       "partitions=%u the ports are%s", s->port, i + 1,
-                       s->partitions, ports->str);
-            return false;
-        }
-    }
-    error_setg(errp, "port=%d of %s can't carry an NT function; with "
-               "partitions=%u the ports are%s", s->port, chip->name,
-               s->partitions, ports->str);
-    return false;
+    return true;
 }
 
 /* Capabilities are prepended to the list: the last one comes first. */
@@ -490,7 +520,9 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
                                s->server_timeout, errp)) {
         return false;
     }
-    s->sw.partitions = s->partitions;
+    s->sw.num_ports = s->sw.chip->num_ports;
+    s->sw.boot = &s->boot;
+    s->sw.attached = false;
     s->sw.peers = &s->peers;
     s->windows.peers = &s->peers;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
@@ -523,6 +555,29 @@ static void idt_ntb_init_windows(IdtNtbState *s)
     idt_ntb_windows_init(&s->windows);
 }
 
+static bool idt_ntb_init_boot(IdtNtbState *s, Error **errp)
+{
+    uint32_t barsetup[IDT_NUM_BARS];
+
+    return idt_ntb_bars_setup(s->bars, barsetup, errp) &&
+           idt_ntb_boot_init(&s->boot, s->sw.chip, s->eeprom, s->partitions,
+                             barsetup, errp);
+}
+
+/* The BARs, whose layout is known now */
+static void idt_ntb_init_bars(IdtNtbState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    memory_region_init_io(&s->bar0, OBJECT(s), &idt_ntb_bar0_ops, s,
+                          "idt-ntb-cfg", IDT_NT_CFG_SIZE);
+    if (s->sw.barsetup[0]) {
+        pci_register_bar(pci, 0, idt_ntb_bar_type(s->sw.barsetup[0]),
+                         &s->bar0);
+    }
+    idt_ntb_init_windows(s);
+}
+
 static void idt_ntb_realize(PCIDevice *pci, Error **errp)
 {
     ERRP_GUARD();
@@ -535,26 +590,23 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     }
     pci_config_set_device_id(pci->config, s->sw.chip->device_id);
     pci_set_word(pci->config + PCI_SUBSYSTEM_ID, s->sw.chip->device_id);
-    if (!idt_ntb_check_config(s, errp) ||
-        !idt_ntb_bars_setup(s->bars, s->sw.barsetup, errp)) {
+    if (!idt_ntb_check_config(s, errp) || !idt_ntb_init_boot(s, errp)) {
         return;
     }
     error_setg(&s->migration_blocker, "idt-ntb: the other ports of the switch "
                "do not migrate with this guest");
     if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
+        idt_ntb_boot_cleanup(&s->boot);
         return;
     }
     pci_config_set_interrupt_pin(pci->config, 1);
-    memory_region_init_io(&s->bar0, OBJECT(s), &idt_ntb_bar0_ops, s,
-                          "idt-ntb-cfg", IDT_NT_CFG_SIZE);
-    pci_register_bar(pci, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &s->bar0);
-    idt_ntb_init_windows(s);
-
     if (!idt_ntb_init_capabilities(s, errp) || !idt_ntb_attach(s, errp)) {
         idt_ntb_exit_capabilities(pci);
         migrate_del_blocker(&s->migration_blocker);
+        idt_ntb_boot_cleanup(&s->boot);
         return;
     }
+    idt_ntb_init_bars(s);
     s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, idt_ntb_reap, s);
     s->look_bh = qemu_bh_new(idt_ntb_look, s);
     idt_ntb_windows_start(&s->windows, s->look_bh);
@@ -577,6 +629,7 @@ static void idt_ntb_unrealize(PCIDevice *pci)
     g_clear_pointer(&s->reap_timer, timer_free);
     idt_ntb_exit_capabilities(pci);
     migrate_del_blocker(&s->migration_blocker);
+    idt_ntb_boot_cleanup(&s->boot);
 }
 
 /* QOM */
@@ -586,6 +639,16 @@ static bool idt_ntb_get_link(Object *obj, Error **errp)
     IdtNtbState *s = IDT_NTB(obj);
 
     return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.port);
+}
+
+static void idt_ntb_get_partition(Object *obj, Visitor *v, const char *name,
+                                  void *opaque, Error **errp)
+{
+    IdtNtbState *s = IDT_NTB(obj);
+    uint32_t value = s->sw.shm ?
+                     idt_ntb_switch_partition(&s->sw, s->sw.port) : 0;
+
+    visit_type_uint32(v, name, &value, errp);
 }
 
 /* In millidegrees, like Linux's hwmon */
@@ -648,10 +711,6 @@ static void idt_ntb_instance_init(Object *obj)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
-    object_property_add_uint32_ptr(obj, "partition", &s->sw.partition,
-                                   OBJ_PROP_FLAG_READ);
-    object_property_set_description(obj, "partition",
-                                    "Partition of the port");
     s->chip = g_strdup("89HPES24NT6AG2");
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         s->bars[bar].mode = g_strdup(idt_ntb_default_modes[bar]);
@@ -661,8 +720,10 @@ static void idt_ntb_instance_init(Object *obj)
 static const Property idt_ntb_properties[] = {
     DEFINE_PROP_CHR("chardev", IdtNtbState, chr),
     DEFINE_PROP_STRING("chip", IdtNtbState, chip),
-    DEFINE_PROP_INT32("port", IdtNtbState, port, PORT_AUTO),
-    DEFINE_PROP_UINT32("partitions", IdtNtbState, partitions, 2),
+    DEFINE_PROP_INT32("port", IdtNtbState, port, IDT_NTB_PORT_AUTO),
+    DEFINE_PROP_UINT32("partitions", IdtNtbState, partitions,
+                       IDT_NTB_DEFAULT_PARTITIONS),
+    DEFINE_PROP_STRING("eeprom", IdtNtbState, eeprom),
     DEFINE_PROP_UINT32("server-timeout", IdtNtbState, server_timeout, 5000),
     DEFINE_PROP_UINT32("completion-timeout", IdtNtbState, completion_timeout,
                        100),
@@ -740,6 +801,8 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
         "Port of the switch; -1 takes the lowest free one");
     object_class_property_set_description(klass, "partitions",
         "Number of ports with an NT function, the same for all");
+    object_class_property_set_description(klass, "eeprom",
+        "EEPROM image that configures the switch, the same for all");
     object_class_property_set_description(klass, "server-timeout",
         "How long to wait for the server at start, in milliseconds");
     object_class_property_set_description(klass, "completion-timeout",
@@ -752,6 +815,10 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     object_class_property_add_bool(klass, "link", idt_ntb_get_link, NULL);
     object_class_property_set_description(klass, "link",
         "PCIe link of the port");
+    object_class_property_add(klass, "partition", "uint32",
+                              idt_ntb_get_partition, NULL, NULL, NULL);
+    object_class_property_set_description(klass, "partition",
+        "Partition of the port");
     object_class_property_add(klass, "temperature", "int",
                               idt_ntb_get_temperature,
                               idt_ntb_set_temperature, NULL, NULL);

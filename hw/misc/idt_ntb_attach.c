@@ -16,8 +16,10 @@
 #include "qemu/mmap-alloc.h"
 #include "qemu/timer.h"
 #include "idt_ntb_bars.h"
+#include "idt_ntb_boot.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
+#include "idt_ntb_topology.h"
 #include "trace.h"
 
 /* How long to sleep while another process attaches */
@@ -138,8 +140,8 @@ static void attach_unlock_header(int fd)
     qemu_unlock_fd(fd, LOCK_HEADER, 1);
 }
 
-/* Writes a switch in its reset state. */
-static void attach_create(IdtNtbSwitch *sw)
+/* Writes a switch as it is after power-up. */
+static bool attach_create(IdtNtbSwitch *sw, Error **errp)
 {
     IdtNtbShmHeader *header = &sw->shm->header;
 
@@ -147,17 +149,17 @@ static void attach_create(IdtNtbSwitch *sw)
     header->version = IDT_NTB_SHM_VERSION;
     header->size = sizeof(IdtNtbShm);
     header->device_id = sw->chip->device_id;
-    header->partitions = sw->partitions;
-    memcpy(header->barsetup, sw->barsetup, sizeof(header->barsetup));
     idt_ntb_regs_reset_switch(&sw->shm->sw);
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
-
-        idt_ntb_regs_reset_port(idt_ntb_switch_block(sw, port));
-        idt_ntb_switch_publish_reset(sw, port);
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        idt_ntb_regs_reset_port(
+            idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, i)));
+    }
+    if (!idt_ntb_boot_run(sw, errp)) {
+        return false;
     }
     /* Who sees the magic sees the rest */
     qatomic_store_release(&header->magic, IDT_NTB_SHM_MAGIC);
+    return true;
 }
 
 /* The switch that others are attached to must be the one that is asked for. */
@@ -168,7 +170,6 @@ static bool attach_check(const IdtNtbSwitch *sw, Error **errp)
     uint32_t version = qatomic_read(&header->version);
     uint32_t size = qatomic_read(&header->size);
     uint32_t device_id = qatomic_read(&header->device_id);
-    uint32_t partitions = qatomic_read(&header->partitions);
 
     if (magic != IDT_NTB_SHM_MAGIC) {
         error_setg(errp, "the server's shared memory is in use, but holds no "
@@ -190,26 +191,7 @@ static bool attach_check(const IdtNtbSwitch *sw, Error **errp)
                    device_id);
         return false;
     }
-    if (partitions != sw->partitions) {
-        error_setg(errp, "partitions=%u, but the switch that is running has "
-                   "partitions=%u; use the same value for all ports",
-                   sw->partitions, partitions);
-        return false;
-    }
-    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
-        uint32_t running = qatomic_read(&header->barsetup[bar]);
-
-        if (running != sw->barsetup[bar]) {
-            g_autofree char *ours = idt_ntb_bar_name(bar, sw->barsetup[bar]);
-            g_autofree char *theirs = idt_ntb_bar_name(bar, running);
-
-            error_setg(errp, "BAR%u is %s, but in the switch that is running "
-                       "it is %s; use the same values for all ports", bar,
-                       ours, theirs);
-            return false;
-        }
-    }
-    return true;
+    return idt_ntb_boot_check(sw, errp);
 }
 
 static bool attach_create_or_check(IdtNtbSwitch *sw, Error **errp)
@@ -223,27 +205,58 @@ static bool attach_create_or_check(IdtNtbSwitch *sw, Error **errp)
     if (ret < 0) {
         return attach_check(sw, errp);
     }
-    trace_idt_ntb_create(sw->chip->name, sw->partitions);
-    attach_create(sw);
-    sw->created = true;
-    return true;
+    trace_idt_ntb_create(sw->chip->name, sw->boot->partitions);
+    sw->created = attach_create(sw, errp);
+    return sw->created;
 }
 
-/* Locks @port, or the lowest free one if it is negative. */
+/* Says why @port can't be attached to, which others can be */
+static void attach_no_nt(const IdtNtbSwitch *sw, int port, Error **errp)
+{
+    g_autoptr(GString) ports = g_string_new(NULL);
+    int index = idt_ntb_switch_index(sw, port);
+
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned other = idt_ntb_switch_port(sw, i);
+
+        if (idt_ntb_boot_has_nt(sw, other)) {
+            g_string_append_printf(ports, " %u", other);
+        }
+    }
+    if (qatomic_read(&sw->shm->header.from_file)) {
+        error_setg(errp, "port=%d carries no NT function in the EEPROM image "
+                   "of the switch; the ports that do are%s", port, ports->str);
+    } else if (index >= 0) {
+        error_setg(errp, "port=%d needs partitions=%u or more; with "
+                   "partitions=%u the ports are%s", port, index + 1,
+                   sw->boot->partitions, ports->str);
+    } else {
+        error_setg(errp, "port=%d of %s can't carry an NT function; with "
+                   "partitions=%u the ports are%s", port, sw->chip->name,
+                   sw->boot->partitions, ports->str);
+    }
+}
+
+/* Locks @port, or the lowest free one if it is IDT_NTB_PORT_AUTO. */
 static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
 {
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned candidate = idt_ntb_switch_port(sw, part);
+    if (port != IDT_NTB_PORT_AUTO && !idt_ntb_boot_has_nt(sw, port)) {
+        attach_no_nt(sw, port, errp);
+        return false;
+    }
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned candidate = idt_ntb_switch_port(sw, i);
         int ret;
 
-        if (port >= 0 && port != candidate) {
+        if (port == IDT_NTB_PORT_AUTO ? !idt_ntb_switch_has_nt(sw, candidate) :
+                                        port != candidate) {
             continue;
         }
         ret = qemu_lock_fd(sw->fd, idt_ntb_switch_lock_offset(candidate), 1,
                            true);
         if (!ret) {
             sw->port = candidate;
-            sw->partition = part;
+            sw->self = i;
             return true;
         }
         if (ret != -EAGAIN && ret != -EACCES) {
@@ -251,15 +264,45 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
             return false;
         }
     }
-    if (port >= 0) {
+    if (port != IDT_NTB_PORT_AUTO) {
         error_setg(errp, "port %d is taken by another idt-ntb device; choose "
                    "another one, or none to take the lowest free one", port);
     } else {
         error_setg(errp, "all %u ports are taken; start all devices of the "
                    "switch with a larger partitions= (%s has up to %u)",
-                   sw->partitions, sw->chip->name, sw->chip->num_ports);
+                   ctpop32(qatomic_read(&sw->shm->header.nt_ports)),
+                   sw->chip->name, sw->chip->num_ports);
     }
     return false;
+}
+
+/* Remembers the layout of our BARs; another process may have broken it */
+static bool attach_take_bars(IdtNtbSwitch *sw, Error **errp)
+{
+    ERRP_GUARD();
+    const IdtNtbShmPort *boot = idt_ntb_switch_boot(sw, sw->port);
+    uint32_t barsetup[IDT_NUM_BARS];
+
+    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
+        barsetup[bar] = qatomic_read(&boot->barsetup[bar]) &
+                        ~R_BARSETUP0_TPART_MASK;
+        if (!FIELD_EX32(barsetup[bar], BARSETUP0, EN)) {
+            barsetup[bar] = 0;
+        }
+    }
+    if (!idt_ntb_bars_check(barsetup, errp)) {
+        error_prepend(errp, "port %u: ", sw->port);
+        return false;
+    }
+    /* A function that has its BARs keeps them */
+    if (sw->attached && memcmp(sw->barsetup, barsetup, sizeof(barsetup))) {
+        error_setg(errp, "port %u: the BARs are others in the new switch",
+                   sw->port);
+        return false;
+    }
+    memcpy(sw->barsetup, barsetup, sizeof(barsetup));
+    sw->attached = true;
+    return true;
 }
 
 /* Ends what a dead owner of the port left, and takes it. */
@@ -268,6 +311,7 @@ static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
 
     idt_ntb_switch_put_down(sw, sw->port);
+    idt_ntb_topology_settle(sw, sw->port);
     qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
     qatomic_set(&p->client, client);
     qatomic_set(&p->holds, 0);
@@ -299,24 +343,28 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
     if (!attach_map(&new, errp) ||
         !attach_lock_header(new.fd, timeout_ms, errp) ||
         !attach_create_or_check(&new, errp) ||
-        !attach_lock_port(&new, port, errp)) {
+        !attach_lock_port(&new, port, errp) ||
+        !attach_take_bars(&new, errp)) {
         attach_unmap(&new);
         return false;
     }
     attach_take_port(&new, client);
     attach_unlock_header(new.fd);
     *sw = new;
-    trace_idt_ntb_attach(sw->port, sw->partition, client);
+    trace_idt_ntb_attach(sw->port, idt_ntb_switch_partition(sw, sw->port),
+                         client);
     return true;
 }
 
 /* Takes the mapping table entries of our partition along. */
 static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
 {
+    unsigned partition = idt_ntb_switch_partition(sw, sw->port);
+
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         uint32_t entry = qatomic_read(&old->shm->sw.mtbl[i]);
 
-        if (entry && FIELD_EX32(entry, NTMTBLDATA, PART) == sw->partition) {
+        if (entry && FIELD_EX32(entry, NTMTBLDATA, PART) == partition) {
             qatomic_set(&sw->shm->sw.mtbl[i], entry);
         }
     }
@@ -337,7 +385,8 @@ bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
 
     if (idt_ntb_switch_is_attached_to(sw, shm_fd)) {
         qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->client, client);
-        trace_idt_ntb_attach(sw->port, sw->partition, client);
+        trace_idt_ntb_attach(sw->port,
+                             idt_ntb_switch_partition(sw, sw->port), client);
         return true;
     }
     if (!idt_ntb_switch_attach(sw, shm_fd, sw->port, client, timeout_ms,
@@ -364,6 +413,7 @@ void idt_ntb_switch_detach(IdtNtbSwitch *sw)
         return;
     }
     idt_ntb_switch_put_down(sw, sw->port);
+    idt_ntb_topology_settle(sw, sw->port);
     qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state,
                    IDT_NTB_PORT_FREE);
     trace_idt_ntb_detach(sw->port);
@@ -389,8 +439,8 @@ static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
  */
 static void attach_settle_all(IdtNtbSwitch *sw)
 {
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
 
         if (idt_ntb_switch_link(sw, port)) {
             qatomic_set_mb(&idt_ntb_switch_block(sw, port)->int_fell,
@@ -413,6 +463,7 @@ static bool attach_reap_port(IdtNtbSwitch *sw, unsigned port)
     if (dead) {
         trace_idt_ntb_reap(port);
         idt_ntb_switch_put_down(sw, port);
+        idt_ntb_topology_settle(sw, port);
         qatomic_set(&idt_ntb_switch_block(sw, port)->holds, 0);
         attach_settle_all(sw);
         qatomic_set_mb(&idt_ntb_switch_block(sw, port)->state,
@@ -426,8 +477,8 @@ bool idt_ntb_switch_reap(IdtNtbSwitch *sw)
 {
     bool any = false;
 
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        any |= attach_reap_port(sw, idt_ntb_switch_port(sw, part));
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        any |= attach_reap_port(sw, idt_ntb_switch_port(sw, i));
     }
     return any;
 }

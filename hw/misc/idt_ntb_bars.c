@@ -9,14 +9,18 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
+#include "hw/pci/pci_regs.h"
 #include "idt_ntb_bars.h"
 
 /* Configuration space, 32-bit BAR, enabled, 4 KiB: what the driver asks for */
 #define BARSETUP_CFG    (R_BARSETUP0_EN_MASK | R_BARSETUP0_MODE_MASK | \
-                         (12 << R_BARSETUP0_SIZE_SHIFT))
+                         (IDT_NT_CFG_SHIFT << R_BARSETUP0_SIZE_SHIFT))
 
-#define BAR_MIN_SIZE    (1 << 9)
-#define BAR_MAX_SIZE_32 (2 * GiB)
+#define BAR_MIN_SHIFT       9
+#define BAR_MAX_SHIFT_32    31
+#define BAR_MAX_SHIFT_64    62
+#define BAR_MIN_SIZE        (1 << BAR_MIN_SHIFT)
+#define BAR_MAX_SIZE_32     (2 * GiB)
 
 /* What the Linux driver ntb_hw_idt can handle */
 #define LINUX_MAX_SIZE      (1 * GiB)
@@ -195,4 +199,88 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
     }
     bars_warn(barsetup);
     return true;
+}
+
+/* Layouts that an EEPROM image makes */
+
+static bool barsetup_check(unsigned bar, uint32_t barsetup, Error **errp)
+{
+    unsigned type = FIELD_EX32(barsetup, BARSETUP0, TYPE);
+    unsigned size = FIELD_EX32(barsetup, BARSETUP0, SIZE);
+    const BarMode *mode = bar_mode(barsetup);
+    const char *why = NULL;
+
+    if (FIELD_EX32(barsetup, BARSETUP0, MEMSI)) {
+        why = "MEMSI: I/O space is not modelled";
+    } else if (type != IDT_BAR_TYPE_32 && type != IDT_BAR_TYPE_64) {
+        why = "TYPE must be 0 (32 bits) or 2 (64 bits)";
+    } else if (type == IDT_BAR_TYPE_64 && bar % 2) {
+        why = "TYPE: only BAR0, BAR2 and BAR4 can have 64 bits";
+    } else if (FIELD_EX32(barsetup, BARSETUP0, MODE) != (bar == 0)) {
+        why = bar ? "MODE: configuration space is modelled in BAR0 only" :
+                    "MODE: BAR0 is modelled as configuration space only";
+    } else if (bar == 0 && size != IDT_NT_CFG_SHIFT) {
+        why = "SIZE of the configuration space must be 12";
+    } else if (size < BAR_MIN_SHIFT ||
+               size > (type == IDT_BAR_TYPE_64 ? BAR_MAX_SHIFT_64 :
+                                                 BAR_MAX_SHIFT_32)) {
+        why = "SIZE is out of range: 9 to 31, with 64 bits to 62";
+    } else if (!mode) {
+        why = "ATRAN has no meaning";
+    } else if (mode->segments > 1 && bar != 2 && bar != 4) {
+        why = "ATRAN: only BAR2 and BAR4 have a lookup table";
+    }
+    if (why) {
+        error_setg(errp, "BARSETUP%u = 0x%08x: %s", bar, barsetup, why);
+        return false;
+    }
+    return true;
+}
+
+bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp)
+{
+    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
+        if (!bar_is_on(barsetup[bar])) {
+            continue;
+        }
+        if (!barsetup_check(bar, barsetup[bar], errp)) {
+            return false;
+        }
+        if (bar && idt_ntb_bar_is_64bit(barsetup[bar - 1])) {
+            error_setg(errp, "BARSETUP%u = 0x%08x: this is the upper half of "
+                       "BAR%u, which has 64 bits", bar, barsetup[bar],
+                       bar - 1);
+            return false;
+        }
+    }
+    if (idt_ntb_bar_windows(barsetup[2]) == IDT_LUT_ENTRIES &&
+        idt_ntb_bar_windows(barsetup[4]) == IDT_LUT_ENTRIES) {
+        error_setg(errp, "BARSETUP2 and BARSETUP4 both ask for 24 entries of "
+                   "the lookup table, which has not enough");
+        return false;
+    }
+    return true;
+}
+
+bool idt_ntb_bars_are_default(const uint32_t barsetup[IDT_NUM_BARS])
+{
+    /* As on a real board: see the properties of the device */
+    static const uint32_t defaults[IDT_NUM_BARS] = {
+        BARSETUP_CFG, 0x80000140, 0x8000119c, 0, 0x8000014c, 0,
+    };
+
+    return !memcmp(barsetup, defaults, sizeof(defaults));
+}
+
+uint8_t idt_ntb_bar_type(uint32_t barsetup)
+{
+    uint8_t type = PCI_BASE_ADDRESS_SPACE_MEMORY;
+
+    if (idt_ntb_bar_is_64bit(barsetup)) {
+        type |= PCI_BASE_ADDRESS_MEM_TYPE_64;
+    }
+    if (bar_is_on(barsetup) && FIELD_EX32(barsetup, BARSETUP0, PREF)) {
+        type |= PCI_BASE_ADDRESS_MEM_PREFETCH;
+    }
+    return type;
 }

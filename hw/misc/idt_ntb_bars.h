@@ -1,8 +1,7 @@
 /*
  * IDT 89HPESxNTx PCIe switch: the layout of the BARs
  *
- * On a board the EEPROM sets it; here, properties do.  It is the same for all
- * NT functions of a switch.
+ * An EEPROM image sets it, or properties, then for all NT functions alike.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -27,6 +26,21 @@ typedef struct IdtNtbBarConfig {
  */
 bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
                         uint32_t barsetup[IDT_NUM_BARS], Error **errp);
+
+/*
+ * Checks the layout that registers @barsetup make, TPART aside: windows that
+ * can be modelled, in BAR1 to BAR5, and the configuration space or nothing in
+ * BAR0.
+ *
+ * Returns: true, or false with @errp set.
+ */
+bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
+
+/* True for the layout that the properties make when none is given. */
+bool idt_ntb_bars_are_default(const uint32_t barsetup[IDT_NUM_BARS]);
+
+/* PCI_BASE_ADDRESS_* of such a BAR: what its register reads while unused. */
+uint8_t idt_ntb_bar_type(uint32_t barsetup);
 
 /* BARSETUP of BAR @bar, in words of the properties; to be freed. */
 char *idt_ntb_bar_name(unsigned bar, uint32_t barsetup);

@@ -19,18 +19,18 @@ typedef struct MapRange {
     uint64_t offset;            /* of @start, in the file or RAM region */
 } MapRange;
 
-static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned partition)
+static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned peer)
 {
     const IdtNtbSwitch *sw = d->windows->sw;
 
-    return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, partition));
+    return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, peer));
 }
 
 /* Giving up */
 
 static void give_up(IdtNtbDirect *d, IdtNtbMapping *m)
 {
-    trace_idt_ntb_unmap(d->windows->sw->port, m->bar, m->start, m->partition);
+    trace_idt_ntb_unmap(d->windows->sw->port, m->bar, m->start, m->peer);
     QLIST_REMOVE(m, next);
     if (d->ones < 0) {
         d->ones = idt_ntb_ones_file();
@@ -53,16 +53,16 @@ static void release_ram(IdtNtbTakenRam *taken)
 /* Shows the others whose memory we hold. */
 static void update_holds(IdtNtbDirect *d)
 {
-    IdtNtbShmPort *p = port_block(d, d->windows->sw->partition);
+    IdtNtbShmPort *p = port_block(d, d->windows->sw->self);
     IdtNtbMapping *m;
     uint32_t holds = 0;
 
     QLIST_FOREACH(m, &d->mappings, next) {
-        holds |= BIT(m->partition);
+        holds |= BIT(m->peer);
     }
-    for (unsigned part = 0; part < ARRAY_SIZE(d->peer); part++) {
-        if (!(holds & BIT(part))) {
-            release_ram(&d->peer[part]);
+    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
+        if (!(holds & BIT(i))) {
+            release_ram(&d->peer[i]);
         }
     }
     if (qatomic_read(&p->holds) != holds) {
@@ -140,7 +140,7 @@ static MemoryRegionSection find_local(IdtNtbRequests *local, uint64_t addr,
 static bool local_is_allowed(const IdtNtbDirect *d, const IdtNtbMapping *m)
 {
     IdtNtbRequests *local = idt_ntb_requests_local(&d->windows->requests,
-                                                   m->partition);
+                                                   m->peer);
     MemoryRegionSection section;
     bool same;
 
@@ -161,14 +161,14 @@ static bool remote_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
     const IdtNtbSwitch *sw = d->windows->sw;
     IdtNtbRam ram;
 
-    if (qatomic_read(&port_block(d, m->partition)->generation) !=
+    if (qatomic_read(&port_block(d, m->peer)->generation) !=
         m->generation) {
         return false;
     }
-    if (idt_ntb_memory_seq(sw, m->partition) == m->seq) {
+    if (idt_ntb_memory_seq(sw, m->peer) == m->seq) {
         return true;
     }
-    if (!idt_ntb_memory_find(sw, m->partition, m->addr, &ram) ||
+    if (!idt_ntb_memory_find(sw, m->peer, m->addr, &ram) ||
         ram.fd != m->file ||
         ram.offset + (m->addr - ram.addr) != m->file_offset ||
         ram.size - (m->addr - ram.addr) < m->end - m->start) {
@@ -185,9 +185,9 @@ static bool mapping_is_not_allowed(const IdtNtbDirect *d, IdtNtbMapping *m,
     IdtNtbTranslation t;
 
     idt_ntb_windows_translate(d->windows, m->bar, m->start, &t);
-    if (!t.ok || t.partition != m->partition || m->end > t.end ||
+    if (!t.ok || t.peer != m->peer || m->end > t.end ||
         t.addr + (m->start - t.start) != m->addr ||
-        !idt_ntb_switch_open(sw, sw->partition, m->partition)) {
+        !idt_ntb_switch_open(sw, sw->self, m->peer)) {
         return true;
     }
     return m->local ? !local_is_allowed(d, m) : !remote_is_allowed(d, m);
@@ -213,7 +213,7 @@ void idt_ntb_direct_look(IdtNtbDirect *d)
     if (!d->started) {
         return;
     }
-    p = port_block(d, d->windows->sw->partition);
+    p = port_block(d, d->windows->sw->self);
     request = qatomic_load_acquire(&p->close_req);
     if (request == d->acknowledged) {
         return;
@@ -265,24 +265,24 @@ static void insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
                    const IdtNtbTranslation *t, const MapRange *range)
 {
     m->bar = bar;
-    m->partition = t->partition;
+    m->peer = t->peer;
     m->addr = t->addr + (range->start - t->start);
     idt_ntb_mapping_enter(m, &d->windows->bar[bar].mr, range->start,
                           range->end);
     QLIST_INSERT_HEAD(&d->mappings, m, next);
     update_holds(d);
     trace_idt_ntb_map(d->windows->sw->port, bar, m->start, m->end - m->start,
-                      m->partition, m->addr);
+                      m->peer, m->addr);
 }
 
-/* Takes note that the RAM of @partition can't be had. */
-static void refuse_ram(IdtNtbDirect *d, unsigned partition, const char *why)
+/* Takes note that the RAM of @peer can't be had. */
+static void refuse_ram(IdtNtbDirect *d, unsigned peer, const char *why)
 {
     const IdtNtbSwitch *sw = d->windows->sw;
 
-    d->peer[partition].refused = true;
+    d->peer[peer].refused = true;
     warn_report_once("idt-ntb: port %u: windows onto the memory of port %u are "
-                     "slow: %s", sw->port, idt_ntb_switch_port(sw, partition),
+                     "slow: %s", sw->port, idt_ntb_switch_port(sw, peer),
                      why);
 }
 
@@ -298,10 +298,10 @@ static bool is_taken(const IdtNtbTakenRam *taken, const IdtNtbRam *ram,
  * The file of @ram, which stays ours; or -1.  What takes longer than the
  * completion timeout is looked at again with the next access.
  */
-static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
+static int take_ram(IdtNtbDirect *d, unsigned peer, const IdtNtbRam *ram)
 {
-    IdtNtbTakenRam *taken = &d->peer[partition];
-    uint32_t generation = qatomic_read(&port_block(d, partition)->generation);
+    IdtNtbTakenRam *taken = &d->peer[peer];
+    uint32_t generation = qatomic_read(&port_block(d, peer)->generation);
     unsigned timeout_ms = 0;
     const char *why = NULL;
 
@@ -314,7 +314,7 @@ static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
         taken->generation = generation;
         taken->number = ram->fd;
         taken->refused = false;
-        taken->job = idt_ntb_memory_open(d->windows->sw, partition, ram,
+        taken->job = idt_ntb_memory_open(d->windows->sw, peer, ram,
                                          d->windows->trust_peers);
         timeout_ms = d->windows->timeout_ms;
     }
@@ -324,23 +324,23 @@ static int take_ram(IdtNtbDirect *d, unsigned partition, const IdtNtbRam *ram)
     taken->fd = idt_ntb_memory_open_result(taken->job, &why);
     g_clear_pointer(&taken->job, idt_ntb_memory_open_end);
     if (taken->fd < 0) {
-        refuse_ram(d, partition, why);
+        refuse_ram(d, peer, why);
     }
     return is_taken(taken, ram, generation) ? taken->fd : -1;
 }
 
 /*
- * Shows that we hold memory of @partition, then looks again: who closes it does
+ * Shows that we hold memory of @peer, then looks again: who closes it does
  * it the other way round.
  */
-static bool hold(IdtNtbDirect *d, unsigned partition, uint32_t seq)
+static bool hold(IdtNtbDirect *d, unsigned peer, uint32_t seq)
 {
     const IdtNtbSwitch *sw = d->windows->sw;
 
-    qatomic_fetch_or(&port_block(d, sw->partition)->holds, BIT(partition));
+    qatomic_fetch_or(&port_block(d, sw->self)->holds, BIT(peer));
     smp_mb__after_rmw();        /* pairs with idt_ntb_windows_changed() */
-    return idt_ntb_switch_open(sw, sw->partition, partition) &&
-           idt_ntb_memory_seq(sw, partition) == seq;
+    return idt_ntb_switch_open(sw, sw->self, peer) &&
+           idt_ntb_memory_seq(sw, peer) == seq;
 }
 
 static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
@@ -352,27 +352,27 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     const char *why;
     int fd;
 
-    if (!idt_ntb_memory_find(d->windows->sw, t->partition,
+    if (!idt_ntb_memory_find(d->windows->sw, t->peer,
                              t->addr + (offset - t->start), &ram) ||
         !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
                     &range) ||
-        idt_ntb_request_is_stalled(&d->windows->requests, t->partition)) {
+        idt_ntb_request_is_stalled(&d->windows->requests, t->peer)) {
         return NULL;
     }
     give_up_overlaps(d, bar, &range);
-    fd = take_ram(d, t->partition, &ram);
+    fd = take_ram(d, t->peer, &ram);
     /* What was sent by request comes before what is stored from now on */
-    if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->partition) ||
-        !d->started || !hold(d, t->partition, ram.seq)) {
+    if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->peer) ||
+        !d->started || !hold(d, t->peer, ram.seq)) {
         goto fail;
     }
     m = idt_ntb_mapping_new(fd, range.offset, range.end - range.start, &why);
     if (!m) {
-        refuse_ram(d, t->partition, why);
+        refuse_ram(d, t->peer, why);
         goto fail;
     }
     m->seq = ram.seq;
-    m->generation = d->peer[t->partition].generation;
+    m->generation = d->peer[t->peer].generation;
     m->file = ram.fd;
     m->file_offset = range.offset;
     insert(d, m, bar, t, &range);
@@ -441,7 +441,7 @@ void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
         }
     }
     if (!m && d->windows->direct_enabled) {
-        local = idt_ntb_requests_local(&d->windows->requests, t->partition);
+        local = idt_ntb_requests_local(&d->windows->requests, t->peer);
         if (local) {
             map_local(d, local, bar, offset, t);
         } else {
@@ -457,12 +457,12 @@ void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
     return m->ptr + (offset - m->start);
 }
 
-bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned partition)
+bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned peer)
 {
     IdtNtbMapping *m;
 
     QLIST_FOREACH(m, &d->mappings, next) {
-        if (m->partition == partition) {
+        if (m->peer == peer) {
             return true;
         }
     }
@@ -473,20 +473,20 @@ bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned partition)
 
 typedef struct CloseWait {
     IdtNtbDirect *d;
-    uint32_t pending;           /* a bit per partition */
-    uint32_t request[IDT_MAX_PARTITIONS];
+    uint32_t pending;           /* a bit per peer */
+    uint32_t request[IDT_MAX_NT_PORTS];
 } CloseWait;
 
-static bool has_closed(const CloseWait *w, unsigned part)
+static bool has_closed(const CloseWait *w, unsigned i)
 {
     const IdtNtbSwitch *sw = w->d->windows->sw;
-    IdtNtbShmPort *p = port_block(w->d, part);
+    IdtNtbShmPort *p = port_block(w->d, i);
     uint32_t ack = qatomic_load_acquire(&p->close_ack);
 
     /* The dead have no link, and hold nothing; in a reset one holds a while */
-    return (int32_t)(ack - w->request[part]) >= 0 ||
+    return (int32_t)(ack - w->request[i]) >= 0 ||
            (!qatomic_read(&p->holds) &&
-            !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, part)));
+            !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, i)));
 }
 
 static bool all_have_closed(void *opaque)
@@ -496,36 +496,36 @@ static bool all_have_closed(void *opaque)
     if (!w->d->started) {
         return true;
     }
-    for (unsigned part = 0; part < w->d->windows->sw->partitions; part++) {
-        if (w->pending & BIT(part) && has_closed(w, part)) {
-            w->pending &= ~BIT(part);
+    for (unsigned i = 0; i < w->d->windows->sw->num_ports; i++) {
+        if (w->pending & BIT(i) && has_closed(w, i)) {
+            w->pending &= ~BIT(i);
         }
     }
     return !w->pending;
 }
 
 /* True for a holder that let us wait before and still does. */
-static bool is_silent(IdtNtbDirect *d, unsigned part)
+static bool is_silent(IdtNtbDirect *d, unsigned i)
 {
-    IdtNtbTakenRam *peer = &d->peer[part];
+    IdtNtbTakenRam *peer = &d->peer[i];
 
     if (peer->silent &&
-        (int32_t)(qatomic_read(&port_block(d, part)->close_ack) -
+        (int32_t)(qatomic_read(&port_block(d, i)->close_ack) -
                   peer->silent_request) >= 0) {
         peer->silent = false;
     }
     return peer->silent;
 }
 
-static void set_silent(IdtNtbDirect *d, unsigned part, uint32_t request)
+static void set_silent(IdtNtbDirect *d, unsigned i, uint32_t request)
 {
     IdtNtbSwitch *sw = d->windows->sw;
 
-    d->peer[part].silent = true;
-    d->peer[part].silent_request = request;
+    d->peer[i].silent = true;
+    d->peer[i].silent_request = request;
     warn_report("idt-ntb: port %u: port %u has not given up its windows onto "
                 "this guest within %u ms; it may still access its memory",
-                sw->port, idt_ntb_switch_port(sw, part),
+                sw->port, idt_ntb_switch_port(sw, i),
                 d->windows->timeout_ms);
 }
 
@@ -534,16 +534,16 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
     IdtNtbSwitch *sw = d->windows->sw;
     CloseWait w = { .d = d };
 
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        if (part == sw->partition || !(holders & BIT(part)) ||
-            (!qatomic_read(&port_block(d, part)->holds) &&
-             !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, part)))) {
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        if (i == sw->self || !(holders & BIT(i)) ||
+            (!qatomic_read(&port_block(d, i)->holds) &&
+             !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, i)))) {
             continue;
         }
-        w.request[part] =
-            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, part));
-        if (!is_silent(d, part)) {
-            w.pending |= BIT(part);
+        w.request[i] =
+            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, i));
+        if (!is_silent(d, i)) {
+            w.pending |= BIT(i);
         }
     }
     /*
@@ -555,9 +555,9 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
                               false)) {
         return;
     }
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        if (w.pending & BIT(part)) {
-            set_silent(d, part, w.request[part]);
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        if (w.pending & BIT(i)) {
+            set_silent(d, i, w.request[i]);
         }
     }
 }
@@ -574,7 +574,7 @@ void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows)
     d->ones = -1;
     d->started = true;
     /* Requests to who had the port before */
-    d->acknowledged = qatomic_read(&port_block(d, windows->sw->partition)
+    d->acknowledged = qatomic_read(&port_block(d, windows->sw->self)
                                    ->close_req) - 1;
     idt_ntb_direct_look(d);
 }
@@ -609,13 +609,17 @@ unsigned idt_ntb_direct_count(const IdtNtbDirect *d)
 
 char *idt_ntb_direct_list(const IdtNtbDirect *d)
 {
+    const IdtNtbSwitch *sw = d->windows->sw;
     GString *text = g_string_new(NULL);
     IdtNtbMapping *m;
 
     QLIST_FOREACH(m, &d->mappings, next) {
+        unsigned port = idt_ntb_switch_port(sw, m->peer);
+
         g_string_append_printf(text, "BAR%u+0x%" PRIx64 "-0x%" PRIx64
                                ": partition %u, 0x%" PRIx64 "\n", m->bar,
-                               m->start, m->end - 1, m->partition, m->addr);
+                               m->start, m->end - 1,
+                               idt_ntb_switch_partition(sw, port), m->addr);
     }
     return g_string_free(text, FALSE);
 }

@@ -1,7 +1,7 @@
 /*
  * IDT 89HPESxNTx PCIe switch: direct mappings of windows
  *
- * Where the guest in the other partition has shared RAM, pages of it are mapped
+ * Where the guest at the other port has shared RAM, pages of it are mapped
  * into our BAR: the guest's loads and stores go there without our doing.
  *
  * Closing: whoever ends a window first makes the end visible, and then asks
@@ -46,7 +46,7 @@ typedef struct IdtNtbTakenRam {
 typedef struct IdtNtbDirect {
     IdtNtbWindows *windows;
     QLIST_HEAD(, IdtNtbMapping) mappings;
-    IdtNtbTakenRam peer[IDT_MAX_PARTITIONS];
+    IdtNtbTakenRam peer[IDT_MAX_NT_PORTS];
     uint32_t acknowledged;      /* our close_ack */
     bool started;
     bool stopping;
@@ -75,11 +75,11 @@ void idt_ntb_direct_sync(IdtNtbDirect *d);
 /* The same if somebody asked for it, and acknowledges it. */
 void idt_ntb_direct_look(IdtNtbDirect *d);
 
-/* True while there is a mapping of memory in @partition. */
-bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned partition);
+/* True while there is a mapping of memory behind @peer. */
+bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned peer);
 
 /*
- * Asks the ports in @holders, a bit per partition, to look at their mappings,
+ * Asks the ports in @holders, a bit per peer, to look at their mappings,
  * and waits for them up to the completion timeout.  What they send after that
  * they send by the registers as they are now.
  */

@@ -197,17 +197,32 @@ static bool run_wait(const EepromBlock *block, const IdtNtbEepromOps *ops,
     return true;
 }
 
+static bool run_write(const EepromBlock *block, const IdtNtbEepromOps *ops,
+                      void *opaque, unsigned n, const uint8_t *value,
+                      Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!ops->write(opaque, block_addr(block) + n * 4, ldl_le_p(value),
+                    errp)) {
+        error_prepend(errp, "byte 0x%04x: ", block->at);
+        return false;
+    }
+    return true;
+}
+
 static bool block_run(const EepromBlock *block, const IdtNtbEepromOps *ops,
                       void *opaque, Error **errp)
 {
     switch (block->type) {
     case BLOCK_WRITE:
-        ops->write(opaque, block_addr(block), ldl_le_p(block->data + 2));
-        return true;
+        return run_write(block, ops, opaque, 0, block->data + 2, errp);
     case BLOCK_WRITE_MANY:
         for (unsigned i = 0; i < block_count(block); i++) {
-            ops->write(opaque, block_addr(block) + i * 4,
-                       ldl_le_p(block->data + 4 + i * 4));
+            if (!run_write(block, ops, opaque, i, block->data + 4 + i * 4,
+                           errp)) {
+                return false;
+            }
         }
         return true;
     case BLOCK_WAIT:

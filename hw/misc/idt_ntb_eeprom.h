@@ -22,7 +22,8 @@
  */
 typedef struct IdtNtbEepromOps {
     uint32_t (*read)(void *opaque, uint32_t addr);
-    void (*write)(void *opaque, uint32_t addr, uint32_t value);
+    /* Returns: true, or false with @errp set, which ends the execution. */
+    bool (*write)(void *opaque, uint32_t addr, uint32_t value, Error **errp);
 } IdtNtbEepromOps;
 
 /*

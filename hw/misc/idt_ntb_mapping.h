@@ -35,7 +35,7 @@ struct IdtNtbMapping {
 
     /* What it is of; the owner's */
     unsigned bar;
-    unsigned partition;
+    unsigned peer;
     uint64_t addr;              /* bus address there of @start */
     uint64_t file_offset;       /* of @start */
     uint32_t file;              /* number of the descriptor there */

@@ -21,16 +21,16 @@
 /* More of /proc/PID/fdinfo is not read: a peer can make it long */
 #define MAX_FDINFO      (64 * 1024)
 
-static IdtNtbShmMemory *memory_table(const IdtNtbSwitch *sw, unsigned partition)
+static IdtNtbShmMemory *memory_table(const IdtNtbSwitch *sw, unsigned peer)
 {
-    return &sw->shm->memory[partition].m;
+    return &sw->shm->memory[peer].m;
 }
 
 /* Publishing */
 
 static void memory_publish(IdtNtbMemory *m)
 {
-    IdtNtbShmMemory *table = memory_table(m->sw, m->sw->partition);
+    IdtNtbShmMemory *table = memory_table(m->sw, m->sw->self);
     uint32_t seq = qatomic_read(&table->seq) | 1;
     unsigned count = m->hidden ? 0 : m->count;
 
@@ -181,9 +181,9 @@ void idt_ntb_memory_reset(IdtNtbMemory *m)
 
 /* Looking up */
 
-uint32_t idt_ntb_memory_seq(const IdtNtbSwitch *sw, unsigned partition)
+uint32_t idt_ntb_memory_seq(const IdtNtbSwitch *sw, unsigned peer)
 {
-    return qatomic_load_acquire(&memory_table(sw, partition)->seq);
+    return qatomic_load_acquire(&memory_table(sw, peer)->seq);
 }
 
 static bool memory_search(const IdtNtbShmMemory *table, uint64_t addr,
@@ -205,13 +205,13 @@ static bool memory_search(const IdtNtbShmMemory *table, uint64_t addr,
     return false;
 }
 
-bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned partition,
+bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned peer,
                          uint64_t addr, IdtNtbRam *ram)
 {
-    const IdtNtbShmMemory *table = memory_table(sw, partition);
+    const IdtNtbShmMemory *table = memory_table(sw, peer);
 
     for (unsigned i = 0; i < MAX_SEQ_TRIES; i++) {
-        uint32_t seq = idt_ntb_memory_seq(sw, partition);
+        uint32_t seq = idt_ntb_memory_seq(sw, peer);
         bool found;
 
         if (seq & 1) {
@@ -431,7 +431,7 @@ static void *open_thread(void *opaque)
     return NULL;
 }
 
-IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
+IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned peer,
                                    const IdtNtbRam *ram, bool trust)
 {
     IdtNtbOpenJob *job = g_new0(IdtNtbOpenJob, 1);
@@ -440,7 +440,7 @@ IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
     *job = (IdtNtbOpenJob) {
         .dev = sw->dev,
         .ino = sw->ino,
-        .lock = idt_ntb_switch_lock_offset(idt_ntb_switch_port(sw, partition)),
+        .lock = idt_ntb_switch_lock_offset(idt_ntb_switch_port(sw, peer)),
         .shm_fd = qemu_dup(sw->peers->shm_fd),
         .ram = *ram,
         .trust = trust,

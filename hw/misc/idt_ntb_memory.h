@@ -71,25 +71,25 @@ bool idt_ntb_memory_take_changed(IdtNtbMemory *m);
 void idt_ntb_memory_reset(IdtNtbMemory *m);
 
 /*
- * Looks up bus address @addr in the table of @partition.
+ * Looks up bus address @addr in the table of @peer.
  *
  * Returns: true, and what holds @addr in @ram.
  */
-bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned partition,
+bool idt_ntb_memory_find(const IdtNtbSwitch *sw, unsigned peer,
                          uint64_t addr, IdtNtbRam *ram);
 
-/* The sequence number of the table of @partition. */
-uint32_t idt_ntb_memory_seq(const IdtNtbSwitch *sw, unsigned partition);
+/* The sequence number of the table of @peer. */
+uint32_t idt_ntb_memory_seq(const IdtNtbSwitch *sw, unsigned peer);
 
 /* The opening of a peer's RAM, in a thread: the kernel may ask the peer. */
 typedef struct IdtNtbOpenJob IdtNtbOpenJob;
 
 /*
- * Starts to open the file that @ram of @partition is in: if its process holds
+ * Starts to open the file that @ram of @peer is in: if its process holds
  * the lock of the port and has the file open for reading and writing, and if it
  * is memory that stays (or @trust).
  */
-IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned partition,
+IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned peer,
                                    const IdtNtbRam *ram, bool trust);
 
 /* Waits up to @timeout_ms.  Returns: true when @job is done. */

@@ -7,14 +7,13 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/log.h"
+#include "idt_ntb_bridge.h"
 #include "idt_ntb_regs_access.h"
 #include "trace.h"
 
-uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
-                            uint32_t value, uint32_t lanes)
+static uint32_t word_update(uint32_t *word, uint32_t value, uint32_t rw,
+                            uint32_t clear)
 {
-    uint32_t clear = value & reg->w1c & lanes;
-    uint32_t rw = reg->rw & lanes;
     uint32_t old, new;
 
     if (!rw) {
@@ -33,6 +32,12 @@ uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
     }
     qatomic_set(word, new);
     return new;
+}
+
+uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
+                            uint32_t value, uint32_t lanes)
+{
+    return word_update(word, value, reg->rw & lanes, value & reg->w1c & lanes);
 }
 
 /* 40 degrees Celsius: a chip at work */
@@ -150,7 +155,6 @@ static uint32_t *reg_word(IdtNtbRegs *regs, const IdtNtbReg *reg,
 static uint32_t reg_read(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                          uint32_t addr)
 {
-
     if (reg->read) {
         return reg->read(regs, port, reg_number(reg, addr));
     }
@@ -164,9 +168,13 @@ static void reg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                       uint32_t addr, uint32_t value, uint32_t lanes)
 {
     if (reg->window) {
-        regs->windows_changed |= BIT(idt_ntb_switch_partition(regs->sw, port));
+        regs->windows_changed |= BIT(idt_ntb_switch_index(regs->sw, port));
     }
-    if (reg->write) {
+    if (regs->boot && reg->boot_rw) {
+        word_update(reg_word(regs, reg, port, addr), value,
+                    (reg->rw | reg->boot_rw) & lanes,
+                    value & reg->w1c & lanes);
+    } else if (reg->write) {
         reg->write(regs, reg, port, reg_number(reg, addr), value, lanes);
     } else if (reg->word) {
         idt_ntb_reg_update(reg, reg_word(regs, reg, port, addr), value, lanes);
@@ -210,6 +218,7 @@ static const IdtNtbReg *switch_reg(uint32_t addr)
 typedef struct RegsTarget {
     const IdtNtbReg *reg;       /* or NULL */
     bool pci;
+    bool bridge;                /* of the bridge function, not the NT one */
     unsigned port;              /* whose it is; our own for the switch's */
     uint32_t addr;              /* in the NT function, or global */
 } RegsTarget;
@@ -236,14 +245,21 @@ static bool gas_lookup(IdtNtbRegs *regs, uint32_t addr, RegsTarget *t)
         };
         return t->reg;
     }
-    return offset >= IDT_GAS_NT_FUNCTION && port < IDT_MAX_PORTS &&
-           idt_ntb_switch_partition(regs->sw, port) >= 0 &&
+    if (offset < IDT_GAS_NT_FUNCTION) {
+        *t = (RegsTarget) { .bridge = true, .port = port, .addr = offset };
+        return idt_ntb_bridge_has(regs->sw, port, offset);
+    }
+    return idt_ntb_switch_index(regs->sw, port) >= 0 &&
+           (regs->boot || idt_ntb_switch_has_nt(regs->sw, port)) &&
            nt_lookup(port, offset - IDT_GAS_NT_FUNCTION, t) &&
            !(t->reg && t->reg->local);
 }
 
 static uint32_t target_read(IdtNtbRegs *regs, const RegsTarget *t)
 {
+    if (t->bridge) {
+        return idt_ntb_bridge_read(regs->sw, t->port, t->addr);
+    }
     if (!t->pci) {
         return reg_read(regs, t->reg, t->port, t->addr);
     }
@@ -291,13 +307,15 @@ void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
     RegsTarget t;
 
     /* The header of another port is its own */
-    if (!gas_lookup(regs, addr, &t) ||
+    if (!gas_lookup(regs, addr, &t) || t.bridge ||
         (t.pci && t.port != regs->sw->port)) {
         refuse(regs, "write to global address", addr);
         return;
     }
     target_write(regs, &t, value, lanes);
-    idt_ntb_switch_signal(regs->sw, t.port);
+    if (!regs->boot) {
+        idt_ntb_switch_signal(regs->sw, t.port);
+    }
 }
 
 static uint32_t nt_read(IdtNtbRegs *regs, uint32_t offset)

@@ -25,21 +25,27 @@
 #define IDT_GAS_NT_FUNCTION     0x1000
 #define IDT_GAS_SWITCH          0x3e000
 
-#define IDT_NT_CFG_SIZE         0x1000
+#define IDT_NT_CFG_SHIFT        12
+#define IDT_NT_CFG_SIZE         (1 << IDT_NT_CFG_SHIFT)
 #define IDT_NT_REGS             0x400   /* first register of the NT function */
 
 #define IDT_MAX_PORTS           24
+#define IDT_MAX_NT_PORTS        8
 #define IDT_MAX_PARTITIONS      8
 #define IDT_NUM_DOORBELLS       32
 #define IDT_NUM_MESSAGES        4
 #define IDT_NUM_BARS            6
 #define IDT_NUM_MTBL            64
+#define IDT_MTBL_PER_PROT_BIT   2       /* entries, in NTMTBLPROTx */
 #define IDT_NUM_LUTS            2       /* BAR2 and BAR4 */
 #define IDT_LUT_ENTRIES         24      /* for LUT24; LUT12 uses 12 */
 #define IDT_LUT_WORDS           3       /* LUTLDATA, LUTMDATA, LUTUDATA */
 #define IDT_NUM_FAILOVER_CAPS   4
 #define IDT_NUM_STACKS          4
 #define IDT_NUM_SERDES          8
+#define IDT_NUM_GPIO_REGS       5
+#define IDT_NUM_IO_EXPANDERS    6
+#define IDT_NUM_MCAST_GROUPS    4
 
 /* Capabilities of the NT function */
 
@@ -52,8 +58,13 @@
 
 REG32(PCIELCAP, 0x04c)
     FIELD(PCIELCAP, PORTNUM, 24, 8)
+REG32(PCIELCTLSTS, 0x050)
+    FIELD(PCIELCTLSTS, CCLK, 6, 1)
+    FIELD(PCIELCTLSTS, SCLK, 28, 1)
+REG32(SSIDSSVID, 0x0f4)
 REG32(DSN_LOWER, 0x184)
     FIELD(DSN_LOWER, PORTNUM, 0, 8)
+REG32(DSN_UPPER, 0x188)
 
 /* Extended configuration space through the first 256 bytes */
 
@@ -175,6 +186,11 @@ REG32(POMCDELAY, 0x3e084)
 REG32(SEDELAY, 0x3e088)
 REG32(USSBRDELAY, 0x3e08c)
 
+#define IDT_RDRAINDELAY_RESET   0x0fa
+#define IDT_POMCDELAY_RESET     0x3e8
+#define IDT_SEDELAY_RESET       0x3e8
+#define IDT_USSBRDELAY_RESET    0
+
 /* Switch: partitions; register of partition n is IDT_PART_STRIDE * n above */
 
 #define IDT_PART_STRIDE         0x20
@@ -193,6 +209,7 @@ REG32(SWPART0FCTL, 0x3e108)
 
 #define IDT_PART_STATE_DISABLED 0
 #define IDT_PART_STATE_ACTIVE   1
+#define IDT_PART_STATE_RESERVED 2
 #define IDT_PART_STATE_RESET    3
 
 /* Switch: ports; register of port n is IDT_SWPORT_STRIDE * n above */
@@ -202,6 +219,7 @@ REG32(SWPART0FCTL, 0x3e108)
 REG32(SWPORT0CTL, 0x3e200)
     FIELD(SWPORT0CTL, MODE, 0, 4)
     FIELD(SWPORT0CTL, SWPART, 4, 3)
+    FIELD(SWPORT0CTL, DEVNUM, 16, 5)
 REG32(SWPORT0STS, 0x3e204)
     FIELD(SWPORT0STS, OMCI, 0, 1)
     FIELD(SWPORT0STS, OMCC, 1, 1)
@@ -212,10 +230,21 @@ REG32(SWPORT0STS, 0x3e204)
     FIELD(SWPORT0STS, DEVNUM, 16, 5)
 REG32(SWPORT0FCTL, 0x3e208)
 
-#define IDT_PORT_MODE_DISABLED  0
-#define IDT_PORT_MODE_NT        3
+/* In SWPORTxCTL and SWPORTxSTS */
+#define IDT_PORT_MODE_DISABLED      0
+#define IDT_PORT_MODE_DOWNSTREAM    1
+#define IDT_PORT_MODE_UPSTREAM      2
+#define IDT_PORT_MODE_NT            3
+#define IDT_PORT_MODE_UP_NT         4
+#define IDT_PORT_MODE_UNATTACHED    5
+#define IDT_PORT_MODE_UP_DMA        6
+#define IDT_PORT_MODE_UP_NT_DMA     7
+#define IDT_PORT_MODE_NT_DMA        8
+#define IDT_NUM_PORT_MODES          9
 
-/* Switch: failover capability; 0x10 apart */
+/* Switch: failover capability */
+
+#define IDT_FCAP_STRIDE         0x20
 
 REG32(FCAP0CTL, 0x3e500)
 REG32(FCAP0STS, 0x3e504)
@@ -223,8 +252,8 @@ REG32(FCAP0TIMER, 0x3e508)
 
 /* Switch: protection */
 
-REG32(GASAPROT, 0x3e700)
-REG32(NTMTBLPROT0, 0x3e710)
+REG32(GASAPROT, 0x3e700)        /* a bit per partition that is kept out */
+REG32(NTMTBLPROT0, 0x3e710)     /* bit b: entries 2b and 2b + 1 are kept */
 
 /* Switch: events.  STS and MSK have the same bits, 1 in MSK = masked */
 
@@ -261,7 +290,9 @@ REG32(SWP0MSGCTL0, 0x3ee00)
     FIELD(SWP0MSGCTL0, REG, 0, 2)
     FIELD(SWP0MSGCTL0, PART, 4, 3)
 
-/* Switch: SerDes, GPIO, SMBus; SerDes n is 0x20 * n above */
+/* Switch: SerDes, GPIO, SMBus; SerDes n is IDT_SERDES_STRIDE * n above */
+
+#define IDT_SERDES_STRIDE       0x20
 
 REG32(S0CTL, 0x3f000)
 REG32(S0TXLCTL0, 0x3f004)

@@ -17,11 +17,12 @@
 typedef struct IdtNtbRegs {
     IdtNtbSwitch *sw;
     PCIDevice *pci;             /* header and capabilities */
+    bool boot;                  /* of a new switch: nobody is attached */
     uint32_t gasaaddr;
     /*
-     * What writes did, to be taken by the caller; a bit per partition.
-     * @windows_changed: its windows may be others now.  @memory_closed: its
-     * memory is not open any more.
+     * What writes did, to be taken by the caller; a bit per port, by its place
+     * in the chip's list.  @windows_changed: its windows may be others now.
+     * @memory_closed: its memory is not open any more.
      */
     uint32_t windows_changed;
     uint32_t memory_closed;
@@ -45,6 +46,7 @@ struct IdtNtbReg {
     bool window;        /* makes the windows of its function */
     uint32_t reset;
     uint32_t rw;        /* writable bits */
+    uint32_t boot_rw;   /* bits that are writable for an EEPROM image only */
     uint32_t w1c;       /* bits that writing 1 clears */
     /* In place of reading @word */
     uint32_t (*read)(IdtNtbRegs *regs, unsigned port, unsigned n);
@@ -61,7 +63,7 @@ extern const unsigned idt_ntb_num_switch_regs;
 /* Builds the tables that the decoder looks into; call it once. */
 void idt_ntb_regs_init(void);
 
-/* Returns the registers of an NT function to their reset values. */
+/* Gives the registers of an NT function the chip's own reset values. */
 void idt_ntb_regs_reset_port(IdtNtbShmPort *port);
 
 /* Copies the registers of an NT function, with its pending messages. */

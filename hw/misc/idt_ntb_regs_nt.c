@@ -113,23 +113,36 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                           R_NTINTSTS_MSG_MASK & ~idt_ntb_int_status(&state));
 }
 
-static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port)
+/* The entry that NTMTBLADDR selects; NULL, and NTMTBLSTS.ERR, if there is none */
+static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port, unsigned *entry)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
     uint32_t addr = qatomic_read(&p->ntmtbladdr);
-    unsigned entry = FIELD_EX32(addr, NTMTBLADDR, ENTRY);
 
-    if (entry >= IDT_NUM_MTBL) {
+    *entry = FIELD_EX32(addr, NTMTBLADDR, ENTRY);
+    if (*entry >= IDT_NUM_MTBL) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: mapping table entry "
-                      "%u, there are %u\n", port, entry, IDT_NUM_MTBL);
+                      "%u, there are %u\n", port, *entry, IDT_NUM_MTBL);
+        qatomic_fetch_or(&p->ntmtblsts, R_NTMTBLSTS_ERR_MASK);
         return NULL;
     }
-    return &regs->sw->shm->sw.mtbl[entry];
+    return &regs->sw->shm->sw.mtbl[*entry];
+}
+
+/* True if NTMTBLPROT keeps @port from writing @entry */
+static bool ntmtbl_is_protected(IdtNtbRegs *regs, unsigned port,
+                                unsigned entry)
+{
+    unsigned partition = idt_ntb_switch_partition(regs->sw, port);
+    uint32_t prot = qatomic_read(&regs->sw->shm->sw.ntmtblprot[partition]);
+
+    return prot & BIT(entry / IDT_MTBL_PER_PROT_BIT);
 }
 
 static uint32_t ntmtbldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    uint32_t *entry = ntmtbl_entry(regs, port);
+    unsigned number;
+    uint32_t *entry = ntmtbl_entry(regs, port, &number);
 
     return entry ? qatomic_read(entry) : 0;
 }
@@ -138,17 +151,26 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                              unsigned port, unsigned n, uint32_t value,
                              uint32_t lanes)
 {
-    uint32_t *entry = ntmtbl_entry(regs, port);
+    unsigned number;
+    uint32_t *entry = ntmtbl_entry(regs, port, &number);
     uint32_t old = entry ? qatomic_read(entry) : 0;
+    int from;
 
     if (!entry) {
         return;
     }
+    if (ntmtbl_is_protected(regs, port, number)) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: mapping table entry "
+                      "%u is protected by NTMTBLPROT\n", port, number);
+        qatomic_fetch_or(&idt_ntb_switch_block(regs->sw, port)->ntmtblsts,
+                         R_NTMTBLSTS_ERR_MASK);
+        return;
+    }
     idt_ntb_reg_update(reg, entry, value, lanes);
-    if (FIELD_EX32(old, NTMTBLDATA, VALID)) {
-        /* Who loses by it is whom it was for */
-        unsigned from = FIELD_EX32(old, NTMTBLDATA, PART);
-
+    /* Who loses by it is whom it was for */
+    from = idt_ntb_switch_find_nt(regs->sw,
+                                  FIELD_EX32(old, NTMTBLDATA, PART));
+    if (FIELD_EX32(old, NTMTBLDATA, VALID) && from >= 0) {
         idt_ntb_switch_admission_changed(regs->sw, from);
         regs->windows_changed |= BIT(from);
     }
@@ -158,36 +180,28 @@ static void ntctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                         unsigned n, uint32_t value, uint32_t lanes)
 {
     uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->ntctl;
-    unsigned partition = idt_ntb_switch_partition(regs->sw, port);
+    unsigned self = idt_ntb_switch_index(regs->sw, port);
     uint32_t was = qatomic_read(word);
     uint32_t is = idt_ntb_reg_update(reg, word, value, lanes);
 
-    idt_ntb_switch_admission_changed(regs->sw, partition);
-    if (idt_ntb_switch_cpen_changed(regs->sw, partition,
+    idt_ntb_switch_admission_changed(regs->sw, self);
+    if (idt_ntb_switch_cpen_changed(regs->sw, self,
                                     FIELD_EX32(was, NTCTL, CPEN),
                                     FIELD_EX32(is, NTCTL, CPEN))) {
-        regs->memory_closed |= BIT(partition);
+        regs->memory_closed |= BIT(self);
     }
 }
 
 /* Windows */
 
-static uint32_t barsetup_read(IdtNtbRegs *regs, unsigned port, unsigned n)
-{
-    uint32_t tpart = qatomic_read(&idt_ntb_switch_block(regs->sw,
-                                                        port)->bartpart[n]);
-
-    return regs->sw->barsetup[n] | (tpart & R_BARSETUP0_TPART_MASK);
-}
-
 static void barsetup_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                            unsigned port, unsigned n, uint32_t value,
                            uint32_t lanes)
 {
-    if (regs->sw->barsetup[n] && n > 0) {
-        idt_ntb_reg_update(reg,
-                           &idt_ntb_switch_block(regs->sw, port)->bartpart[n],
-                           value, lanes);
+    uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->barsetup[n];
+
+    if (n > 0 && FIELD_EX32(qatomic_read(word), BARSETUP0, EN)) {
+        idt_ntb_reg_update(reg, word, value, lanes);
     } else {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: write to BARSETUP%u "
                       "of a BAR that is no window\n", port, n);
@@ -259,16 +273,31 @@ static void gasaaddr_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
     idt_ntb_reg_update(reg, &regs->gasaaddr, value, lanes);
 }
 
+/* True if GASAPROT keeps our partition from the global address space */
+static bool gas_is_protected(IdtNtbRegs *regs)
+{
+    unsigned partition = idt_ntb_switch_partition(regs->sw, regs->sw->port);
+
+    if (!(qatomic_read(&regs->sw->shm->sw.gasaprot) & BIT(partition))) {
+        return false;
+    }
+    qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: access to 0x%05x is "
+                  "protected by GASAPROT\n", regs->sw->port, regs->gasaaddr);
+    return true;
+}
+
 static uint32_t gasadata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    return idt_ntb_gas_read(regs, regs->gasaaddr);
+    return gas_is_protected(regs) ? 0 : idt_ntb_gas_read(regs, regs->gasaaddr);
 }
 
 static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                            unsigned port, unsigned n, uint32_t value,
                            uint32_t lanes)
 {
-    idt_ntb_gas_write(regs, regs->gasaaddr, value, lanes);
+    if (!gas_is_protected(regs)) {
+        idt_ntb_gas_write(regs, regs->gasaaddr, value, lanes);
+    }
 }
 
 #define PORT_WORD(field)    .word = offsetof(IdtNtbShmPort, field)
@@ -278,6 +307,8 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 #define NTINT_ALL       (IDT_NTINT_LATCHED | R_NTINTSTS_MSG_MASK | \
                          R_NTINTSTS_DBELL_MASK)
 #define MSGSTS_ALL      (R_MSGSTS_OUTMSGSTS_MASK | R_MSGSTS_INMSGSTS_MASK)
+
+#define BARSETUP_ALL    0x8000ffff
 
 #define BAR_REGS(field) \
     .count = IDT_NUM_BARS, .stride = IDT_BAR_STRIDE, PORT_WORD(field)
@@ -295,6 +326,8 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "NTSDATA", .addr = A_NTSDATA, PORT_WORD(ntsdata),
       .rw = UINT32_MAX },
     { .name = "NTGSIGNAL", .addr = A_NTGSIGNAL, .write = ntgsignal_write },
+    { .name = "NTIERRORMSK", .addr = A_NTIERRORMSK0, .count = 2, .stride = 4,
+      PORT_WORD(ntierrormsk), .rw = UINT32_MAX },
 
     { .name = "OUTDBELLSET", .addr = A_OUTDBELLSET,
       .write = outdbellset_write },
@@ -318,8 +351,8 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
       INT_WORD(msgstsmsk, R_NTINTSTS_MSG_MASK), .reset = MSGSTS_ALL,
       .rw = MSGSTS_ALL, .write = ntint_write },
 
-    { .name = "BARSETUP", .addr = A_BARSETUP0, BAR_REGS(bartpart),
-      .rw = R_BARSETUP0_TPART_MASK, .window = true, .read = barsetup_read,
+    { .name = "BARSETUP", .addr = A_BARSETUP0, BAR_REGS(barsetup),
+      .rw = R_BARSETUP0_TPART_MASK, .boot_rw = BARSETUP_ALL, .window = true,
       .write = barsetup_write },
     { .name = "BARLIMIT", .addr = A_BARLIMIT0, BAR_REGS(barlimit),
       .rw = UINT32_MAX, .window = true },
@@ -330,7 +363,8 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
 
     { .name = "NTMTBLADDR", .addr = A_NTMTBLADDR, PORT_WORD(ntmtbladdr),
       .rw = R_NTMTBLADDR_ENTRY_MASK },
-    { .name = "NTMTBLSTS", .addr = A_NTMTBLSTS },
+    { .name = "NTMTBLSTS", .addr = A_NTMTBLSTS, PORT_WORD(ntmtblsts),
+      .w1c = R_NTMTBLSTS_ERR_MASK },
     { .name = "NTMTBLDATA", .addr = A_NTMTBLDATA, .rw = 0xe00fffff,
       .read = ntmtbldata_read, .write = ntmtbldata_write },
     /* Root complex: QEMU's CPU accesses carry no requester ID */
@@ -345,6 +379,15 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "LUTUDATA", .addr = A_LUTUDATA,
       .rw = R_LUTUDATA_PART_MASK | R_LUTUDATA_VALID_MASK,
       .window = true, .read = lutudata_read, .write = lut_write },
+
+    /* Stored only: neither punch-through nor multicast is modelled */
+    { .name = "PTCCTL", .addr = A_PTCCTL0, .count = 2, .stride = 4,
+      PORT_WORD(ptcctl), .rw = UINT32_MAX },
+    { .name = "PTCDATA", .addr = A_PTCDATA, PORT_WORD(ptcdata),
+      .rw = UINT32_MAX },
+    { .name = "PTCSTS", .addr = A_PTCSTS },
+    { .name = "NTMCGPA", .addr = A_NTMCG0PA, .count = IDT_NUM_MCAST_GROUPS,
+      .stride = 4, PORT_WORD(ntmcgpa), .rw = UINT32_MAX },
 
     { .name = "GASAADDR", .addr = A_GASAADDR, .local = true,
       .rw = IDT_GAS_SIZE - 4, .read = gasaaddr_read,

@@ -9,56 +9,74 @@
 #include "qemu/log.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_temp.h"
+#include "idt_ntb_topology.h"
 
-static void unimp_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                        unsigned n, uint32_t value, uint32_t lanes)
+/* The windows of @port and those onto it are closed */
+static void port_changes(IdtNtbRegs *regs, unsigned port)
 {
-    qemu_log_mask(LOG_UNIMP, "idt-ntb: port %u: write of 0x%08x to %s %u\n",
-                  regs->sw->port, value, reg->name, n);
+    int index = idt_ntb_switch_index(regs->sw, port);
+
+    if (index >= 0) {
+        regs->windows_changed |= BIT(index);
+        regs->memory_closed |= BIT(index);
+    }
 }
 
-static uint32_t swpartctl_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static void partition_changes(IdtNtbRegs *regs, unsigned partition)
 {
-    return FIELD_DP32(0, SWPART0CTL, STATE,
-                      n < regs->sw->partitions ? IDT_PART_STATE_ACTIVE :
-                                                 IDT_PART_STATE_DISABLED);
+    for (unsigned i = 0; i < regs->sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(regs->sw, i);
+
+        if (idt_ntb_switch_partition(regs->sw, port) == partition) {
+            port_changes(regs, port);
+        }
+    }
+}
+
+static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                            unsigned port, unsigned n, uint32_t value,
+                            uint32_t lanes)
+{
+    IdtNtbSwitch *sw = regs->sw;
+    uint32_t old = qatomic_read(&sw->shm->sw.swpartctl[n]);
+    uint32_t ctl = ((old & ~lanes) | (value & lanes)) & reg->rw;
+
+    if (FIELD_EX32(ctl, SWPART0CTL, STATE) == IDT_PART_STATE_RESERVED) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: partition %u can't "
+                      "be in state %u\n", sw->port, n,
+                      IDT_PART_STATE_RESERVED);
+        return;
+    }
+    partition_changes(regs, n);
+    idt_ntb_topology_set_partition(sw, n, ctl);
 }
 
 static uint32_t swpartsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    uint32_t value = 0;
-
-    if (n < regs->sw->partitions) {
-        value = FIELD_DP32(value, SWPART0STS, STATE, IDT_PART_STATE_ACTIVE);
-        value = FIELD_DP32(value, SWPART0STS, NT, 1);
-    }
-    return value;
+    return idt_ntb_topology_partition_status(regs->sw, n);
 }
 
-static uint32_t swportctl_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static void swportctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                            unsigned port, unsigned n, uint32_t value,
+                            uint32_t lanes)
 {
-    int partition = idt_ntb_switch_partition(regs->sw, n);
-    uint32_t value = 0;
+    IdtNtbSwitch *sw = regs->sw;
+    uint32_t old = qatomic_read(&sw->shm->sw.swportctl[n]);
+    uint32_t ctl = ((old & ~lanes) | (value & lanes)) & reg->rw;
+    unsigned mode = FIELD_EX32(ctl, SWPORT0CTL, MODE);
 
-    if (partition >= 0) {
-        value = FIELD_DP32(value, SWPORT0CTL, MODE, IDT_PORT_MODE_NT);
-        value = FIELD_DP32(value, SWPORT0CTL, SWPART, partition);
+    if (!idt_ntb_topology_mode_is_valid(sw, n, mode)) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: port %u of %s can't "
+                      "have mode %u\n", sw->port, n, sw->chip->name, mode);
+        return;
     }
-    return value;
+    port_changes(regs, n);
+    idt_ntb_topology_set_port(sw, n, ctl);
 }
 
 static uint32_t swportsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    int partition = idt_ntb_switch_partition(regs->sw, n);
-    uint32_t value = 0;
-
-    if (partition >= 0) {
-        value = FIELD_DP32(value, SWPORT0STS, MODE, IDT_PORT_MODE_NT);
-        value = FIELD_DP32(value, SWPORT0STS, SWPART, partition);
-        value = FIELD_DP32(value, SWPORT0STS, LINKUP,
-                           idt_ntb_switch_link(regs->sw, n));
-    }
-    return value;
+    return idt_ntb_topology_port_status(regs->sw, n);
 }
 
 static uint32_t sests_read(IdtNtbRegs *regs, unsigned port, unsigned n)
@@ -70,9 +88,9 @@ static uint32_t gdbellsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
     uint32_t value = 0;
 
-    for (unsigned part = 0; part < regs->sw->partitions; part++) {
+    for (unsigned i = 0; i < regs->sw->num_ports; i++) {
         IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw,
-                                     idt_ntb_switch_port(regs->sw, part));
+                                     idt_ntb_switch_port(regs->sw, i));
 
         value |= qatomic_read(&p->indbellsts);
     }
@@ -122,6 +140,12 @@ static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 #define ALL_FCAPS       MAKE_64BIT_MASK(0, IDT_NUM_FAILOVER_CAPS)
 #define ALL_EVENTS      0x3f
 
+/* Registers that are there to be read back: see docs/specs/idt-ntb.rst */
+#define STORED_N(_name, _addr, _field, _count, _stride) \
+    { .name = (_name), .addr = (_addr), .count = (_count), \
+      .stride = (_stride), SWITCH_WORD(_field), .rw = UINT32_MAX }
+#define STORED(_name, _addr, _field) STORED_N(_name, _addr, _field, 1, 0)
+
 #define MSGCTL(n) \
     { .name = "SWPxMSGCTL" #n, \
       .addr = A_SWP0MSGCTL0 + (n) * IDT_MSGCTL_MSG_STRIDE, \
@@ -129,18 +153,47 @@ static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
       .rw = R_SWP0MSGCTL0_REG_MASK | R_SWP0MSGCTL0_PART_MASK }
 
 const IdtNtbReg idt_ntb_switch_regs[] = {
+    STORED("SWCTL", A_SWCTL, swctl),
+    { .name = "BCVSTS", .addr = A_BCVSTS },
+    STORED("PCLKMODE", A_PCLKMODE, pclkmode),
+    STORED_N("STKxCFG", A_STK0CFG, stkcfg, IDT_NUM_STACKS, 4),
+    { .name = "RDRAINDELAY", .addr = A_RDRAINDELAY, SWITCH_WORD(rdraindelay),
+      .reset = IDT_RDRAINDELAY_RESET, .rw = UINT16_MAX },
+    { .name = "POMCDELAY", .addr = A_POMCDELAY, SWITCH_WORD(pomcdelay),
+      .reset = IDT_POMCDELAY_RESET, .rw = UINT16_MAX },
+    { .name = "SEDELAY", .addr = A_SEDELAY, SWITCH_WORD(sedelay),
+      .reset = IDT_SEDELAY_RESET, .rw = UINT16_MAX },
+    { .name = "USSBRDELAY", .addr = A_USSBRDELAY, SWITCH_WORD(ussbrdelay),
+      .reset = IDT_USSBRDELAY_RESET, .rw = UINT16_MAX },
+
     { .name = "SWPARTxCTL", .addr = A_SWPART0CTL, .count = IDT_MAX_PARTITIONS,
-      .stride = IDT_PART_STRIDE, .read = swpartctl_read,
-      .write = unimp_write },
+      .stride = IDT_PART_STRIDE, SWITCH_WORD(swpartctl),
+      .rw = R_SWPART0CTL_STATE_MASK, .write = swpartctl_write },
     { .name = "SWPARTxSTS", .addr = A_SWPART0STS, .count = IDT_MAX_PARTITIONS,
-      .stride = IDT_PART_STRIDE, .read = swpartsts_read,
-      .write = unimp_write },
+      .stride = IDT_PART_STRIDE, SWITCH_WORD(swpartsts),
+      .w1c = R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK,
+      .read = swpartsts_read },
+    STORED_N("SWPARTxFCTL", A_SWPART0FCTL, swpartfctl, IDT_MAX_PARTITIONS,
+             IDT_PART_STRIDE),
     { .name = "SWPORTxCTL", .addr = A_SWPORT0CTL, .count = IDT_MAX_PORTS,
-      .stride = IDT_SWPORT_STRIDE, .read = swportctl_read,
-      .write = unimp_write },
+      .stride = IDT_SWPORT_STRIDE, SWITCH_WORD(swportctl),
+      .rw = R_SWPORT0CTL_MODE_MASK | R_SWPORT0CTL_SWPART_MASK |
+            R_SWPORT0CTL_DEVNUM_MASK, .write = swportctl_write },
     { .name = "SWPORTxSTS", .addr = A_SWPORT0STS, .count = IDT_MAX_PORTS,
-      .stride = IDT_SWPORT_STRIDE, .read = swportsts_read,
-      .write = unimp_write },
+      .stride = IDT_SWPORT_STRIDE, SWITCH_WORD(swportsts),
+      .w1c = R_SWPORT0STS_OMCI_MASK | R_SWPORT0STS_OMCC_MASK,
+      .read = swportsts_read },
+    STORED_N("SWPORTxFCTL", A_SWPORT0FCTL, swportfctl, IDT_MAX_PORTS,
+             IDT_SWPORT_STRIDE),
+    STORED_N("FCAPxCTL", A_FCAP0CTL, fcapctl, IDT_NUM_FAILOVER_CAPS,
+             IDT_FCAP_STRIDE),
+    { .name = "FCAPxSTS", .addr = A_FCAP0STS, .count = IDT_NUM_FAILOVER_CAPS,
+      .stride = IDT_FCAP_STRIDE },
+    STORED_N("FCAPxTIMER", A_FCAP0TIMER, fcaptimer, IDT_NUM_FAILOVER_CAPS,
+             IDT_FCAP_STRIDE),
+    { .name = "GASAPROT", .addr = A_GASAPROT, SWITCH_WORD(gasaprot),
+      .rw = ALL_PARTITIONS },
+    STORED_N("NTMTBLPROTx", A_NTMTBLPROT0, ntmtblprot, IDT_MAX_PARTITIONS, 4),
 
     { .name = "SESTS", .addr = A_SESTS, .read = sests_read },
     { .name = "SEMSK", .addr = A_SEMSK, SWITCH_WORD(semsk),
@@ -177,6 +230,22 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
       .stride = 4, SWITCH_WORD(gidbellmsk), .rw = ALL_PARTITIONS },
     MSGCTL(0), MSGCTL(1), MSGCTL(2), MSGCTL(3),
 
+    STORED_N("SxCTL", A_S0CTL, sctl, IDT_NUM_SERDES, IDT_SERDES_STRIDE),
+    STORED_N("SxTXLCTL0", A_S0TXLCTL0, stxlctl0, IDT_NUM_SERDES,
+             IDT_SERDES_STRIDE),
+    STORED_N("SxTXLCTL1", A_S0TXLCTL1, stxlctl1, IDT_NUM_SERDES,
+             IDT_SERDES_STRIDE),
+    STORED_N("SxRXEQLCTL", A_S0RXEQLCTL, srxeqlctl, IDT_NUM_SERDES,
+             IDT_SERDES_STRIDE),
+    /* GPIOFUNC, GPIOAFSEL, GPIOCFG, GPIOD, HPCFGCTL */
+    STORED_N("GPIO", A_GPIOFUNC, gpio, IDT_NUM_GPIO_REGS, 4),
+    { .name = "SMBUSSTS", .addr = A_SMBUSSTS },
+    STORED("SMBUSCTL", A_SMBUSCTL, smbusctl),
+    STORED("EEPROMINTF", A_EEPROMINTF, eepromintf),
+    STORED_N("IOEXPADDRx", A_IOEXPADDR0, ioexpaddr, IDT_NUM_IO_EXPANDERS, 4),
+    STORED("GPECTL", A_GPECTL, gpectl),
+    { .name = "GPESTS", .addr = A_GPESTS },
+
     { .name = "TMPCTL", .addr = A_TMPCTL, SWITCH_WORD(tmpctl),
       .reset = R_TMPCTL_PDOWN_MASK, .rw = 0xa4ffffff, .write = tmp_write },
     { .name = "TMPSTS", .addr = A_TMPSTS, .read = tmpsts_read },
@@ -184,6 +253,8 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
       .write = tmpalarm_write },
     { .name = "TMPADJ", .addr = A_TMPADJ, SWITCH_WORD(tmpadj),
       .rw = R_TMPADJ_OFFSET_MASK, .write = tmp_write },
+    STORED("TSSLOPE", A_TSSLOPE, tsslope),
+    STORED("SMBUSCBHL", A_SMBUSCBHL, smbuscbhl),
 };
 
 const unsigned idt_ntb_num_switch_regs = ARRAY_SIZE(idt_ntb_switch_regs);

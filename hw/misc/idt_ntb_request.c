@@ -44,24 +44,24 @@ static IdtNtbShmMailbox *mailbox(const IdtNtbRequests *r, unsigned from,
     return &r->sw->shm->mailbox[from][to].m;
 }
 
-static IdtNtbShmPort *port_block(const IdtNtbRequests *r, unsigned partition)
+static IdtNtbShmPort *port_block(const IdtNtbRequests *r, unsigned peer)
 {
-    return idt_ntb_switch_block(r->sw, idt_ntb_switch_port(r->sw, partition));
+    return idt_ntb_switch_block(r->sw, idt_ntb_switch_port(r->sw, peer));
 }
 
-/* Signals @partition if it sleeps. */
-static void wake(IdtNtbRequests *r, unsigned partition)
+/* Signals @peer if it sleeps. */
+static void wake(IdtNtbRequests *r, unsigned peer)
 {
-    if (qatomic_read(&port_block(r, partition)->waiting)) {
-        idt_ntb_switch_signal(r->sw, idt_ntb_switch_port(r->sw, partition));
+    if (qatomic_read(&port_block(r, peer)->waiting)) {
+        idt_ntb_switch_signal(r->sw, idt_ntb_switch_port(r->sw, peer));
     }
 }
 
 void idt_ntb_requests_wake(IdtNtbRequests *r)
 {
     smp_mb();                   /* our answer before the look at @waiting */
-    for (unsigned part = 0; part < r->sw->partitions; part++) {
-        wake(r, part);
+    for (unsigned i = 0; i < r->sw->num_ports; i++) {
+        wake(r, i);
     }
 }
 
@@ -82,8 +82,8 @@ static void execute(IdtNtbRequests *r, unsigned from, uint32_t number,
 
     if (size < 1 || size > sizeof(data)) {
         trace_idt_ntb_request_bad(r->sw->port, from, size);
-    } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->partition) &&
-               idt_ntb_switch_open(r->sw, from, r->sw->partition)) {
+    } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->self) &&
+               idt_ntb_switch_open(r->sw, from, r->sw->self)) {
         ok = r->ops->access(r->opaque, addr, &data, size, !is_read, true);
     }
     trace_idt_ntb_request_served(r->sw->port, from, addr, size, is_read, ok);
@@ -100,7 +100,7 @@ static void execute(IdtNtbRequests *r, unsigned from, uint32_t number,
  */
 static void serve_mailbox(IdtNtbRequests *r, unsigned from)
 {
-    IdtNtbShmMailbox *box = mailbox(r, from, r->sw->partition);
+    IdtNtbShmMailbox *box = mailbox(r, from, r->sw->self);
     uint32_t *tail = &r->peer[from].tail;
     uint32_t end = qatomic_load_acquire(&box->head);
 
@@ -137,8 +137,8 @@ void idt_ntb_requests_serve(IdtNtbRequests *r)
     /* What the caller read of a status comes before the look at the heads */
     smp_rmb();
     object_ref(OBJECT(r->pci));
-    for (unsigned from = 0; r->sw->shm && from < r->sw->partitions; from++) {
-        if (from != r->sw->partition) {
+    for (unsigned from = 0; r->sw->shm && from < r->sw->num_ports; from++) {
+        if (from != r->sw->self) {
             serve_mailbox(r, from);
         }
     }
@@ -168,7 +168,7 @@ static void set_waiting(uint32_t waiting)
     IdtNtbRequests *r;
 
     QLIST_FOREACH(r, &all_requests, next) {
-        qatomic_set(&port_block(r, r->sw->partition)->waiting, waiting);
+        qatomic_set(&port_block(r, r->sw->self)->waiting, waiting);
     }
     smp_mb();                   /* before the last look for an answer */
 }
@@ -253,7 +253,7 @@ bool idt_ntb_request_is_stalled(IdtNtbRequests *r, unsigned to)
     IdtNtbRequestsPeer *peer = &r->peer[to];
 
     if (peer->stalled &&
-        (int32_t)(qatomic_read(&mailbox(r, r->sw->partition, to)->tail) -
+        (int32_t)(qatomic_read(&mailbox(r, r->sw->self, to)->tail) -
                   peer->stalled_head) >= 0) {
         peer->stalled = false;
         trace_idt_ntb_request_stalled(r->sw->port, to, false);
@@ -268,8 +268,9 @@ static void set_stalled(IdtNtbRequests *r, unsigned to)
     peer->stalled = true;
     peer->stalled_head = peer->head;
     trace_idt_ntb_request_stalled(r->sw->port, to, true);
-    qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: partition %u does not "
-                  "answer within %u ms\n", r->sw->port, to, r->timeout_ms);
+    qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: port %u does not answer "
+                  "within %u ms\n", r->sw->port,
+                  idt_ntb_switch_port(r->sw, to), r->timeout_ms);
 }
 
 /* A request that is waited for; all is over when our device is unplugged. */
@@ -292,7 +293,7 @@ static bool is_over(const Wait *w)
 /* NULL when it is over */
 static const IdtNtbShmMailbox *wait_mailbox(const Wait *w)
 {
-    return is_over(w) ? NULL : mailbox(w->r, w->r->sw->partition, w->to);
+    return is_over(w) ? NULL : mailbox(w->r, w->r->sw->self, w->to);
 }
 
 static bool has_room(void *opaque)
@@ -345,7 +346,7 @@ static bool wait_for_peer(Wait *w, bool (*done)(void *opaque))
 static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
 {
     IdtNtbRequests *r = w->r;
-    unsigned from = r->sw->partition;
+    unsigned from = r->sw->self;
     IdtNtbShmMailbox *box = mailbox(r, from, w->to);
     IdtNtbRequestsPeer *peer = &r->peer[w->to];
     uint32_t epoch = idt_ntb_switch_epoch(r->sw, from, w->to);
@@ -381,7 +382,7 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
 /* Takes back a request that is late, unless its execution has just begun. */
 static void withdraw(Wait *w)
 {
-    IdtNtbShmMailbox *box = mailbox(w->r, w->r->sw->partition, w->to);
+    IdtNtbShmMailbox *box = mailbox(w->r, w->r->sw->self, w->to);
 
     qatomic_set(&box->request[(w->number - 1) % IDT_NTB_MAX_REQUESTS].op, 0);
     trace_idt_ntb_request_withdrawn(w->r->sw->port, w->to);
@@ -393,7 +394,7 @@ static bool access_local(IdtNtbRequests *r, IdtNtbRequests *local,
 {
     bool ok;
 
-    if (!idt_ntb_switch_open(r->sw, r->sw->partition, local->sw->partition)) {
+    if (!idt_ntb_switch_open(r->sw, r->sw->self, local->sw->self)) {
         return false;
     }
     /* Like that of another process: nothing of ours inside it */
@@ -440,7 +441,7 @@ bool idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
                     FIELD_DP32(R_SHM_REQUEST_READ_MASK, SHM_REQUEST, SIZE,
                                len)) &&
                wait_for_peer(&w, is_answered)) {
-        IdtNtbShmMailbox *box = mailbox(r, r->sw->partition, to);
+        IdtNtbShmMailbox *box = mailbox(r, r->sw->self, to);
 
         data = qatomic_read(&box->reply_data);
         ok = qatomic_read(&box->reply_ok);
@@ -462,12 +463,12 @@ bool idt_ntb_request_flush(IdtNtbRequests *r, unsigned to)
 /* Start and stop */
 
 IdtNtbRequests *idt_ntb_requests_local(const IdtNtbRequests *r,
-                                       unsigned partition)
+                                       unsigned peer)
 {
     IdtNtbRequests *other;
 
     QLIST_FOREACH(other, &all_requests, next) {
-        if (other->sw->partition == partition &&
+        if (other->sw->self == peer &&
             idt_ntb_switch_is_same(other->sw, r->sw)) {
             return other;
         }
@@ -477,14 +478,14 @@ IdtNtbRequests *idt_ntb_requests_local(const IdtNtbRequests *r,
 
 void idt_ntb_requests_reset(IdtNtbRequests *r)
 {
-    unsigned self = r->sw->partition;
+    unsigned self = r->sw->self;
 
-    for (unsigned part = 0; part < r->sw->partitions; part++) {
-        IdtNtbShmMailbox *out = mailbox(r, self, part);
-        IdtNtbShmMailbox *in = mailbox(r, part, self);
+    for (unsigned i = 0; i < r->sw->num_ports; i++) {
+        IdtNtbShmMailbox *out = mailbox(r, self, i);
+        IdtNtbShmMailbox *in = mailbox(r, i, self);
         uint32_t end = qatomic_read(&in->head);
 
-        r->peer[part] = (IdtNtbRequestsPeer) {
+        r->peer[i] = (IdtNtbRequestsPeer) {
             .head = qatomic_read(&out->head),
             .tail = end,
         };

@@ -2,7 +2,7 @@
  * IDT 89HPESxNTx PCIe switch: memory accesses by request
  *
  * A port sends an access to the memory of another through the mailbox from its
- * partition to the other's; the other executes it under its BQL.  Writes are
+ * port to the other's; the other executes it under its BQL.  Writes are
  * posted, reads wait for their answer behind the writes.  Ports of one process
  * need no mailbox.
  *
@@ -51,7 +51,7 @@ typedef struct IdtNtbRequests {
     const IdtNtbRequestsOps *ops;
     void *opaque;
     unsigned timeout_ms;
-    IdtNtbRequestsPeer peer[IDT_MAX_PARTITIONS];
+    IdtNtbRequestsPeer peer[IDT_MAX_NT_PORTS];
     unsigned changes;           /* of what our accesses translate to */
     QEMUBH *signalled;          /* to look at what came during a wait */
     QLIST_ENTRY(IdtNtbRequests) next;
@@ -67,9 +67,9 @@ void idt_ntb_requests_stop(IdtNtbRequests *r);
 /* To be called when @sw is attached to another memory. */
 void idt_ntb_requests_reset(IdtNtbRequests *r);
 
-/* The device of this process that is @partition of the same switch, or NULL. */
+/* The device of this process that is @peer of the same switch, or NULL. */
 IdtNtbRequests *idt_ntb_requests_local(const IdtNtbRequests *r,
-                                       unsigned partition);
+                                       unsigned peer);
 
 /*
  * Writes @len bytes (1 to 8, in the order of the bus) to @addr in @to.  Waits

@@ -8,11 +8,14 @@
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/bswap.h"
+#include "qemu/log.h"
 #include "hw/misc/idt_ntb.h"
 #include "hw/pci/pci_regs.h"
+#include "idt_ntb_bars.h"
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
+#include "idt_ntb_topology.h"
 #include "trace.h"
 
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmHeader) > IDT_NTB_SHM_BLOCK);
@@ -23,22 +26,32 @@ QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMailbox) > IDT_NTB_SHM_MAILBOX);
 QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
 
 /* Source: the tables of the Linux driver */
+#define PORTS_0_TO_23   0xffffff
+
+/* With an NT function in each, as the number in the chip's name says */
+#define PORTS_NT6       0x001155
+#define PORTS_NT8       0x111155
+
+/* Groups of four ports, each led by one that can carry an NT function */
+#define PORTS_NT12      0x0f0f0f
+#define PORTS_NT16      0x0fff0f
+
 static const IdtNtbChip chips[] = {
-    { "89HPES24NT6AG2", PCI_DEVICE_ID_IDT_89HPES24NT6AG2, 6,
+    { "89HPES24NT6AG2", PCI_DEVICE_ID_IDT_89HPES24NT6AG2, PORTS_NT6, 6,
       { 0, 2, 4, 6, 8, 12 } },
-    { "89HPES32NT8AG2", PCI_DEVICE_ID_IDT_89HPES32NT8AG2, 8,
+    { "89HPES32NT8AG2", PCI_DEVICE_ID_IDT_89HPES32NT8AG2, PORTS_NT8, 8,
       { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES32NT8BG2", PCI_DEVICE_ID_IDT_89HPES32NT8BG2, 8,
+    { "89HPES32NT8BG2", PCI_DEVICE_ID_IDT_89HPES32NT8BG2, PORTS_NT8, 8,
       { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES12NT12G2", PCI_DEVICE_ID_IDT_89HPES12NT12G2, 3,
+    { "89HPES12NT12G2", PCI_DEVICE_ID_IDT_89HPES12NT12G2, PORTS_NT12, 3,
       { 0, 8, 16 } },
-    { "89HPES16NT16G2", PCI_DEVICE_ID_IDT_89HPES16NT16G2, 4,
+    { "89HPES16NT16G2", PCI_DEVICE_ID_IDT_89HPES16NT16G2, PORTS_NT16, 4,
       { 0, 8, 12, 16 } },
-    { "89HPES24NT24G2", PCI_DEVICE_ID_IDT_89HPES24NT24G2, 8,
+    { "89HPES24NT24G2", PCI_DEVICE_ID_IDT_89HPES24NT24G2, PORTS_0_TO_23, 8,
       { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES32NT24AG2", PCI_DEVICE_ID_IDT_89HPES32NT24AG2, 8,
+    { "89HPES32NT24AG2", PCI_DEVICE_ID_IDT_89HPES32NT24AG2, PORTS_0_TO_23, 8,
       { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES32NT24BG2", PCI_DEVICE_ID_IDT_89HPES32NT24BG2, 8,
+    { "89HPES32NT24BG2", PCI_DEVICE_ID_IDT_89HPES32NT24BG2, PORTS_0_TO_23, 8,
       { 0, 2, 4, 6, 8, 12, 16, 20 } },
 };
 
@@ -61,19 +74,24 @@ IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port)
     return &sw->shm->port[port].p;
 }
 
+IdtNtbShmPort *idt_ntb_switch_boot(const IdtNtbSwitch *sw, unsigned port)
+{
+    return &sw->shm->boot[idt_ntb_switch_index(sw, port)].p;
+}
+
 bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b)
 {
     return a->dev == b->dev && a->ino == b->ino;
 }
 
-unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned partition)
+unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned index)
 {
-    return sw->chip->ports[partition];
+    return sw->chip->ports[index];
 }
 
-int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port)
+int idt_ntb_switch_index(const IdtNtbSwitch *sw, unsigned port)
 {
-    for (unsigned i = 0; i < sw->partitions; i++) {
+    for (unsigned i = 0; i < sw->num_ports; i++) {
         if (sw->chip->ports[i] == port) {
             return i;
         }
@@ -85,7 +103,14 @@ bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
 
-    return qatomic_read(&p->state) == IDT_NTB_PORT_UP;
+    return qatomic_read(&p->state) == IDT_NTB_PORT_UP &&
+           idt_ntb_topology_allows_link(sw, port);
+}
+
+bool idt_ntb_switch_is_up(const IdtNtbSwitch *sw)
+{
+    return qatomic_read(&idt_ntb_switch_block(sw, sw->port)->state) ==
+           IDT_NTB_PORT_UP;
 }
 
 bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
@@ -158,11 +183,11 @@ void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
         return;
     }
     sepmsk = qatomic_read(&regs->sepmsk);
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
 
-        if (sepmsk & BIT(part) || port == except ||
-            !idt_ntb_switch_link(sw, port)) {
+        if (sepmsk & BIT(idt_ntb_switch_partition(sw, port)) ||
+            port == except || !idt_ntb_switch_link(sw, port)) {
             continue;
         }
         trace_idt_ntb_event(port, event, n);
@@ -177,7 +202,8 @@ void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event)
     IdtNtbShmSwitch *regs = &sw->shm->sw;
 
     if (!(qatomic_read(&regs->semsk) & BIT(event)) &&
-        !(qatomic_read(&regs->sepmsk) & BIT(sw->partition))) {
+        !(qatomic_read(&regs->sepmsk) &
+          BIT(idt_ntb_switch_partition(sw, sw->port)))) {
         qatomic_fetch_or(&idt_ntb_switch_block(sw, sw->port)->ntintsts,
                          R_NTINTSTS_SEVENT_MASK);
     }
@@ -190,8 +216,8 @@ static bool switch_is_master(const IdtNtbShmPort *p)
     return qatomic_read(&p->cfg[PCI_COMMAND / 4]) & PCI_COMMAND_MASTER;
 }
 
-uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
-                                  unsigned offset)
+uint32_t idt_ntb_switch_default_cfg(const IdtNtbSwitch *sw, unsigned port,
+                                    unsigned offset)
 {
     uint32_t value = sw->cfg[offset / 4];
 
@@ -203,6 +229,55 @@ uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
     default:
         return value;
     }
+}
+
+/* What an EEPROM image can change in header and capabilities */
+static uint32_t switch_boot_mask(unsigned offset)
+{
+    switch (offset) {
+    case A_PCIELCTLSTS:
+        return R_PCIELCTLSTS_SCLK_MASK;
+    case A_SSIDSSVID:
+    case A_DSN_LOWER:
+    case A_DSN_UPPER:
+        return UINT32_MAX;
+    default:
+        return 0;
+    }
+}
+
+static bool is_bar(unsigned offset)
+{
+    return offset >= PCI_BASE_ADDRESS_0 && offset <= PCI_BASE_ADDRESS_5;
+}
+
+uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
+                                  unsigned offset)
+{
+    const IdtNtbShmPort *boot = idt_ntb_switch_boot(sw, port);
+    uint32_t mask = switch_boot_mask(offset);
+
+    if (is_bar(offset)) {
+        unsigned bar = (offset - PCI_BASE_ADDRESS_0) / 4;
+
+        return idt_ntb_bar_type(qatomic_read(&boot->barsetup[bar]));
+    }
+    return (idt_ntb_switch_default_cfg(sw, port, offset) & ~mask) |
+           (qatomic_read(&boot->cfg[offset / 4]) & mask);
+}
+
+void idt_ntb_switch_boot_cfg(IdtNtbSwitch *sw, unsigned port, unsigned offset,
+                             uint32_t value)
+{
+    uint32_t *word = &idt_ntb_switch_boot(sw, port)->cfg[offset / 4];
+    uint32_t mask = switch_boot_mask(offset);
+
+    if (!mask) {
+        qemu_log_mask(LOG_UNIMP, "idt-ntb: EEPROM image: write of 0x%08x to "
+                      "0x%03x of the NT function of port %u is not modelled\n",
+                      value, offset, port);
+    }
+    qatomic_set(word, (qatomic_read(word) & ~mask) | (value & mask));
 }
 
 void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port)
@@ -230,12 +305,12 @@ static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned partition)
 /* Makes the others give up their mappings of the memory behind @port. */
 static void switch_close_onto(IdtNtbSwitch *sw, unsigned port)
 {
-    uint32_t target = BIT(idt_ntb_switch_partition(sw, port));
+    uint32_t target = BIT(idt_ntb_switch_index(sw, port));
     uint32_t holders = idt_ntb_switch_holders(sw, target);
 
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        if (holders & BIT(part)) {
-            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, part));
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        if (holders & BIT(i)) {
+            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, i));
         }
     }
 }
@@ -251,7 +326,8 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
     qatomic_inc(&p->send_epoch);
     qatomic_inc(&p->receive_epoch);
     switch_close_onto(sw, port);
-    idt_ntb_regs_reset_port(p);
+    idt_ntb_regs_copy_port(p, idt_ntb_switch_boot(sw, port));
+    qatomic_set(&p->int_fell, 0);
     switch_clear_mtbl(sw, idt_ntb_switch_partition(sw, port));
     idt_ntb_switch_publish_reset(sw, port);
     if (tell) {
@@ -263,7 +339,8 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 
 void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
 {
-    if (idt_ntb_switch_link(sw, sw->port)) {
+    if (idt_ntb_switch_is_up(sw) ||
+        !idt_ntb_topology_allows_link(sw, sw->port)) {
         return;
     }
     trace_idt_ntb_link(sw->port, true);
@@ -296,10 +373,11 @@ bool idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
 bool idt_ntb_switch_admitted(const IdtNtbSwitch *sw, unsigned from)
 {
     unsigned port = idt_ntb_switch_port(sw, from);
+    unsigned partition = idt_ntb_switch_partition(sw, port);
     const uint32_t mask = R_NTMTBLDATA_VALID_MASK | R_NTMTBLDATA_REQID_MASK |
                           R_NTMTBLDATA_PART_MASK;
     uint32_t wanted = FIELD_DP32(R_NTMTBLDATA_VALID_MASK, NTMTBLDATA, PART,
-                                 from);
+                                 partition);
 
     if (qatomic_read(&idt_ntb_switch_block(sw, port)->ntctl) &
         R_NTCTL_IDPROTDIS_MASK) {
@@ -307,7 +385,7 @@ bool idt_ntb_switch_admitted(const IdtNtbSwitch *sw, unsigned from)
     }
     /* Linux uses the entry of the partition's number: look there first */
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
-        unsigned entry = (from + i) % IDT_NUM_MTBL;
+        unsigned entry = (partition + i) % IDT_NUM_MTBL;
 
         /* The ID that REQIDCAP shows is 0 */
         if ((qatomic_read(&sw->shm->sw.mtbl[entry]) & mask) == wanted) {
@@ -357,7 +435,7 @@ bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,
 
 void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from)
 {
-    if (from < sw->partitions && !idt_ntb_switch_admitted(sw, from)) {
+    if (!idt_ntb_switch_admitted(sw, from)) {
         unsigned port = idt_ntb_switch_port(sw, from);
 
         qatomic_inc(&idt_ntb_switch_block(sw, port)->send_epoch);
@@ -368,11 +446,11 @@ uint32_t idt_ntb_switch_holders(const IdtNtbSwitch *sw, uint32_t targets)
 {
     uint32_t holders = 0;
 
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
 
         if (qatomic_read(&idt_ntb_switch_block(sw, port)->holds) & targets) {
-            holders |= BIT(part);
+            holders |= BIT(i);
         }
     }
     return holders;
@@ -406,15 +484,16 @@ void idt_ntb_switch_doorbell(IdtNtbSwitch *sw, unsigned port, uint32_t bits)
             continue;
         }
         blocked = qatomic_read(&regs->gidbellmsk[n]);
-        for (unsigned part = 0; part < sw->partitions; part++) {
+        for (unsigned part = 0; part < IDT_MAX_PARTITIONS; part++) {
             if (!(blocked & BIT(part))) {
                 reaches[part] |= BIT(n);
             }
         }
     }
 
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned target = idt_ntb_switch_port(sw, part);
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned target = idt_ntb_switch_port(sw, i);
+        unsigned part = idt_ntb_switch_partition(sw, target);
 
         if (reaches[part] && idt_ntb_switch_link(sw, target)) {
             trace_idt_ntb_doorbell(port, target, reaches[part]);
@@ -452,12 +531,13 @@ void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
     uint32_t ctl = qatomic_read(&sw->shm->sw.msgctl[n][source]);
     unsigned part = FIELD_EX32(ctl, SWP0MSGCTL0, PART);
     unsigned reg = FIELD_EX32(ctl, SWP0MSGCTL0, REG);
+    int index = idt_ntb_switch_find_nt(sw, part);
     uint64_t word = data;
 
     word = FIELD_DP64(word, SHM_INMSG, SRC, source);
     word = FIELD_DP64(word, SHM_INMSG, FULL, 1);
-    if (part < sw->partitions) {
-        unsigned target = idt_ntb_switch_port(sw, part);
+    if (index >= 0) {
+        unsigned target = idt_ntb_switch_port(sw, index);
         IdtNtbShmPort *p = idt_ntb_switch_block(sw, target);
 
         if (idt_ntb_switch_link(sw, target) &&

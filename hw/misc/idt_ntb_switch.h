@@ -21,25 +21,32 @@
 typedef struct IdtNtbChip {
     const char *name;
     uint16_t device_id;
-    uint8_t num_ports;
-    uint8_t ports[IDT_MAX_PARTITIONS];  /* can carry an NT function */
+    uint32_t all_ports;                 /* a bit per port that it has */
+    uint8_t num_ports;                  /* of those in @ports */
+    uint8_t ports[IDT_MAX_NT_PORTS];    /* can carry an NT function */
 } IdtNtbChip;
 
 /* The chip of that name; NULL with the names there are in @errp. */
 const IdtNtbChip *idt_ntb_chip_find(const char *name, Error **errp);
 
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
-#define IDT_NTB_SHM_VERSION 2
+#define IDT_NTB_SHM_VERSION 3
 #define IDT_NTB_SHM_BLOCK   4096
 #define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
+#define IDT_NTB_DIGEST_SIZE 32
 
 typedef struct IdtNtbShmHeader {
     uint64_t magic;             /* written last by the creator */
     uint32_t version;
     uint32_t size;              /* of IdtNtbShm, in bytes */
     uint32_t device_id;         /* PCI device ID of the chip */
-    uint32_t partitions;
-    uint32_t barsetup[IDT_NUM_BARS];    /* of every NT function, TPART 0 */
+    /* What the switch was configured by: see idt_ntb_boot.h */
+    uint32_t from_file;         /* an EEPROM image of the user's */
+    uint32_t partitions;        /* else these */
+    uint32_t barsetup[IDT_NUM_BARS];
+    uint32_t nt_ports;          /* places of those that it made NT ports */
+    uint32_t image_size;        /* of the image, in bytes */
+    uint8_t image_digest[IDT_NTB_DIGEST_SIZE];  /* SHA-256 */
 } IdtNtbShmHeader;
 
 typedef struct IdtNtbShmSwitch {
@@ -68,6 +75,37 @@ typedef struct IdtNtbShmSwitch {
     uint32_t tmp_highest;
     uint32_t tmpalarm;          /* TMPALARM.IRQ, in its place */
     uint32_t tmp_level;         /* thresholds that are passed and enabled */
+    /* Topology: see idt_ntb_topology.h */
+    uint32_t swpartctl[IDT_MAX_PARTITIONS];
+    uint32_t swpartsts[IDT_MAX_PARTITIONS];     /* SCI and SCC */
+    uint32_t swpart_pending;    /* a bit per partition that changes */
+    uint32_t swportctl[IDT_MAX_PORTS];
+    uint32_t swportsts[IDT_MAX_PORTS];  /* OMCI, OMCC, MODE, SWPART, DEVNUM */
+    uint32_t gasaprot;
+    uint32_t ntmtblprot[IDT_MAX_PARTITIONS];
+    /* Stored only, in the order of the address map */
+    uint32_t swctl;
+    uint32_t pclkmode;
+    uint32_t stkcfg[IDT_NUM_STACKS];
+    uint32_t rdraindelay;
+    uint32_t pomcdelay;
+    uint32_t sedelay;
+    uint32_t ussbrdelay;
+    uint32_t swpartfctl[IDT_MAX_PARTITIONS];
+    uint32_t swportfctl[IDT_MAX_PORTS];
+    uint32_t fcapctl[IDT_NUM_FAILOVER_CAPS];
+    uint32_t fcaptimer[IDT_NUM_FAILOVER_CAPS];
+    uint32_t sctl[IDT_NUM_SERDES];
+    uint32_t stxlctl0[IDT_NUM_SERDES];
+    uint32_t stxlctl1[IDT_NUM_SERDES];
+    uint32_t srxeqlctl[IDT_NUM_SERDES];
+    uint32_t gpio[IDT_NUM_GPIO_REGS];
+    uint32_t smbusctl;
+    uint32_t eepromintf;
+    uint32_t ioexpaddr[IDT_NUM_IO_EXPANDERS];
+    uint32_t gpectl;
+    uint32_t tsslope;
+    uint32_t smbuscbhl;
 } IdtNtbShmSwitch;
 
 /*
@@ -100,23 +138,32 @@ typedef struct IdtNtbShmPort {
     uint32_t outmsgsts;         /* MSGSTS.OUTMSGSTS */
     uint32_t msgstsmsk;
     uint32_t ntmtbladdr;
-    uint32_t reserved;
+    uint32_t ntmtblsts;
     uint64_t inmsg[IDT_NUM_MESSAGES];   /* FIELD(SHM_INMSG, ...) */
     uint32_t cfg[IDT_NT_REGS / 4];      /* header and capabilities, published */
-    uint32_t bartpart[IDT_NUM_BARS];    /* BARSETUPn.TPART, in its place */
+    uint32_t barsetup[IDT_NUM_BARS];
     uint32_t barlimit[IDT_NUM_BARS];
     uint32_t barltbase[IDT_NUM_BARS];
     uint32_t barutbase[IDT_NUM_BARS];
     uint32_t lutoffset;
     uint32_t lut[IDT_NUM_LUTS][IDT_LUT_ENTRIES][IDT_LUT_WORDS];
     /* Windows: see idt_ntb_direct.h and idt_ntb_request.h */
-    uint32_t holds;             /* partitions onto which it has mappings */
+    uint32_t holds;             /* peers onto which it has mappings */
     uint32_t close_req;         /* counts who asks it to look at those */
     uint32_t close_ack;         /* @close_req when it did so last */
     uint32_t send_epoch;        /* counts the ends of its admission */
     uint32_t receive_epoch;     /* counts the ends of access to its memory */
     uint32_t waiting;           /* sleeps: wants a signal for an answer */
     uint32_t refuses;           /* its guest has disabled the link */
+    /* Topology: counts the changes, and those that have taken place */
+    uint32_t topology_req;
+    uint32_t topology_ack;
+    /* Stored only */
+    uint32_t ntierrormsk[2];
+    uint32_t ptcctl[2];
+    uint32_t ptcdata;
+    uint32_t ntmcgpa[IDT_NUM_MCAST_GROUPS];
+    uint32_t bridge_sclk;       /* PCIELSTS.SCLK of the bridge function */
 } IdtNtbShmPort;
 
 /* Which memory of a port's guest may be mapped, by bus address. */
@@ -151,7 +198,7 @@ FIELD(SHM_REQUEST, READ, 8, 1)
 
 #define IDT_NTB_MAX_REQUESTS    1024    /* a power of two */
 
-/* Requests from one partition to another. */
+/* Requests from one port to another. */
 typedef struct IdtNtbShmMailbox {
     /* Written by the sender */
     uint32_t head;
@@ -184,14 +231,19 @@ typedef struct IdtNtbShm {
         IdtNtbShmPort p;
         uint8_t block[IDT_NTB_SHM_BLOCK];
     } port[IDT_MAX_PORTS];
+    /* By the place of the port in the chip's list */
+    union {
+        IdtNtbShmPort p;        /* NT function as the EEPROM image left it */
+        uint8_t block[IDT_NTB_SHM_BLOCK];
+    } boot[IDT_MAX_NT_PORTS];
     union {
         IdtNtbShmMemory m;
         uint8_t block[IDT_NTB_SHM_BLOCK];
-    } memory[IDT_MAX_PARTITIONS];
+    } memory[IDT_MAX_NT_PORTS];
     union {
         IdtNtbShmMailbox m;
         uint8_t block[IDT_NTB_SHM_MAILBOX];
-    } mailbox[IDT_MAX_PARTITIONS][IDT_MAX_PARTITIONS];  /* [from][to] */
+    } mailbox[IDT_MAX_NT_PORTS][IDT_MAX_NT_PORTS];  /* [from][to] */
 } IdtNtbShm;
 
 /* The bits of NTINTSTS that latch; MSG and DBELL are derived. */
@@ -215,6 +267,8 @@ typedef enum IdtNtbEvent {
 
 typedef struct IdtNtbPeers IdtNtbPeers;
 
+typedef struct IdtNtbBoot IdtNtbBoot;
+
 /* One port's attachment to the switch. */
 typedef struct IdtNtbSwitch {
     IdtNtbShm *shm;             /* valid at all times after attach */
@@ -223,23 +277,37 @@ typedef struct IdtNtbSwitch {
     dev_t dev;                  /* the file that the memory is */
     ino_t ino;
     bool created;               /* by this attachment */
+    bool attached;              /* once, so that the BARs are known */
     const IdtNtbChip *chip;
-    unsigned partitions;
+    unsigned num_ports;         /* that can carry an NT function */
     unsigned port;
-    unsigned partition;
+    unsigned self;              /* place of @port in the chip's list */
     IdtNtbPeers *peers;         /* who is signalled through it */
+    const IdtNtbBoot *boot;     /* what a new switch is configured by */
     uint32_t cfg[IDT_NT_REGS / 4];  /* of a port in reset, all but its number */
-    uint32_t barsetup[IDT_NUM_BARS];    /* of every NT function, TPART 0 */
+    uint32_t barsetup[IDT_NUM_BARS];    /* of our NT function, TPART 0 */
 } IdtNtbSwitch;
 
 /*
- * The partition of @port, which is its place in the chip's list; -1 when it
- * carries no NT function.
+ * The place of @port in the chip's list, which is what other ports are told
+ * apart by; -1 when it can't carry an NT function.
  */
-int idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
+int idt_ntb_switch_index(const IdtNtbSwitch *sw, unsigned port);
 
-/* The port in @partition, which must be below @sw->partitions. */
-unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned partition);
+/* The port at place @index, which must be below @sw->num_ports. */
+unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned index);
+
+/* The partition that @port is in, below IDT_MAX_PARTITIONS. */
+unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
+
+/* True while @port carries an NT function. */
+bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port);
+
+/*
+ * The place of the port whose NT function is in @partition, the lowest one
+ * should there be several; -1 if there is none.
+ */
+int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition);
 
 /* True when both are ports of the same switch. */
 bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b);
@@ -249,6 +317,12 @@ uint64_t idt_ntb_switch_lock_offset(unsigned port);
 
 /* The block of @port. */
 IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port);
+
+/*
+ * What the NT function of @port is reset to, which is one that can carry one:
+ * its registers as the EEPROM image left them.
+ */
+IdtNtbShmPort *idt_ntb_switch_boot(const IdtNtbSwitch *sw, unsigned port);
 
 /* True when @port, another one, is claimed by client @id. */
 bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
@@ -260,17 +334,25 @@ static inline unsigned idt_ntb_lut(unsigned bar)
     return bar / 4;
 }
 
-/* True while the link of @port is up. */
+/*
+ * True while the link of @port is up: it is attached, carries an NT function,
+ * its partition is active, and none of that is about to change.
+ */
 bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port);
+
+/* True while our link is trained, be it on the way down. */
+bool idt_ntb_switch_is_up(const IdtNtbSwitch *sw);
 
 /* Attach and detach: idt_ntb_attach.c */
 
+#define IDT_NTB_PORT_AUTO   -1
+
 /*
  * Attaches to the switch in the memory @shm_fd (which stays the caller's), and
- * creates it when no port is attached.  @port < 0 takes the lowest free port;
- * the link stays down.  @sw->chip, @partitions, @peers, @cfg and @barsetup are
- * set by the caller.  Waits up to @timeout_ms for another process that
- * attaches.
+ * creates it when no port is attached.  @port: IDT_NTB_PORT_AUTO takes the
+ * lowest free one; the link stays down.  @sw->chip, @num_ports, @peers, @boot
+ * and @cfg are set by the caller.  Waits up to @timeout_ms for another process
+ * that attaches.
  *
  * Returns: true, or false with @errp set and @sw unchanged.
  */
@@ -323,9 +405,20 @@ void idt_ntb_switch_link_up(IdtNtbSwitch *sw);
  */
 void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event);
 
+/* The dword at @offset of the configuration space of @port without an image. */
+uint32_t idt_ntb_switch_default_cfg(const IdtNtbSwitch *sw, unsigned port,
+                                    unsigned offset);
+
 /* The dword at @offset of the configuration space of @port in reset. */
 uint32_t idt_ntb_switch_reset_cfg(const IdtNtbSwitch *sw, unsigned port,
                                   unsigned offset);
+
+/*
+ * Changes that dword, as far as an EEPROM image can; of a switch that nobody is
+ * attached to.
+ */
+void idt_ntb_switch_boot_cfg(IdtNtbSwitch *sw, unsigned port, unsigned offset,
+                             uint32_t value);
 
 /* Shows the others the configuration space of @port as it is in reset. */
 void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port);
@@ -363,16 +456,18 @@ void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
 void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
                           int except);
 
+/* In the following a port is named by its place in the chip's list. */
+
 /*
- * True while @from, a partition, is entitled to send requests through its
- * windows: by NTCTL.IDPROTDIS or by the mapping table.
+ * True while @from is entitled to send requests through its windows: by
+ * NTCTL.IDPROTDIS or by the mapping table.
  */
 bool idt_ntb_switch_admitted(const IdtNtbSwitch *sw, unsigned from);
 
 /*
- * True while requests of partition @from reach partition @to: @from is
- * admitted, both links are up, and the function in @to is a bus master and has
- * not disabled its link since its reset.
+ * True while requests of @from reach @to: @from is admitted, both links are up,
+ * and the function of @to is a bus master and has not disabled its link since
+ * its reset.
  */
 bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to);
 
@@ -396,7 +491,7 @@ bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,
 /* To be called when @from may have lost its admission. */
 void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from);
 
-/* The partitions that hold direct mappings of memory in those of @targets. */
+/* The ports that hold direct mappings of memory behind those of @targets. */
 uint32_t idt_ntb_switch_holders(const IdtNtbSwitch *sw, uint32_t targets);
 
 /*

@@ -51,8 +51,8 @@ static uint32_t temp_enabled(const IdtNtbShmSwitch *regs, uint32_t passed)
 
 static void temp_alarm_ports(IdtNtbSwitch *sw)
 {
-    for (unsigned part = 0; part < sw->partitions; part++) {
-        unsigned port = idt_ntb_switch_port(sw, part);
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
 
         if (idt_ntb_switch_link(sw, port)) {
             qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->ntintsts,

@@ -56,8 +56,9 @@ static void translate_direct(const IdtNtbWindows *w, unsigned bar,
     if (idt_ntb_bar_is_64bit(w->sw->barsetup[bar])) {
         limit |= (uint64_t)qatomic_read(&p->barlimit[bar + 1]) << 32;
     }
-    t->partition = FIELD_EX32(qatomic_read(&p->bartpart[bar]), BARSETUP0,
-                              TPART);
+    t->peer = idt_ntb_switch_find_nt(w->sw,
+                                     FIELD_EX32(qatomic_read(&p->barsetup[bar]),
+                                                BARSETUP0, TPART));
     t->addr = deposit64(qatomic_read(&p->barltbase[bar]), 32, 32,
                         qatomic_read(&p->barutbase[bar]));
     t->start = 0;
@@ -90,7 +91,8 @@ static void translate_lut(const IdtNtbWindows *w, unsigned bar,
                             qatomic_read(&entry[1]));
         udata = qatomic_read(&entry[2]);
         t->ok = FIELD_EX32(udata, LUTUDATA, VALID);
-        t->partition = FIELD_EX32(udata, LUTUDATA, PART);
+        t->peer = idt_ntb_switch_find_nt(w->sw,
+                                         FIELD_EX32(udata, LUTUDATA, PART));
     }
 }
 
@@ -102,9 +104,7 @@ void idt_ntb_windows_translate(const IdtNtbWindows *w, unsigned bar,
     } else {
         translate_lut(w, bar, offset, t);
     }
-    if (t->ok && t->partition >= w->sw->partitions) {
-        t->ok = false;
-    }
+    t->ok &= t->peer >= 0;
     /* The address space ends at 2^64 */
     if (t->ok && t->end - t->start - 1 > UINT64_MAX - t->addr) {
         uint64_t valid = t->start + (UINT64_MAX - t->addr) + 1;
@@ -165,11 +165,11 @@ static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
         copy_bytes(buf, ptr, done);
     } else if (is_write) {
         /* What is stored directly after it must not overtake it */
-        sent = idt_ntb_request_write(&w->requests, t->partition, addr, buf,
+        sent = idt_ntb_request_write(&w->requests, t->peer, addr, buf,
                                      done, idt_ntb_direct_holds(&w->direct,
-                                                                t->partition));
+                                                                t->peer));
     } else {
-        sent = idt_ntb_request_read(&w->requests, t->partition, addr, buf,
+        sent = idt_ntb_request_read(&w->requests, t->peer, addr, buf,
                                     done);
     }
     return sent ? done : 0;
@@ -192,7 +192,7 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
         len = MIN(size, t.end - offset);
         /* Others' requests don't go on from here: they could go in circles */
         if (t.ok && !idt_ntb_requests_serving() &&
-            idt_ntb_switch_open(w->sw, w->sw->partition, t.partition)) {
+            idt_ntb_switch_open(w->sw, w->sw->self, t.peer)) {
             len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
         } else {
             window_refuse(w, b->bar, offset, is_write);
@@ -371,7 +371,7 @@ void idt_ntb_windows_serve(IdtNtbWindows *w)
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
                              uint32_t closed)
 {
-    uint32_t self = BIT(w->sw->partition);
+    uint32_t self = BIT(w->sw->self);
 
     if (idt_ntb_memory_take_changed(&w->memory)) {
         closed |= self;
@@ -392,7 +392,7 @@ void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
 
 void idt_ntb_windows_close_inbound(IdtNtbWindows *w)
 {
-    idt_ntb_windows_changed(w, 0, BIT(w->sw->partition));
+    idt_ntb_windows_changed(w, 0, BIT(w->sw->self));
 }
 
 void idt_ntb_windows_close_outbound(IdtNtbWindows *w)
@@ -416,16 +416,9 @@ void idt_ntb_windows_init(IdtNtbWindows *w)
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         uint32_t barsetup = w->sw->barsetup[bar];
         g_autofree char *name = g_strdup_printf("idt-ntb-bar%u", bar);
-        uint8_t type = PCI_BASE_ADDRESS_SPACE_MEMORY;
 
         if (!barsetup) {
             continue;
-        }
-        if (idt_ntb_bar_is_64bit(barsetup)) {
-            type |= PCI_BASE_ADDRESS_MEM_TYPE_64;
-        }
-        if (FIELD_EX32(barsetup, BARSETUP0, PREF)) {
-            type |= PCI_BASE_ADDRESS_MEM_PREFETCH;
         }
         w->bar[bar].windows = w;
         w->bar[bar].bar = bar;
@@ -433,7 +426,8 @@ void idt_ntb_windows_init(IdtNtbWindows *w)
                               &w->bar[bar], name, idt_ntb_bar_size(barsetup));
         /* A wait serves others, who may reach us: window_access() decides */
         w->bar[bar].mr.disable_reentrancy_guard = true;
-        pci_register_bar(w->pci, bar, type, &w->bar[bar].mr);
+        pci_register_bar(w->pci, bar, idt_ntb_bar_type(barsetup),
+                         &w->bar[bar].mr);
     }
 }
 

@@ -62,7 +62,7 @@ struct IdtNtbWindows {
  */
 typedef struct IdtNtbTranslation {
     bool ok;
-    unsigned partition;
+    int peer;
     uint64_t addr;              /* bus address there that belongs to @start */
     uint64_t start;
     uint64_t end;
@@ -85,7 +85,7 @@ void idt_ntb_windows_close_outbound(IdtNtbWindows *w);
 void idt_ntb_windows_reattached(IdtNtbWindows *w);
 
 /*
- * To be called after register writes: the windows of the partitions in @changed
+ * To be called after register writes: the windows of the ports in @changed
  * may be others, the memory of those in @closed is not open any more, a bit
  * each; ours also when our memory has changed.  On return what is closed is
  * closed, unless another port's request did it.  Waits for other processes, up

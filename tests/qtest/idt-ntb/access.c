@@ -335,6 +335,13 @@ static unsigned random_size(GRand *rng, uint64_t address)
     return MIN(size, IDT_NT_CFG_SIZE - (address & (IDT_NT_CFG_SIZE - 1)));
 }
 
+/* Registers that take links down, or us from the others: topology.c */
+static bool is_topology(uint32_t address)
+{
+    return (address >= A_SWPART0CTL && address < A_SWPORT0CTL +
+            IDT_SWPORT_STRIDE * IDT_MAX_PORTS) || address == A_GASAPROT;
+}
+
 static void random_access(GRand *rng, NtbPort *p)
 {
     uint64_t address = random_place(rng, p);
@@ -358,7 +365,9 @@ static void random_access(GRand *rng, NtbPort *p)
         if (g_rand_boolean(rng)) {
             address = IDT_GAS_SWITCH + value % (IDT_GAS_SIZE - IDT_GAS_SWITCH);
         }
-        if (address >= IDT_GAS_SWITCH || !is_header(address)) {
+        address &= ~3;
+        if (!is_topology(address) &&
+            (address >= IDT_GAS_SWITCH || !is_header(address))) {
             ntb_gas_write(p, address, value >> 32);
         }
         break;
