@@ -155,8 +155,9 @@ static void idt_ntb_follow_topology(IdtNtbState *s)
     }
     if (idt_ntb_switch_is_up(&s->sw)) {
         s->resetting_self = true;
-        device_cold_reset(DEVICE(s));
+        pci_device_reset(PCI_DEVICE(s));
         s->resetting_self = false;
+        idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
     idt_ntb_train_link(s);

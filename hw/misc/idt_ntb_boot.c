@@ -84,7 +84,8 @@ static GByteArray *make_image(const IdtNtbChip *chip, unsigned partitions,
     for (unsigned i = 0; i < partitions; i++) {
         put_port(image, chip->ports[i], i);
     }
-    for (unsigned i = 0; i < partitions; i++) {
+    /* Of all ports, so that those that are enabled later have them too */
+    for (unsigned i = 0; i < chip->num_ports; i++) {
         put_bars(image, chip->ports[i], barsetup);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(delays); i++) {
@@ -286,33 +287,11 @@ static bool check_bars(const IdtNtbShmHeader *header, const IdtNtbBoot *boot,
     return true;
 }
 
-bool idt_ntb_boot_check(const IdtNtbSwitch *sw, Error **errp)
+static bool check_properties(const IdtNtbShmHeader *header,
+                             const IdtNtbBoot *boot, Error **errp)
 {
-    const IdtNtbShmHeader *header = &sw->shm->header;
     uint32_t partitions = qatomic_read(&header->partitions);
-    const IdtNtbBoot *boot = sw->boot;
 
-    if (is_same_image(header, boot)) {
-        return true;
-    }
-    if (boot->file) {
-        error_setg(errp, "eeprom=%s has %u bytes, but the switch that is "
-                   "running was configured by %s of %u bytes; use the same "
-                   "image for all ports", boot->file, boot->image->len,
-                   qatomic_read(&header->from_file) ? "another image" :
-                   "properties, which make an image",
-                   qatomic_read(&header->image_size));
-        return false;
-    }
-    if (qatomic_read(&header->from_file)) {
-        if (boot->is_default) {
-            return true;
-        }
-        error_setg(errp, "the switch that is running was configured by an "
-                   "EEPROM image; leave out partitions= and bar*=, or use "
-                   "eeprom= with that image");
-        return false;
-    }
     if (partitions != boot->partitions) {
         error_setg(errp, "partitions=%u, but the switch that is running has "
                    "partitions=%u; use the same value for all ports",
@@ -320,6 +299,32 @@ bool idt_ntb_boot_check(const IdtNtbSwitch *sw, Error **errp)
         return false;
     }
     return check_bars(header, boot, errp);
+}
+
+bool idt_ntb_boot_check(const IdtNtbSwitch *sw, Error **errp)
+{
+    const IdtNtbShmHeader *header = &sw->shm->header;
+    bool from_file = qatomic_read(&header->from_file);
+    const IdtNtbBoot *boot = sw->boot;
+
+    if (!boot->file && !from_file) {
+        return check_properties(header, boot, errp);
+    }
+    if (is_same_image(header, boot) || boot->is_default) {
+        return true;
+    }
+    if (boot->file) {
+        error_setg(errp, "eeprom=%s is not the image of %u bytes that the "
+                   "switch that is running was configured by%s; use the same "
+                   "for all ports", boot->file,
+                   qatomic_read(&header->image_size),
+                   from_file ? "" : ", which was made from properties");
+    } else {
+        error_setg(errp, "the switch that is running was configured by an "
+                   "EEPROM image; leave out partitions= and bar*=, or use "
+                   "eeprom= with that image");
+    }
+    return false;
 }
 
 bool idt_ntb_boot_has_nt(const IdtNtbSwitch *sw, unsigned port)

@@ -30,6 +30,7 @@ int main(int argc, char **argv)
     ntb_add_option_tests();
     ntb_add_chip_tests();
     ntb_add_sensor_tests();
+    ntb_add_topology_tests();
     ntb_add_peer_tests();
     ntb_add_race_tests();
     ntb_add_window_option_tests();

@@ -16,6 +16,7 @@ void ntb_add_death_tests(void);
 void ntb_add_option_tests(void);
 void ntb_add_chip_tests(void);
 void ntb_add_sensor_tests(void);
+void ntb_add_topology_tests(void);
 void ntb_add_peer_tests(void);
 void ntb_add_race_tests(void);
 void ntb_add_window_option_tests(void);
