@@ -403,6 +403,9 @@ bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
     idt_ntb_regs_copy_port(idt_ntb_switch_block(sw, sw->port),
                            idt_ntb_switch_block(&old, old.port));
     attach_copy_mtbl(sw, &old);
+    if (!idt_ntb_topology_is_settled(&old, old.port)) {
+        qatomic_inc(&idt_ntb_switch_block(sw, sw->port)->topology_req);
+    }
     idt_ntb_switch_detach(&old);
     return true;
 }

@@ -102,11 +102,18 @@ bool idt_ntb_boot_init(IdtNtbBoot *boot, const IdtNtbChip *chip,
 {
     g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
     gsize size = sizeof(boot->digest);
+    bool is_default;
 
     *boot = (IdtNtbBoot) { .file = file, .partitions = partitions };
     memcpy(boot->barsetup, barsetup, sizeof(boot->barsetup));
-    boot->is_default = !file && partitions == IDT_NTB_DEFAULT_PARTITIONS &&
-                       idt_ntb_bars_are_default(barsetup);
+    is_default = partitions == IDT_NTB_DEFAULT_PARTITIONS &&
+                 idt_ntb_bars_are_default(barsetup);
+    boot->is_default = is_default && !file;
+    if (file && !is_default) {
+        error_setg(errp, "eeprom= sets partitions and BARs; leave out "
+                   "partitions= and bar*=");
+        return false;
+    }
     if (!file) {
         boot->image = make_image(chip, partitions, barsetup);
     } else if (!idt_ntb_eeprom_load(file, &boot->image, errp)) {

@@ -290,8 +290,14 @@ void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port)
 }
 
 /* The mapping table is shared, but an entry for a partition is its own. */
-static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned partition)
+static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned port)
 {
+    unsigned partition = idt_ntb_switch_partition(sw, port);
+
+    if (idt_ntb_switch_find_nt(sw, partition) !=
+        idt_ntb_switch_index(sw, port)) {
+        return;
+    }
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         uint32_t *entry = &sw->shm->sw.mtbl[i];
         uint32_t old = qatomic_read(entry);
@@ -328,7 +334,7 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
     switch_close_onto(sw, port);
     idt_ntb_regs_copy_port(p, idt_ntb_switch_boot(sw, port));
     qatomic_set(&p->int_fell, 0);
-    switch_clear_mtbl(sw, idt_ntb_switch_partition(sw, port));
+    switch_clear_mtbl(sw, port);
     idt_ntb_switch_publish_reset(sw, port);
     if (tell) {
         trace_idt_ntb_link(port, false);
