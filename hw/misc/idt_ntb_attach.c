@@ -267,6 +267,9 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
     if (port != IDT_NTB_PORT_AUTO) {
         error_setg(errp, "port %d is taken by another idt-ntb device; choose "
                    "another one, or none to take the lowest free one", port);
+    } else if (qatomic_read(&sw->shm->header.from_file)) {
+        error_setg(errp, "all ports with an NT function in the EEPROM image of "
+                   "the switch are taken; use an image with more of them");
     } else {
         error_setg(errp, "all %u ports are taken; start all devices of the "
                    "switch with a larger partitions= (%s has up to %u)",

@@ -33,9 +33,11 @@ bool idt_ntb_topology_mode_has_nt(unsigned mode)
 bool idt_ntb_topology_mode_is_valid(const IdtNtbSwitch *sw, unsigned port,
                                     unsigned mode)
 {
-    return sw->chip->all_ports & BIT(port) && mode < IDT_NUM_PORT_MODES &&
-           (!idt_ntb_topology_mode_has_nt(mode) ||
-            idt_ntb_switch_index(sw, port) >= 0);
+    if (idt_ntb_topology_mode_has_nt(mode)) {
+        return idt_ntb_switch_index(sw, port) >= 0;
+    }
+    return mode == IDT_PORT_MODE_DISABLED ||
+           (sw->chip->all_ports & BIT(port) && mode < IDT_NUM_PORT_MODES);
 }
 
 static unsigned port_mode(const IdtNtbSwitch *sw, unsigned port)

@@ -21,7 +21,7 @@ bool idt_ntb_topology_mode_has_nt(unsigned mode);
 
 /*
  * True if @port can be in @mode: the chip has the port, and can give it an NT
- * function if the mode has one.
+ * function if the mode has one; or it is to be disabled.
  */
 bool idt_ntb_topology_mode_is_valid(const IdtNtbSwitch *sw, unsigned port,
                                     unsigned mode);
