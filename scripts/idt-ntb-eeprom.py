@@ -63,15 +63,15 @@ ARRAYS = (
     (r'(BARSETUP|BARLIMIT|BARLTBASE|BARUTBASE)0()', 'IDT_NUM_BARS',
      'IDT_BAR_STRIDE'),
     (r'(OUTMSG|INMSG|INMSGSRC)0()', 'IDT_NUM_MESSAGES', 4),
-    (r'(NTMCG)0(PA)', 4, 4),
+    (r'(NTMCG)0(PA)', 'IDT_NUM_MCAST_GROUPS', 4),
     (r'(STK)0(CFG)', 'IDT_NUM_STACKS', 4),
     (r'(FCAP)0(\w+)', 'IDT_NUM_FAILOVER_CAPS', 0x10),
     (r'(NTMTBLPROT)0()', 'IDT_MAX_PARTITIONS', 4),
     (r'(GODBELLMSK|GIDBELLMSK)0()', 'IDT_NUM_DOORBELLS', 4),
     (r'(SWP)0(MSGCTL\d)', 'IDT_MAX_PARTITIONS', 4),
     (r'(SWP\dMSGCTL)0()', 'IDT_NUM_MESSAGES', 'IDT_MSGCTL_MSG_STRIDE'),
-    (r'(S)0((?:CTL|TXL|RXEQ)\w+)', 'IDT_NUM_SERDES', 0x20),
-    (r'(IOEXPADDR)0()', 6, 4),
+    (r'(S)0(CTL|TXLCTL\d|RXEQLCTL)', 'IDT_NUM_SERDES', 0x20),
+    (r'(IOEXPADDR)0()', 'IDT_NUM_IO_EXPANDERS', 4),
 )
 
 # How the names of a field's values begin in the header
