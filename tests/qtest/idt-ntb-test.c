@@ -31,6 +31,8 @@ int main(int argc, char **argv)
     ntb_add_chip_tests();
     ntb_add_sensor_tests();
     ntb_add_topology_tests();
+    ntb_add_eeprom_tests();
+    ntb_add_eeprom_error_tests();
     ntb_add_peer_tests();
     ntb_add_race_tests();
     ntb_add_window_option_tests();

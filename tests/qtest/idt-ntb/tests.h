@@ -17,6 +17,8 @@ void ntb_add_option_tests(void);
 void ntb_add_chip_tests(void);
 void ntb_add_sensor_tests(void);
 void ntb_add_topology_tests(void);
+void ntb_add_eeprom_tests(void);
+void ntb_add_eeprom_error_tests(void);
 void ntb_add_peer_tests(void);
 void ntb_add_race_tests(void);
 void ntb_add_window_option_tests(void);
