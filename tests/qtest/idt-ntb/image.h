@@ -39,7 +39,7 @@ void image_bars(GByteArray *image, unsigned port,
  */
 void image_topology(GByteArray *image, unsigned count);
 
-/* Where it was written to, and @image is freed; to be freed with image_free() */
+/* Where @image, which is freed, was written to; free it with image_free() */
 char *image_save(GByteArray *image);
 void image_free(char *path);
 

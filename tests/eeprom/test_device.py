@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the device makes of the images of the example texts."""
+
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.append(str(TOP / 'tests/guest'))
+
+# pylint: disable=wrong-import-position
+import settings
+from switch import Switch
+
+DEADLINE = 60
+
+
+class Examples(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix='ntb-')
+        self.addCleanup(directory.cleanup)
+        self.path = pathlib.Path(directory.name)
+        self.switch = Switch(directory.name)
+        self.addCleanup(self.switch.stop)
+        self.switch.start()
+
+    def build(self, name):
+        """The image of an example; where it is."""
+        image = self.path / f'{name}.img'
+        subprocess.run(
+            [TOP / 'scripts/idt-ntb-eeprom.py', 'build',
+             TOP / f'docs/specs/idt-ntb-eeprom/{name}.txt', image], check=True)
+        return image
+
+    def run_qemu(self, *options):
+        """A QEMU with a device for each of the options that does not run.
+
+        Returns the ports that the devices took, or what QEMU said if it did
+        not start.
+        """
+        args = ['-nodefaults', '-M', 'q35', '-accel', 'tcg', '-S',
+                '-display', 'none', '-monitor', 'stdio']
+        commands = ''
+        for number, option in enumerate(options):
+            name = f'ntb{number}'
+            args += self.switch.port(options=option, name=name)
+            commands += f'qom-get /machine/peripheral/{name} port\n'
+        done = subprocess.run(
+            [settings.QEMU, *settings.FIRMWARE, *args],
+            input=commands + 'quit\n', stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=False)
+        if done.returncode:
+            return done.stderr
+        self.assertEqual(done.stderr, '')
+        return [int(port) for port in
+                re.findall(r'^(\d+)\r?$', done.stdout, re.M)]
+
+    def test_default(self):
+        """The device's own default image is that of the text: any byte that
+        differs, and the second device is refused."""
+        image = self.build('default')
+        self.assertEqual(self.run_qemu('', f'eeprom={image}'), [0, 2])
+        self.assertEqual(self.run_qemu(f'eeprom={image}', 'partitions=2'),
+                         [0, 2])
+        with image.open('ab') as file:
+            file.write(b'\0')
+        self.assertIn('the switch that is running was configured by',
+                      self.run_qemu('', f'eeprom={image}'))
+
+    def test_board(self):
+        image = self.build('board')
+        self.assertEqual(self.run_qemu(f'eeprom={image}', '',
+                                       f'eeprom={image}'), [0, 8, 12])
+
+
+if __name__ == '__main__':
+    unittest.main()
