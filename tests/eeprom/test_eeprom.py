@@ -96,7 +96,7 @@ class Build(unittest.TestCase):
                 ('NT4.PCIELCTLSTS', 0x9050), ('NT12.INMSGSRC3', 0x1945c),
                 ('SWP2MSGCTL3', 0x3ee68), ('SWP7MSGCTL0', 0x3ee1c),
                 ('GODBELLMSK31', 0x3ed7c), ('GIDBELLMSK1', 0x3ed84),
-                ('NTMTBLPROT7', 0x3e72c), ('FCAP3TIMER', 0x3e538),
+                ('NTMTBLPROT7', 0x3e72c), ('FCAP3TIMER', 0x3e568),
                 ('S7CTL', 0x3f0e0), ('S1TXLCTL1', 0x3f028),
                 ('S2RXEQLCTL', 0x3f050), ('STK3CFG', 0x3e01c),
                 ('IOEXPADDR5', 0x3f1ac), ('NT2.NTMCG3PA', 0x560c),
