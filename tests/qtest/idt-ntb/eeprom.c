@@ -75,7 +75,7 @@ static GByteArray *image_of(const Properties *of)
         image_port(image, ntb_ports[i],
                    FIELD_DP32(IDT_PORT_MODE_NT, SWPORT0CTL, SWPART, i));
     }
-    for (unsigned i = 0; i < of->partitions; i++) {
+    for (unsigned i = 0; i < NTB_NUM_PORTS; i++) {
         image_bars(image, ntb_ports[i], of->barsetup);
     }
     image_write(image, A_RDRAINDELAY, 0xfa);

@@ -7,6 +7,8 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/stat.h>
+#include "qemu/atomic.h"
+#include "hw/misc/idt_ntb_switch.h"
 #include "qobject/qdict.h"
 #include "image.h"
 #include "tests.h"
@@ -268,17 +270,21 @@ static void test_agree(void)
     ntb_assert_talk(a, c);
     ntb_assert_talk(c, b);
     ntb_quit(c);
-    assert_bad(server, other, "another image|same image");
+    assert_bad(server, other, "is not the image|the same");
     ntb_assert_refused_at(server, "EEPROM image|partitions=|eeprom=",
                           ",partitions=3");
     ntb_assert_refused_at(server, "EEPROM image|bar|eeprom=",
                           ",bar1-size=64k");
+    ntb_assert_refused_at(server, "eeprom= sets|partitions=|bar",
+                          ",partitions=3,eeprom=%s", path);
+    ntb_assert_refused_at(server, "eeprom= sets|partitions=|bar",
+                          ",bar2-mode=off,eeprom=%s", path);
     ntb_quit(a);
     ntb_quit(b);
     /* Nobody is left */
     a = ntb_boot(server, another);
     g_assert_cmphex(ntb_gas_read(a, A_TMPADJ), ==, 2);
-    assert_bad(server, path, "another image");
+    assert_bad(server, path, "is not the image");
     ntb_quit(a);
     ntb_server_stop(server);
     image_free(path);
@@ -335,6 +341,48 @@ static void test_hotplug(void)
     }
 }
 
+static bool is_up_in(NtbServer *server, unsigned port)
+{
+    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+
+    return qatomic_read(&shm->port[port].p.state) == IDT_NTB_PORT_UP;
+}
+
+/* The image, not its file, configures the switch of a new server as well */
+static void test_new_server(void)
+{
+    NtbServer *server = ntb_server_start_process();
+    QTestState *qts = ntb_boot_root_port(server);
+    char *path = some_image(1), *same = some_image(1), *other = some_image(2);
+    g_autofree char *props = g_strdup_printf(", 'eeprom': '%s'", path);
+    NtbPort *a, *b, *c;
+
+    ntb_device_add_with(qts, props);
+    a = ntb_open_plugged(qts);
+    image_free(path);
+    ntb_server_kill(server);
+    ntb_server_restart_empty(server);
+    ntb_wait(is_up_in(server, 0));
+    ntb_settle(qts);
+    assert_bad(server, other, "is not the image");
+    ntb_assert_refused_at(server, "EEPROM image", ",partitions=3");
+    g_free(props);
+    props = g_strdup_printf(",eeprom=%s", same);
+    b = ntb_boot(server, props);
+    c = ntb_boot(server, NULL);
+    g_assert_cmpuint(b->port, ==, 2);
+    g_assert_cmpuint(c->port, ==, 4);
+    ntb_assert_talk(a, c);
+    ntb_assert_talk(b, a);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_quit(c);
+    qtest_quit(qts);
+    ntb_server_stop(server);
+    image_free(same);
+    image_free(other);
+}
+
 void ntb_add_eeprom_error_tests(void)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
@@ -355,4 +403,5 @@ void ntb_add_eeprom_error_tests(void)
     qtest_add_func("idt-ntb/eeprom/agree", test_agree);
     qtest_add_func("idt-ntb/eeprom/agree-properties", test_agree_properties);
     qtest_add_func("idt-ntb/eeprom/hotplug", test_hotplug);
+    qtest_add_func("idt-ntb/eeprom/new-server", test_new_server);
 }
