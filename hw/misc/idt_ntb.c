@@ -27,6 +27,7 @@
 #include "migration/blocker.h"
 #include "idt_ntb_bars.h"
 #include "idt_ntb_boot.h"
+#include "idt_ntb_caps.h"
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
@@ -462,56 +463,6 @@ static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
     return true;
 }
 
-/* Capabilities are prepended to the list: the last one comes first. */
-static bool idt_ntb_init_capabilities(IdtNtbState *s, Error **errp)
-{
-    PCIDevice *pci = PCI_DEVICE(s);
-    const uint64_t serial = (uint64_t)PCI_VENDOR_ID_IDT << 48 |
-                            (uint64_t)s->sw.chip->device_id << 32;
-
-    /* Only what a capability opens is writable */
-    memset(pci->wmask + PCI_CONFIG_HEADER_SIZE, 0,
-           IDT_NT_CFG_SIZE - PCI_CONFIG_HEADER_SIZE);
-
-    if (pci_bridge_ssvid_init(pci, IDT_CAP_SSVID, PCI_VENDOR_ID_IDT,
-                              s->sw.chip->device_id, errp) < 0 ||
-        msi_init(pci, IDT_CAP_MSI, 1, true, false, errp) < 0 ||
-        pci_pm_init(pci, IDT_CAP_PM, errp) < 0 ||
-        pcie_cap_init(pci, IDT_CAP_PCIE, PCI_EXP_TYPE_ENDPOINT, 0, errp) < 0) {
-        return false;
-    }
-    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_PMC, 3);
-    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_CTRL,
-                 PCI_PM_CTRL_NO_SOFT_RESET);
-    pci_set_word(pci->wmask + IDT_CAP_PM + PCI_PM_CTRL,
-                 PCI_PM_CTRL_STATE_MASK);
-
-    pcie_cap_fill_link_ep_usp(pci, QEMU_PCI_EXP_LNK_X4,
-                              QEMU_PCI_EXP_LNK_5GT);
-    pci_word_test_and_set_mask(pci->config + IDT_CAP_PCIE + PCI_EXP_LNKSTA,
-                               PCI_EXP_LNKSTA_SLC);
-    pcie_cap_deverr_init(pci);
-    pcie_cap_flr_init(pci);
-
-    if (pcie_aer_init(pci, PCI_ERR_VER, IDT_CAP_AER, PCI_ERR_SIZEOF,
-                      errp) < 0) {
-        return false;
-    }
-    pcie_dev_ser_num_init(pci, IDT_CAP_DSN, serial);
-    return true;
-}
-
-static void idt_ntb_exit_capabilities(PCIDevice *pci)
-{
-    if (pci->exp.aer_cap) {
-        pcie_aer_exit(pci);
-    }
-    if (pci->exp.exp_cap) {
-        pcie_cap_exit(pci);
-    }
-    msi_uninit(pci);
-}
-
 /* Connects to the server and takes a port of its switch. */
 static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
 {
@@ -601,8 +552,9 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
         return;
     }
     pci_config_set_interrupt_pin(pci->config, 1);
-    if (!idt_ntb_init_capabilities(s, errp) || !idt_ntb_attach(s, errp)) {
-        idt_ntb_exit_capabilities(pci);
+    if (!idt_ntb_caps_init(pci, s->sw.chip, errp) ||
+        !idt_ntb_attach(s, errp)) {
+        idt_ntb_caps_exit(pci);
         migrate_del_blocker(&s->migration_blocker);
         idt_ntb_boot_cleanup(&s->boot);
         return;
@@ -628,7 +580,7 @@ static void idt_ntb_unrealize(PCIDevice *pci)
     idt_ntb_peers_disconnect(&s->peers);
     g_clear_pointer(&s->look_bh, qemu_bh_delete);
     g_clear_pointer(&s->reap_timer, timer_free);
-    idt_ntb_exit_capabilities(pci);
+    idt_ntb_caps_exit(pci);
     migrate_del_blocker(&s->migration_blocker);
     idt_ntb_boot_cleanup(&s->boot);
 }

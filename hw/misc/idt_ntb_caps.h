@@ -1,0 +1,23 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: capabilities of the NT function
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_CAPS_H
+#define HW_MISC_IDT_NTB_CAPS_H
+
+#include "hw/pci/pci_device.h"
+#include "idt_ntb_switch.h"
+
+/*
+ * Adds the capabilities of a function of @chip; what they don't open is
+ * read-only.  Called at realize, with the BQL held.
+ *
+ * Returns: true, or false with @errp set; idt_ntb_caps_exit() is to be called
+ * either way.
+ */
+bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp);
+void idt_ntb_caps_exit(PCIDevice *pci);
+
+#endif
