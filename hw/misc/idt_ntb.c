@@ -28,6 +28,7 @@
 #include "idt_ntb_bars.h"
 #include "idt_ntb_boot.h"
 #include "idt_ntb_caps.h"
+#include "idt_ntb_errors.h"
 #include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
@@ -73,6 +74,7 @@ struct IdtNtbState {
     IdtNtbSwitch sw;
     IdtNtbRegs regs;
     IdtNtbWindows windows;
+    IdtNtbErrors errors;
     MemoryRegion bar0;
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
     bool resetting_self;        /* the function alone, not its partition */
@@ -131,6 +133,18 @@ static void idt_ntb_update_irq(IdtNtbState *s)
         /* The last thing: where it is aimed at may be us, or our slot */
         msi_notify(pci, 0);
     }
+}
+
+/* Tells the guest, by error messages and the interrupt. */
+static void idt_ntb_tell_guest(IdtNtbState *s)
+{
+    /* A message may unplug us */
+    object_ref(OBJECT(s));
+    idt_ntb_errors_report(&s->errors);
+    if (s->sw.shm) {
+        idt_ntb_update_irq(s);
+    }
+    object_unref(OBJECT(s));
 }
 
 /* A slot without power has no link. */
@@ -207,7 +221,7 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     s->regs.windows_changed = 0;
     s->regs.memory_closed = 0;
     idt_ntb_follow_topology(s);
-    idt_ntb_update_irq(s);
+    idt_ntb_tell_guest(s);
 }
 
 static uint32_t idt_ntb_config_read(PCIDevice *pci, uint32_t addr, int len)
@@ -264,7 +278,7 @@ static void idt_ntb_look(void *opaque)
 
     idt_ntb_windows_look(&s->windows);
     idt_ntb_follow_topology(s);
-    idt_ntb_update_irq(s);
+    idt_ntb_tell_guest(s);
 }
 
 static void idt_ntb_warn_server_lost(IdtNtbState *s)
@@ -414,9 +428,11 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
                              idt_ntb_switch_partition(&s->sw, s->sw.port),
                              s->sw.port);
     }
+    s->regs.ecfgaddr = 0;
     s->regs.gasaaddr = 0;
     s->int_level = 0;
-    pcie_cap_deverr_reset(PCI_DEVICE(s));
+    idt_ntb_errors_reset(&s->errors);
+    idt_ntb_caps_reset(PCI_DEVICE(s), s->sw.cfg);
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_windows_close_inbound(&s->windows);
 }
@@ -498,6 +514,7 @@ static void idt_ntb_init_windows(IdtNtbState *s)
 {
     s->windows.sw = &s->sw;
     s->windows.pci = PCI_DEVICE(s);
+    s->windows.errors = &s->errors;
     s->windows.bar0 = &s->bar0;
     s->windows.ops = &idt_ntb_windows_ops;
     s->windows.opaque = s;
@@ -562,6 +579,9 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     idt_ntb_init_bars(s);
     s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, idt_ntb_reap, s);
     s->look_bh = qemu_bh_new(idt_ntb_look, s);
+    s->errors = (IdtNtbErrors) {
+        .sw = &s->sw, .pci = pci, .later = s->look_bh,
+    };
     idt_ntb_windows_start(&s->windows, s->look_bh);
     idt_ntb_peers_start(&s->peers);
     idt_ntb_warn_strangers(s);

@@ -20,4 +20,12 @@
 bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp);
 void idt_ntb_caps_exit(PCIDevice *pci);
 
+/*
+ * Returns the registers of the capabilities to @cfg, their dwords in reset,
+ * those excepted that the reset in progress leaves alone: error registers stay
+ * in a hot reset, and links and virtual channels in a function level reset too.
+ * Called in the hold phase, with the BQL held.
+ */
+void idt_ntb_caps_reset(PCIDevice *pci, const uint32_t *cfg);
+
 #endif

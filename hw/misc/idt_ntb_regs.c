@@ -44,7 +44,7 @@ uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
 #define TMP_SAMPLE_RESET    80
 
 /* Which entry of a table a dword belongs to, plus 1; 0 for none */
-static uint8_t nt_index[(IDT_NT_CFG_SIZE - IDT_NT_REGS) / 4];
+static uint8_t nt_index[IDT_NT_CFG_SIZE / 4];
 static uint8_t switch_index[(IDT_GAS_SIZE - IDT_GAS_SWITCH) / 4];
 
 static void regs_index(uint8_t *index, uint32_t base, const IdtNtbReg *table,
@@ -63,7 +63,7 @@ static void regs_index(uint8_t *index, uint32_t base, const IdtNtbReg *table,
 
 void idt_ntb_regs_init(void)
 {
-    regs_index(nt_index, IDT_NT_REGS, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
+    regs_index(nt_index, 0, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
     regs_index(switch_index, IDT_GAS_SWITCH, idt_ntb_switch_regs,
                idt_ntb_num_switch_regs);
 }
@@ -192,19 +192,12 @@ static void refuse(IdtNtbRegs *regs, const char *what, uint32_t addr)
                   regs->sw->port, what, addr);
 }
 
-/* Registers of the NT function at @offset >= IDT_NT_REGS, and ECFG */
+/* NULL for header and capabilities */
 static const IdtNtbReg *nt_reg(uint32_t offset)
 {
-    unsigned i = offset >= IDT_NT_REGS ? nt_index[(offset - IDT_NT_REGS) / 4]
-                                       : 0;
+    unsigned i = nt_index[offset / 4];
 
     return i ? &idt_ntb_nt_regs[i - 1] : NULL;
-}
-
-static bool nt_is_pci(uint32_t offset)
-{
-    return offset < IDT_NT_REGS && offset != A_ECFGADDR &&
-           offset != A_ECFGDATA;
 }
 
 static const IdtNtbReg *switch_reg(uint32_t addr)
@@ -225,9 +218,11 @@ typedef struct RegsTarget {
 
 static bool nt_lookup(unsigned port, uint32_t offset, RegsTarget *t)
 {
+    const IdtNtbReg *reg = nt_reg(offset);
+
     *t = (RegsTarget) {
-        .reg = nt_reg(offset),
-        .pci = nt_is_pci(offset),
+        .reg = reg,
+        .pci = !reg && offset < IDT_NT_REGS,
         .port = port,
         .addr = offset,
     };
@@ -318,7 +313,7 @@ void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
     }
 }
 
-static uint32_t nt_read(IdtNtbRegs *regs, uint32_t offset)
+uint32_t idt_ntb_nt_read(IdtNtbRegs *regs, uint32_t offset)
 {
     RegsTarget t;
 
@@ -329,8 +324,8 @@ static uint32_t nt_read(IdtNtbRegs *regs, uint32_t offset)
     return target_read(regs, &t);
 }
 
-static void nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
-                     uint32_t lanes)
+void idt_ntb_nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
+                      uint32_t lanes)
 {
     RegsTarget t;
 
@@ -349,7 +344,7 @@ uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size)
     while (done < size && offset + done < IDT_NT_CFG_SIZE) {
         unsigned first = (offset + done) % 4;
         unsigned bytes = MIN(4 - first, size - done);
-        uint64_t dword = nt_read(regs, offset + done - first);
+        uint64_t dword = idt_ntb_nt_read(regs, offset + done - first);
 
         value |= extract64(dword, first * 8, bytes * 8) << (done * 8);
         done += bytes;
@@ -367,8 +362,8 @@ void idt_ntb_regs_write(IdtNtbRegs *regs, uint32_t offset, uint64_t value,
         unsigned bytes = MIN(4 - first, size - done);
         uint32_t dword = extract64(value, done * 8, bytes * 8) << (first * 8);
 
-        nt_write(regs, offset + done - first, dword,
-                 MAKE_64BIT_MASK(first * 8, bytes * 8));
+        idt_ntb_nt_write(regs, offset + done - first, dword,
+                         MAKE_64BIT_MASK(first * 8, bytes * 8));
         done += bytes;
     }
 }

@@ -55,6 +55,9 @@
 #define IDT_CAP_SSVID           0x0f0
 #define IDT_CAP_AER             0x100
 #define IDT_CAP_DSN             0x180
+#define IDT_CAP_VC              0x200
+#define IDT_CAP_ACS             0x320
+#define IDT_CAP_MCAST           0x330
 
 REG32(PCIELCAP, 0x04c)
     FIELD(PCIELCAP, PORTNUM, 24, 8)
@@ -66,9 +69,24 @@ REG32(DSN_LOWER, 0x184)
     FIELD(DSN_LOWER, PORTNUM, 0, 8)
 REG32(DSN_UPPER, 0x188)
 
+/* Multicast; a bit per group */
+
+REG16(MCCAP, 0x334)
+REG16(MCCTL, 0x336)
+    FIELD(MCCTL, NUMGROUP, 0, 6)
+    FIELD(MCCTL, EN, 15, 1)
+REG32(MCBARL, 0x338)
+    FIELD(MCBARL, INDEXPOS, 0, 6)
+    FIELD(MCBARL, BASE, 12, 20)
+REG32(MCBARH, 0x33c)
+REG32(MCRCVL, 0x340)
+REG32(MCBLKALLL, 0x348)
+REG32(MCBLKUTL, 0x350)
+
 /* Extended configuration space through the first 256 bytes */
 
 REG32(ECFGADDR, 0x0f8)
+    FIELD(ECFGADDR, REG, 2, 10)
 REG32(ECFGDATA, 0x0fc)
 
 /* NT function: control and interrupts */

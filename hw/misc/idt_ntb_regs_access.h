@@ -18,6 +18,7 @@ typedef struct IdtNtbRegs {
     IdtNtbSwitch *sw;
     PCIDevice *pci;             /* header and capabilities */
     bool boot;                  /* of a new switch: nobody is attached */
+    uint32_t ecfgaddr;
     uint32_t gasaaddr;
     /*
      * What writes did, to be taken by the caller; a bit per port, by its place
@@ -88,6 +89,14 @@ void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw);
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size);
 void idt_ntb_regs_write(IdtNtbRegs *regs, uint32_t offset, uint64_t value,
                         unsigned size);
+
+/*
+ * The dword at @offset of our NT function, which must be a multiple of 4 below
+ * IDT_NT_CFG_SIZE.  A write changes the bits in @lanes.
+ */
+uint32_t idt_ntb_nt_read(IdtNtbRegs *regs, uint32_t offset);
+void idt_ntb_nt_write(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
+                      uint32_t lanes);
 
 /*
  * The dword at @addr of the global address space, which must be a multiple of 4

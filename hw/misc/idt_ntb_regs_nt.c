@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/log.h"
+#include "hw/pci/pcie_regs.h"
 #include "idt_ntb_regs_access.h"
 
 /*
@@ -261,6 +262,65 @@ static void lut_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
     }
 }
 
+/* Error emulation: the owner of the port takes the words */
+
+static uint32_t nteem_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return 0;
+}
+
+static void nteem_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
+                        unsigned n, uint32_t value, uint32_t lanes)
+{
+    void *block = idt_ntb_switch_block(regs->sw, port);
+
+    value &= lanes;
+    if (value & ~reg->rw) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: %s: no such errors "
+                      "0x%08x\n", port, reg->name, value & ~reg->rw);
+    }
+    qatomic_fetch_or((uint32_t *)(block + reg->word), value & reg->rw);
+}
+
+/* Extended configuration space, and the global address space */
+
+static uint32_t ecfgaddr_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return regs->ecfgaddr;
+}
+
+static void ecfgaddr_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                           unsigned port, unsigned n, uint32_t value,
+                           uint32_t lanes)
+{
+    idt_ntb_reg_update(reg, &regs->ecfgaddr, value, lanes);
+}
+
+/* The two registers are not reached through themselves */
+static bool ecfg_is_self(const IdtNtbRegs *regs)
+{
+    if (regs->ecfgaddr != A_ECFGADDR && regs->ecfgaddr != A_ECFGDATA) {
+        return false;
+    }
+    qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: ECFGADDR selects 0x%03x\n",
+                  regs->sw->port, regs->ecfgaddr);
+    return true;
+}
+
+static uint32_t ecfgdata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return ecfg_is_self(regs) ? 0 : idt_ntb_nt_read(regs, regs->ecfgaddr);
+}
+
+static void ecfgdata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                           unsigned port, unsigned n, uint32_t value,
+                           uint32_t lanes)
+{
+    if (!ecfg_is_self(regs)) {
+        idt_ntb_nt_write(regs, regs->ecfgaddr, value, lanes);
+    }
+}
+
 static uint32_t gasaaddr_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
     return regs->gasaaddr;
@@ -316,6 +376,12 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 #define DWORD_ALIGNED   0xfffffffc
 
 const IdtNtbReg idt_ntb_nt_regs[] = {
+    { .name = "ECFGADDR", .addr = A_ECFGADDR, .local = true,
+      .rw = R_ECFGADDR_REG_MASK, .read = ecfgaddr_read,
+      .write = ecfgaddr_write },
+    { .name = "ECFGDATA", .addr = A_ECFGDATA, .local = true,
+      .read = ecfgdata_read, .write = ecfgdata_write },
+
     { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf,
       .window = true, .write = ntctl_write },
     { .name = "NTINTSTS", .addr = A_NTINTSTS, PORT_WORD(ntintsts),
@@ -379,6 +445,11 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "LUTUDATA", .addr = A_LUTUDATA,
       .rw = R_LUTUDATA_PART_MASK | R_LUTUDATA_VALID_MASK,
       .window = true, .read = lutudata_read, .write = lut_write },
+
+    { .name = "NTUEEM", .addr = A_NTUEEM, PORT_WORD(ntueem),
+      .rw = PCI_ERR_UNC_SUPPORTED, .read = nteem_read, .write = nteem_write },
+    { .name = "NTCEEM", .addr = A_NTCEEM, PORT_WORD(ntceem),
+      .rw = PCI_ERR_COR_SUPPORTED, .read = nteem_read, .write = nteem_write },
 
     /* Stored only: neither punch-through nor multicast is modelled */
     { .name = "PTCCTL", .addr = A_PTCCTL0, .count = 2, .stride = 4,

@@ -279,6 +279,7 @@ typedef struct Wait {
     unsigned to;
     uint32_t number;
     bool outdated;              /* not sent: the address may be wrong by now */
+    bool timed_out;
 } Wait;
 
 /* True when there is nothing to wait for any more. */
@@ -328,10 +329,12 @@ static bool wait_for_peer(Wait *w, bool (*done)(void *opaque))
 
     if (!done(w)) {
         if (was_stalled) {
+            w->timed_out = true;
             return false;
         }
         if (!idt_ntb_requests_wait(w->r, done, w, true)) {
             set_stalled(w->r, w->to);
+            w->timed_out = true;
             return false;
         }
     }
@@ -423,6 +426,9 @@ bool idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
         /* Not to be executed after what follows it */
         withdraw(&w);
     }
+    if (w.timed_out) {
+        r->ops->timed_out(r->opaque);
+    }
     return !w.outdated;
 }
 
@@ -436,8 +442,9 @@ bool idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
 
     if (local) {
         ok = access_local(r, local, addr, &data, len, false);
-    } else if (!idt_ntb_request_is_stalled(r, to) &&
-               send_request(&w, addr, 0,
+    } else if (idt_ntb_request_is_stalled(r, to)) {
+        w.timed_out = true;
+    } else if (send_request(&w, addr, 0,
                     FIELD_DP32(R_SHM_REQUEST_READ_MASK, SHM_REQUEST, SIZE,
                                len)) &&
                wait_for_peer(&w, is_answered)) {
@@ -448,6 +455,9 @@ bool idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
     }
     if (!ok) {
         data = UINT64_MAX;
+    }
+    if (w.timed_out) {
+        r->ops->timed_out(r->opaque);
     }
     memcpy(buf, &data, len);
     return !w.outdated;

@@ -35,6 +35,8 @@ typedef struct IdtNtbRequestsOps {
                    bool is_write, bool remote);
     /* Called over and over while we wait: gives up mappings if asked to. */
     void (*look)(void *opaque);
+    /* One of our accesses is given up: no answer within the timeout. */
+    void (*timed_out)(void *opaque);
 } IdtNtbRequestsOps;
 
 typedef struct IdtNtbRequestsPeer {

@@ -164,6 +164,8 @@ typedef struct IdtNtbShmPort {
     uint32_t ptcdata;
     uint32_t ntmcgpa[IDT_NUM_MCAST_GROUPS];
     uint32_t bridge_sclk;       /* PCIELSTS.SCLK of the bridge function */
+    uint32_t ntueem;            /* errors to emulate; taken by the owner */
+    uint32_t ntceem;
 } IdtNtbShmPort;
 
 /* Which memory of a port's guest may be mapped, by bus address. */

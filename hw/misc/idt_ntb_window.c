@@ -118,11 +118,14 @@ void idt_ntb_windows_translate(const IdtNtbWindows *w, unsigned bar,
 
 /* What may come a million times a second is not logged that often. */
 static void window_refuse(IdtNtbWindows *w, unsigned bar, uint64_t offset,
-                          bool is_write)
+                          unsigned len, bool is_write)
 {
     int64_t now;
 
     trace_idt_ntb_window_refused(w->sw->port, bar, offset, is_write);
+    idt_ntb_errors_unsupported(w->errors,
+                               idt_ntb_windows_bar_addr(w, bar) + offset, len,
+                               is_write);
     w->refusals++;
     if (!qemu_loglevel_mask(LOG_GUEST_ERROR)) {
         return;
@@ -195,12 +198,13 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
             idt_ntb_switch_open(w->sw, w->sw->self, t.peer)) {
             len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
         } else {
-            window_refuse(w, b->bar, offset, is_write);
+            window_refuse(w, b->bar, offset, len, is_write);
         }
         offset += len;
         buf += len;
         size -= len;
     }
+    idt_ntb_errors_report(w->errors);
 }
 
 static uint64_t window_read(void *opaque, hwaddr offset, unsigned size)
@@ -348,9 +352,17 @@ static void window_look(void *opaque)
     idt_ntb_direct_look(&w->direct);
 }
 
+static void window_timed_out(void *opaque)
+{
+    IdtNtbWindows *w = opaque;
+
+    idt_ntb_errors_timeout(w->errors);
+}
+
 static const IdtNtbRequestsOps window_requests_ops = {
     .access = window_served_access,
     .look = window_look,
+    .timed_out = window_timed_out,
 };
 
 /* Opening and closing */

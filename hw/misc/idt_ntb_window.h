@@ -16,6 +16,7 @@
 
 #include "hw/pci/pci_device.h"
 #include "idt_ntb_direct.h"
+#include "idt_ntb_errors.h"
 #include "idt_ntb_memory.h"
 #include "idt_ntb_request.h"
 #include "idt_ntb_switch.h"
@@ -39,6 +40,7 @@ struct IdtNtbWindows {
     IdtNtbSwitch *sw;
     IdtNtbPeers *peers;
     PCIDevice *pci;
+    IdtNtbErrors *errors;
     MemoryRegion *bar0;
     const IdtNtbWindowsOps *ops;
     void *opaque;
