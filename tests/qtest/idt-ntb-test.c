@@ -29,6 +29,8 @@ int main(int argc, char **argv)
     ntb_add_death_tests();
     ntb_add_option_tests();
     ntb_add_chip_tests();
+    ntb_add_caps_tests();
+    ntb_add_error_tests();
     ntb_add_sensor_tests();
     ntb_add_topology_tests();
     ntb_add_eeprom_tests();

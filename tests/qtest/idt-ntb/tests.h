@@ -15,6 +15,8 @@ void ntb_add_link_tests(void);
 void ntb_add_death_tests(void);
 void ntb_add_option_tests(void);
 void ntb_add_chip_tests(void);
+void ntb_add_caps_tests(void);
+void ntb_add_error_tests(void);
 void ntb_add_sensor_tests(void);
 void ntb_add_topology_tests(void);
 void ntb_add_eeprom_tests(void);
