@@ -158,12 +158,12 @@ void idt_ntb_errors_report(IdtNtbErrors *e)
     if (!e->noted && !qatomic_read(&p->ntueem) && !qatomic_read(&p->ntceem)) {
         return;
     }
-    if (e->reporting || idt_ntb_requests_serving()) {
+    if (idt_ntb_requests_serving()) {
         qemu_bh_schedule(e->later);
         return;
     }
+    /* A message that is aimed at us finds nothing left to report twice */
     object_ref(OBJECT(e->pci));
-    e->reporting = true;
     noted = e->noted;
     e->noted = 0;
     uncor = take(&p->ntueem);
@@ -176,7 +176,6 @@ void idt_ntb_errors_report(IdtNtbErrors *e)
     if (e->sw->shm) {
         idt_ntb_switch_publish(e->sw, e->pci->config);
     }
-    e->reporting = false;
     object_unref(OBJECT(e->pci));
 }
 

@@ -29,7 +29,6 @@ typedef struct IdtNtbErrors {
     uint32_t noted;             /* PCI_ERR_UNC_* */
     bool noted_write;           /* what the unsupported request was */
     uint32_t noted_tlp[IDT_NTB_TLP_DWORDS];
-    bool reporting;
 } IdtNtbErrors;
 
 /*
@@ -44,7 +43,7 @@ void idt_ntb_errors_timeout(IdtNtbErrors *e);
 
 /*
  * Reports what was noted, and what NTUEEM and NTCEEM were written with.  Inside
- * a request of another port, and inside itself, it leaves that to @later.
+ * a request of another port it leaves that to @later.
  *
  * The device may be unplugged on return: who goes on with it holds its object,
  * and looks whether @e->sw->shm is NULL.
