@@ -72,15 +72,20 @@ static void enable_messages(void)
     qtest_writew(qts, root + PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_SERR);
 }
 
+static void find_root(void)
+{
+    root = (p->ecam & ~0xfffffULL) - (1 << 20) + (RP_SLOT << 15);
+    root_aer = root + PCI_CFG_SPACE_SIZE;
+    g_assert_cmphex(PCI_EXT_CAP_ID(qtest_readl(qts, root_aer)), ==,
+                    PCI_EXT_CAP_ID_ERR);
+}
+
 static void start(void)
 {
     server = ntb_server_start();
     qts = win_boot_root_port(server, WIN_PLAIN);
     p = win_plug(qts, WIN_PLAIN);
-    root = (p->ecam & ~0xfffffULL) - (1 << 20) + (RP_SLOT << 15);
-    root_aer = root + PCI_CFG_SPACE_SIZE;
-    g_assert_cmphex(PCI_EXT_CAP_ID(qtest_readl(qts, root_aer)), ==,
-                    PCI_EXT_CAP_ID_ERR);
+    find_root();
     enable_messages();
 }
 
@@ -574,6 +579,55 @@ static void test_interrupt(void)
     stop();
 }
 
+static void write_emulation(void)
+{
+    ntb_write(p, A_NTUEEM, UNCOR_ALL);
+}
+
+static void write_closed_window(void)
+{
+    uint32_t bar1 = p->bar0 + 1 * MiB;
+
+    qtest_writel(qts, root + PCI_MEMORY_BASE, bar1 | p->bar0 >> 16);
+    ntb_cfg_write(p, PCI_BASE_ADDRESS_1, bar1);
+    qtest_writel(qts, bar1, 0);
+}
+
+/*
+ * At the power of our slot: the message unplugs who sends it.  (Not from a
+ * configuration cycle: QEMU allows no access to ECAM inside one.)
+ */
+static void test_interrupt_unplugs(const void *opaque)
+{
+    void (*make_error)(void) = opaque;
+    NtbPort *other;
+    unsigned cap;
+
+    server = ntb_server_start();
+    other = ntb_boot(server, NULL);
+    qts = qtest_initf("%s -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support"
+                      "=off -chardev socket,path=%s,id=ntb "
+                      "-device pcie-root-port,id=rp0,bus=pcie.0,addr=%x.0,"
+                      "chassis=1 -device idt-ntb,id=ntb1,bus=rp0,chardev=ntb",
+                      ntb_machine_args(), server->socket, RP_SLOT);
+    p = ntb_open_plugged(qts);
+    find_root();
+    enable_messages();
+    cap = find_root_capability(PCI_CAP_ID_EXP);
+    qtest_writew(qts, root + cap + PCI_EXP_SLTCTL, PCI_EXP_SLTCTL_PWR_IND_ON);
+    aim_root_interrupt(root + cap + PCI_EXP_SLTCTL,
+                       PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF);
+    g_assert_true(ntb_link_up(other, p->port));
+    make_error();
+    g_assert_cmphex(qtest_readw(qts, root + cap + PCI_EXP_SLTCTL) &
+                    PCI_EXP_SLTCTL_PWR_OFF, !=, 0);
+    g_assert_cmphex(ntb_cfg_read(p, 0), ==, UINT32_MAX);
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    g_assert_false(ntb_link_up(other, p->port));
+    ntb_quit(other);
+    stop();
+}
+
 void ntb_add_error_tests(void)
 {
     qtest_add_func("/idt-ntb/errors/emulate-uncorrectable",
@@ -591,4 +645,8 @@ void ntb_add_error_tests(void)
                    test_unsupported_root_bus);
     qtest_add_func("/idt-ntb/errors/timeout", test_timeout);
     qtest_add_func("/idt-ntb/errors/interrupt", test_interrupt);
+    qtest_add_data_func("/idt-ntb/errors/interrupt-unplugs-bar", write_emulation,
+                        test_interrupt_unplugs);
+    qtest_add_data_func("/idt-ntb/errors/interrupt-unplugs-window",
+                        write_closed_window, test_interrupt_unplugs);
 }
