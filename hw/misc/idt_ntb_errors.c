@@ -162,8 +162,8 @@ void idt_ntb_errors_report(IdtNtbErrors *e)
         qemu_bh_schedule(e->later);
         return;
     }
-    /* A message that is aimed at us finds nothing left to report twice */
     object_ref(OBJECT(e->pci));
+    /* Taken before they are reported: a message may be aimed at us */
     noted = e->noted;
     e->noted = 0;
     uncor = take(&p->ntueem);

@@ -302,8 +302,8 @@ static bool ecfg_is_self(const IdtNtbRegs *regs)
     if (regs->ecfgaddr != A_ECFGADDR && regs->ecfgaddr != A_ECFGDATA) {
         return false;
     }
-    qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: ECFGADDR selects 0x%03x\n",
-                  regs->sw->port, regs->ecfgaddr);
+    qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: ECFGADDR selects "
+                  "0x%03x\n", regs->sw->port, regs->ecfgaddr);
     return true;
 }
 
