@@ -20,7 +20,6 @@
 #define VC_SIZE         0x1c    /* of one with VC0 only */
 #define MCAST_VERSION   1
 
-
 /* Which reset a register does not survive; each does what those before do */
 typedef enum ResetKind {
     RESET_FLR,
@@ -69,6 +68,7 @@ static void caps_init_vc(PCIDevice *pci)
 /* Stored only: nothing is multicast */
 static void caps_init_multicast(PCIDevice *pci)
 {
+    const uint32_t groups = MAKE_64BIT_MASK(0, IDT_NUM_MCAST_GROUPS);
     uint8_t *wmask = pci->wmask;
 
     pcie_add_capability(pci, PCI_EXT_CAP_ID_MCAST, MCAST_VERSION, IDT_CAP_MCAST,
@@ -78,9 +78,9 @@ static void caps_init_multicast(PCIDevice *pci)
     pci_set_long(wmask + A_MCBARL, R_MCBARL_INDEXPOS_MASK |
                  R_MCBARL_BASE_MASK);
     pci_set_long(wmask + A_MCBARH, UINT32_MAX);
-    pci_set_long(wmask + A_MCRCVL, MAKE_64BIT_MASK(0, IDT_NUM_MCAST_GROUPS));
-    pci_set_long(wmask + A_MCBLKALLL, MAKE_64BIT_MASK(0, IDT_NUM_MCAST_GROUPS));
-    pci_set_long(wmask + A_MCBLKUTL, MAKE_64BIT_MASK(0, IDT_NUM_MCAST_GROUPS));
+    pci_set_long(wmask + A_MCRCVL, groups);
+    pci_set_long(wmask + A_MCBLKALLL, groups);
+    pci_set_long(wmask + A_MCBLKUTL, groups);
 }
 
 /*

@@ -645,8 +645,8 @@ void ntb_add_error_tests(void)
                    test_unsupported_root_bus);
     qtest_add_func("/idt-ntb/errors/timeout", test_timeout);
     qtest_add_func("/idt-ntb/errors/interrupt", test_interrupt);
-    qtest_add_data_func("/idt-ntb/errors/interrupt-unplugs-bar", write_emulation,
-                        test_interrupt_unplugs);
+    qtest_add_data_func("/idt-ntb/errors/interrupt-unplugs-bar",
+                        write_emulation, test_interrupt_unplugs);
     qtest_add_data_func("/idt-ntb/errors/interrupt-unplugs-window",
                         write_closed_window, test_interrupt_unplugs);
 }
