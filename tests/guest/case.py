@@ -17,7 +17,6 @@ from switch import Switch
 SOAK = int(os.environ.get('NTB_SOAK', 1))
 
 
-
 def soak_only(test):
     """A test that is too long for ./ntb check."""
     return test if 'NTB_SOAK' in os.environ else None
@@ -158,7 +157,7 @@ class GuestTestCase(unittest.TestCase):
         self._expected.append(re.compile(pattern))
 
 
-# The PAIR of the SharedPairTestCase that ran last, and its Lab
+# How the guests of the SharedTestCase that ran last were made, and its Lab
 _shared = None
 
 
@@ -170,40 +169,61 @@ def close_shared():
         lab.close()
 
 
-class SharedPairTestCase(GuestTestCase):
-    """Tests that take over the two guests of the test before, to save boots.
+class SharedTestCase(GuestTestCase):
+    """Tests that take over the guests of the test before, to save boots.
 
     A test finds them with MODULES loaded, however the last one left them, and
-    new ones when the last one failed.  PAIR is how they are made: classes of
-    one file that agree in that share them, too.
+    new ones when the last one failed.  make_guests() makes them; classes of
+    one file that agree in what it goes by, NAMES, PORT and KIND, share them,
+    too.
     """
 
     MODULES = ('ntb', 'ntb_hw_idt', 'ntb_pingpong')
-    PAIR = {'append': 'ntb_pingpong.delay_ms=1'}
+    NAMES = 'AB'
+    # Properties of the guests' devices
+    PORT = ''
+    # More arguments of guest()
+    KIND = {'append': 'ntb_pingpong.delay_ms=1'}
 
     def open_lab(self):
         global _shared
-        if _shared and _shared[0] != self.PAIR:
+        kind = self.NAMES, self.PORT, self.KIND
+        if _shared and _shared[0] != kind:
             close_shared()
         if not _shared:
-            _shared = self.PAIR, Lab()
+            _shared = kind, Lab()
             unittest.addModuleCleanup(close_shared)
         return _shared[1]
+
+    def make_guests(self):
+        for name in self.NAMES:
+            self.guest(name, self.switch.port(self.PORT), boot=False,
+                       modules=self.MODULES, **self.KIND)
 
     def setUp(self):
         super().setUp()
         if not self.guests:
-            self.pair(modules=self.MODULES, **self.PAIR)
-        for guest in self.guests:
-            guest.run('for module in ntb_pingpong ntb_tool ntb_perf '
-                      'ntb_hw_idt ntb; do '
-                      '[ ! -f /lib/modules/$module.ko ] || '
-                      '[ ! -d /sys/module/$module ] || rmmod $module; done')
+            self.make_guests()
+            self.boot_all(self.guests)
+        started = [(guest, guest.send(
+            'for module in ntb_pingpong ntb_tool ntb_perf ntb_hw_idt ntb; do '
+            '[ ! -f /lib/modules/$module.ko ] || '
+            '[ ! -d /sys/module/$module ] || rmmod $module || exit; done'))
+                   for guest in self.guests]
+        for guest, number in started:
+            self.assertEqual(guest.finish(number), (0, ''), guest.name)
         for guest in self.guests:
             for module in self.MODULES:
                 guest.run(f'load {module}')
-        self.guest_a, self.guest_b = self.guests
 
     def close_lab(self, failed):
         if failed:
             close_shared()
+
+
+class SharedPairTestCase(SharedTestCase):
+    """Two of them."""
+
+    def setUp(self):
+        super().setUp()
+        self.guest_a, self.guest_b = self.guests

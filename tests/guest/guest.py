@@ -16,13 +16,18 @@ from qemu.machine.machine import AbnormalShutdown
 BOOT_DEADLINE = 120
 RUN_DEADLINE = 60
 
-SHARED_RAM = ['-object', 'memory-backend-memfd,id=ram,size=256M,share=on',
-              '-machine', 'memory-backend=ram']
+# MiB of RAM
+RAM = 256
 
 # How long something takes says more about the load of the host than about
-# the guest.  That its ciphers work costs an emulated guest a third of its boot.
-QUIET_WATCHDOGS = ('no_timer_check nowatchdog cryptomgr.notests '
+# the guest.
+QUIET_WATCHDOGS = ('no_timer_check nowatchdog '
                    'rcupdate.rcu_cpu_stall_suppress=1')
+
+# What else an emulated guest does for half of its boot: it tests its ciphers,
+# looks for pages that are writable and executable, and gets tracing ready.
+FAST_BOOT = ('cryptomgr.notests rodata=off '
+             'initcall_blacklist=crypto_kdf108_init,init_kprobe_trace')
 
 # What only a broken kernel or a broken device makes Linux say
 KERNEL_TROUBLE = re.compile(
@@ -54,6 +59,7 @@ class Guest:
     args     more QEMU arguments
     modules  what it loads while booting
     append   more kernel command line, e.g. ntb_pingpong.delay_ms=1
+    ram      how much of it there is, in MiB
     shared   its RAM is one that peers' windows can reach directly
     kernel, initrd
              what it runs instead of what ./ntb env says
@@ -61,11 +67,14 @@ class Guest:
 
     def __init__(self, name, folder, args=(), append='',
                  modules=('ntb', 'ntb_hw_idt', 'ntb_pingpong'),
-                 shared=False, kernel=None, initrd=None):
+                 ram=RAM, shared=False, kernel=None, initrd=None):
         self.name = name
         self.args = list(args)
+        self.ram = ram
         if shared:
-            self.args += SHARED_RAM
+            self.args += [
+                '-machine', 'memory-backend=ram', '-object',
+                f'memory-backend-memfd,id=ram,size={ram}M,share=on']
         self.kernel = kernel or settings.KERNEL
         self.initrd = initrd or settings.INITRD
         self.append = append
@@ -88,11 +97,12 @@ class Guest:
             settings.QEMU, name=f'qemu-{self._starts}', log_dir=self.folder,
             base_temp_dir=self.folder,
             args=[
-                '-nodefaults', '-M', 'q35', '-m', '256', '-accel', 'tcg',
+                '-nodefaults', '-M', 'q35', '-m', str(self.ram),
+                '-accel', 'tcg',
                 '-display', 'none', '-name', self.name, *settings.FIRMWARE,
                 '-kernel', self.kernel, '-initrd', self.initrd,
                 '-append', ' '.join((
-                    'console=ttyS0 loglevel=7', QUIET_WATCHDOGS,
+                    'console=ttyS0 loglevel=7', QUIET_WATCHDOGS, FAST_BOOT,
                     f'guest.name={self.name}',
                     'guest.modules=' + ','.join(self.modules),
                     self.append)),
@@ -224,6 +234,18 @@ class Guest:
         while what not in self._pending:
             self._receive(end)
         data, _, self._pending = self._pending.partition(what)
+        return data
+
+    # Memory
+
+    def memory(self, address=0, size=None):
+        """What is in the guest's RAM; by default all of it."""
+        name = os.path.join(self.folder, 'memory')
+        self.vm.cmd('pmemsave', val=address, size=size or self.ram << 20,
+                    filename=name)
+        with open(name, 'rb') as file:
+            data = file.read()
+        os.unlink(name)
         return data
 
     # Logs

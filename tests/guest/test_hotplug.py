@@ -4,7 +4,7 @@
 import unittest
 
 import pingpong
-from case import SOAK, GuestTestCase
+from case import SOAK, SharedTestCase
 from guest import wait_until
 
 # Without the reserves, Linux finds no room for the windows of a new device
@@ -14,22 +14,32 @@ ROOT_PORT = ['-device', 'pcie-root-port,id=port1,chassis=1,slot=1,'
 NATIVE = ['-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off']
 
 
-class HotplugTest(GuestTestCase):
+class HotplugTestCase(SharedTestCase):
     """One guest has the device all the time, the other now and then."""
 
-    ROUNDS = SOAK
+    # More arguments of its QEMU
+    KIND = []
 
-    def start(self, args=()):
-        self.still = self.guest('A', boot=False,
-                                append='ntb_pingpong.delay_ms=1')
-        self.plugged = self.guest(
-            'B', [*ROOT_PORT, *self.switch.chardev(reconnect=True), *args],
-            boot=False, append='ntb_pingpong.delay_ms=1')
-        self.boot_all(self.guests)
+    def make_guests(self):
+        append = 'ntb_pingpong.delay_ms=1'
+        self.guest('A', boot=False, append=append)
+        self.guest('B', [*ROOT_PORT, *self.switch.chardev(reconnect=True),
+                         *self.KIND], boot=False, append=append)
+
+    def setUp(self):
+        super().setUp()
+        self.still, self.plugged = self.guests
+        self.is_plugged = False
+
+    def tearDown(self):
+        super().tearDown()
+        if self.is_plugged:
+            self.unplug()
 
     def plug(self):
         self.plugged.vm.cmd('device_add', driver='idt-ntb', id='ntb',
                             bus='port1', chardev='ntb')
+        self.is_plugged = True
         self.wait_found()
 
     def wait_found(self):
@@ -39,51 +49,39 @@ class HotplugTest(GuestTestCase):
     def unplug(self):
         """As a person would: ask, and wait until Linux has let go."""
         self.plugged.vm.cmd('device_del', id='ntb')
+        self.wait_gone()
+
+    def wait_gone(self):
         gone = self.plugged.vm.event_wait(
             'DEVICE_DELETED', timeout=60,
             match={'data': {'device': 'ntb'}})
         self.assertIsNotNone(gone, 'the device is not gone in a minute')
+        self.is_plugged = False
 
-    def rounds(self, count):
-        for _ in range(count):
+    def check_rounds(self):
+        for _ in range(SOAK):
             self.plug()
             pingpong.wait_growing(self.guests)
             self.unplug()
             pingpong.wait_links(self.still, 0)
             pingpong.wait_stopped(self.still)
 
-    def test_acpi(self):
-        self.start()
-        self.rounds(self.ROUNDS)
 
-    def test_native(self):
-        # Whoever presses its button has five seconds to change their mind
-        self.start(NATIVE)
-        self.rounds(SOAK)
+class AcpiTest(HotplugTestCase):
+    """Linux learns of it through ACPI."""
+
+    def test_plug_and_unplug(self):
+        self.check_rounds()
 
     def test_reset_while_plugged(self):
-        self.start()
         self.plug()
         self.plugged.reset()
         pingpong.wait_growing(self.guests)
 
-    def test_slot_power(self):
-        """The slot is switched off under the driver, which QEMU takes for an
-        unplug; then the device is plugged in anew."""
-        self.start(NATIVE)
-        for _ in range(self.ROUNDS):
-            self.plug()
-            pingpong.wait_growing(self.guests)
-            self.plugged.run('echo 0 >/sys/bus/pci/slots/1/power')
-            pingpong.wait_links(self.still, 0)
-            self.plugged.vm.event_wait('DEVICE_DELETED', timeout=60,
-                                       match={'data': {'device': 'ntb'}})
-
     def test_remove_and_rescan(self):
         """Linux forgets the device and finds it again."""
-        self.start()
         self.plug()
-        for _ in range(self.ROUNDS):
+        for _ in range(SOAK):
             self.plugged.run(
                 'echo 1 >$(readlink -f /sys/bus/pci/drivers/ntb_hw_idt/0*)'
                 '/remove')
@@ -91,6 +89,26 @@ class HotplugTest(GuestTestCase):
             self.plugged.run('echo 1 >/sys/bus/pci/rescan')
             self.wait_found()
             pingpong.wait_growing(self.guests)
+
+
+class NativeTest(HotplugTestCase):
+    """Linux learns of it from the root port."""
+
+    KIND = NATIVE
+
+    def test_plug_and_unplug(self):
+        # Whoever presses its button has five seconds to change their mind
+        self.check_rounds()
+
+    def test_slot_power(self):
+        """The slot is switched off under the driver, which QEMU takes for an
+        unplug; then the device is plugged in anew."""
+        for _ in range(SOAK):
+            self.plug()
+            pingpong.wait_growing(self.guests)
+            self.plugged.run('echo 0 >/sys/bus/pci/slots/1/power')
+            pingpong.wait_links(self.still, 0)
+            self.wait_gone()
 
 
 if __name__ == '__main__':

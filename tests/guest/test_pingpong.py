@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Unmodified ntb_pingpong in two and three guests."""
+"""Unmodified ntb_pingpong in two guests."""
 
 import time
 import unittest
@@ -11,7 +11,7 @@ from case import SOAK, GuestTestCase, SharedPairTestCase
 class PingPongTest(SharedPairTestCase):
     """Two guests, one QEMU process each, count up together."""
 
-    SECONDS = 20 if SOAK == 1 else 60 * SOAK
+    SECONDS = 10 if SOAK == 1 else 60 * SOAK
 
     def play(self, delay_ms, at_least):
         """Let two guests play; both must count all the time, and alike.
@@ -62,19 +62,13 @@ class StartOrderTest(GuestTestCase):
             self.guest(name, self.switch.port(port), boot=False,
                        append=self.DELAY) for name, port in zip('AB', ports)]
         first.boot()
+        # It plays alone for long, then another QEMU brings the peer
+        time.sleep(2)
+        self.assertEqual(pingpong.count(first), 0)
         self.assertEqual(pingpong.links(first), 0)
         second.boot()
         pingpong.wait_growing([first, second])
         self.assertEqual([pingpong.links(g) for g in (first, second)], [1, 1])
-
-    def test_driver_before_peer_exists(self):
-        """A plays alone for long, then another QEMU brings the peer."""
-        alone = self.guest('A', append=self.DELAY)
-        time.sleep(3)
-        self.assertEqual(pingpong.count(alone), 0)
-        self.assertEqual(pingpong.links(alone), 0)
-        late = self.guest('B', append=self.DELAY)
-        pingpong.wait_growing([alone, late])
 
     def test_device_long_before_driver(self):
         """Both guests run, their drivers are loaded by and by."""
@@ -85,25 +79,10 @@ class StartOrderTest(GuestTestCase):
         pingpong.wait_growing(pair)
 
 
-class ManyPortsTest(GuestTestCase):
-    """More than two ports."""
+class TwoPortsTest(GuestTestCase):
+    """More than one port in a guest."""
 
     DELAY = 'ntb_pingpong.delay_ms=1'
-
-    def test_three_guests(self):
-        """The ping goes round: each guest pings the next one."""
-        guests = [self.guest(name, self.switch.port('partitions=3'),
-                             boot=False, append=self.DELAY) for name in 'ABC']
-        self.boot_all(guests)
-        pingpong.wait_growing(guests)
-        self.assertEqual([pingpong.links(g) for g in guests], [3, 3, 3])
-        # Without the third the other two go on
-        guests[2].kill()
-        for guest in guests[:2]:
-            pingpong.wait_links(guest, 1)
-        pingpong.wait_growing(guests[:2])
-        guests[2].boot()
-        pingpong.wait_growing(guests)
 
     def test_two_ports_in_one_guest(self):
         """One QEMU, one guest, both ends of the switch."""

@@ -131,9 +131,16 @@ class RemoteTest(SelftestTestCase):
                     'END\n'
                     'ssh -MNf b 2>&1')
 
+    # For a change, and for time: each window takes eight commands.  Windows 0
+    # and 1 must have one size: ntb_perf takes that of the wrong one.
+
+    def test_direct(self):
+        self.check(settings.SUITE, shared=True, windows=3,
+                   layout='bar1-size=64K,bar2-mode=direct,bar2-size=64K,'
+                   'bar4-size=64K')
+
+    @soak_only
     def test_lut12(self):
-        # For a change, and for time: each window takes eight commands.  Windows
-        # 0 and 1 must have one size: ntb_perf takes that of the wrong one.
         self.check(settings.SUITE, shared=True, windows=14,
                    layout='bar1-size=64K,bar2-mode=lut12,bar2-size=1M,'
                    'bar4-size=64K')

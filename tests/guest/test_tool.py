@@ -2,6 +2,7 @@
 """Unmodified ntb_tool in two guests: windows, doorbells, messages, link."""
 
 import random
+import struct
 import unittest
 
 import ntbtool
@@ -9,6 +10,7 @@ from case import SOAK, GuestTestCase, SharedPairTestCase, soak_only
 from guest import wait_until
 
 MODULES = ('ntb', 'ntb_hw_idt', 'ntb_tool')
+PAGE = 4096
 
 # As a real board: BAR1, 24 entries of BAR2's lookup table, BAR4
 WINDOWS = 26
@@ -70,7 +72,7 @@ class ToolTest(Transfers, SharedPairTestCase):
     """Two guests whose RAM is shared: the direct path."""
 
     MODULES = MODULES
-    PAIR = {'shared': True}
+    KIND = {'shared': True}
 
     def setUp(self):
         super().setUp()
@@ -188,6 +190,42 @@ class ToolTest(Transfers, SharedPairTestCase):
                 here.write('link', 'N')
             self.assertEqual(here.read('peer0/link'), 'N')
             there.write('link', 'N')
+
+
+class TranslationTest(SharedPairTestCase):
+    """Translated addresses that a mapping can't have, with accesses of a CPU:
+    memory is mapped whole page on whole page; a translation may begin at any
+    DWORD."""
+
+    # A direct window, and one of the lookup table
+    NUMBERS = 0, 1
+
+    MODULES = MODULES
+    KIND = {'shared': True}
+
+    def test_every_dword(self):
+        """The first DWORD of a window is put on each DWORD of a page in
+        turn, and its own number is written there."""
+        sender, receiver = [ntbtool.Tool(guest) for guest in self.guests]
+        ntbtool.connect(sender, receiver)
+        buffers = receiver.allocate(1 << 20)
+        # What is behind the page shall stay as it is
+        want = b''.join(struct.pack('<I', n) for n in range(PAGE // 4))
+        want += b'\0' * PAGE
+        for number in self.NUMBERS:
+            address = buffers[number][0]
+            # One command a line, and all of them the shell's own: no process
+            sender.run('\n'.join(
+                f'echo {address + 4 * n:#x}:1048576 '
+                f'>peer0/peer_mw_trans{number}\n'
+                f"printf '\\x{n % 256:02x}\\x{n // 256:02x}\\0\\0' "
+                f'>peer0/peer_mw{number}' for n in range(PAGE // 4)),
+                deadline=240)
+            sender.write(f'peer0/peer_mw_trans{number}', '0:0')
+            got = bytes.fromhex(receiver.run(
+                f'head -c {2 * PAGE} peer0/mw{number} | xxd -p | tr -d "\\n"'))
+            self.assertEqual(got, want)
+        receiver.free()
 
 
 class RequestTest(Transfers, GuestTestCase):
