@@ -12,16 +12,18 @@ DEADLINE = 300
 
 
 def connect(*tools):
-    """Bring the link up, which ntb_tool does not do by itself."""
+    """Bring the links of all guests of a switch up, which ntb_tool does not
+    do by itself."""
     for tool in tools:
         tool.write('link', 'Y')
     for tool in tools:
-        wait_until(lambda t=tool: t.read('peer0/link') == 'Y',
+        wait_until(lambda t=tool: 'N' not in t.read('peer*/link'),
                    f'{tool.guest.name} has a link')
 
 
 class Tool:
-    """ntb_tool in a guest with one port, and one peer."""
+    """ntb_tool in a guest with one port.  What is named for a peer is for the
+    one that there is, or for the first."""
 
     def __init__(self, guest):
         self.guest = guest
