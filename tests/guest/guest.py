@@ -2,6 +2,7 @@
 """A Linux guest: one QEMU, driven through QMP and a shell agent in it."""
 
 import itertools
+import mmap
 import os
 import re
 import socket
@@ -71,6 +72,7 @@ class Guest:
         self.name = name
         self.args = list(args)
         self.ram = ram
+        self.shared = shared
         if shared:
             self.args += [
                 '-machine', 'memory-backend=ram', '-object',
@@ -239,7 +241,10 @@ class Guest:
     # Memory
 
     def memory(self, address=0, size=None):
-        """What is in the guest's RAM; by default all of it."""
+        """What is in the guest's RAM: all of it, or SIZE bytes."""
+        if self.shared:
+            ram = self._shared_memory()
+            return ram if size is None else ram[address:address + size]
         name = os.path.join(self.folder, 'memory')
         self.vm.cmd('pmemsave', val=address, size=size or self.ram << 20,
                     filename=name)
@@ -247,6 +252,16 @@ class Guest:
             data = file.read()
         os.unlink(name)
         return data
+
+    def _shared_memory(self):
+        """All of it as it changes, without QEMU's doing."""
+        folder = f'/proc/{self.vm.get_pid()}/fd'
+        for name in os.listdir(folder):
+            path = os.path.join(folder, name)
+            if 'memfd:memory-backend-memfd' in os.readlink(path):
+                with open(path, 'rb') as file:
+                    return mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        raise GuestError(f'{self.name} has no memory that is shared')
 
     # Logs
 

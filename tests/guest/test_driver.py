@@ -5,9 +5,21 @@ import re
 import unittest
 
 import pingpong
-from case import SOAK, SharedPairTestCase
+from case import SOAK, GuestTestCase, SharedPairTestCase
 
 PORT = '/sys/bus/pci/drivers/ntb_hw_idt/0000:*'
+
+# The family: device IDs, and the ports that can have an NT function
+CHIPS = {
+    '89HPES24NT6AG2': (0x8091, [0, 2, 4, 6, 8, 12]),
+    '89HPES32NT8AG2': (0x808f, [0, 2, 4, 6, 8, 12, 16, 20]),
+    '89HPES32NT8BG2': (0x8088, [0, 2, 4, 6, 8, 12, 16, 20]),
+    '89HPES12NT12G2': (0x8092, [0, 8, 16]),
+    '89HPES16NT16G2': (0x8090, [0, 8, 12, 16]),
+    '89HPES24NT24G2': (0x808e, [0, 2, 4, 6, 8, 12, 16, 20]),
+    '89HPES32NT24AG2': (0x808c, [0, 2, 4, 6, 8, 12, 16, 20]),
+    '89HPES32NT24BG2': (0x808a, [0, 2, 4, 6, 8, 12, 16, 20]),
+}
 
 
 class ProbeTest(SharedPairTestCase):
@@ -61,22 +73,95 @@ class ProbeTest(SharedPairTestCase):
             int.from_bytes(config[at + 2:at + 4], 'little') >> 4))
         self.assertEqual((extended[0x01], extended[0x03]), (0x100, 0x180))
 
-    def test_temperature(self):
-        """hwmon shows a room that people could live in, and an offset."""
-        guest = self.guest_a
 
-        def read(name):
-            return int(guest.run(f'cat /sys/class/hwmon/hwmon0/{name}'))
+class ChipTest(GuestTestCase):
+    """All chips of the family at the same time, each on a switch that has
+    all ports that it can have."""
 
-        self.assertEqual(
-            guest.run('cat /sys/class/hwmon/hwmon0/name').strip(),
-            '89HPES24NT6AG2')
-        for name in 'temp1_input', 'temp1_lowest', 'temp1_highest':
-            self.assertTrue(10000 <= read(name) <= 90000, name)
-        self.assertLessEqual(read('temp1_lowest'), read('temp1_input'))
-        self.assertGreaterEqual(read('temp1_highest'), read('temp1_input'))
-        guest.run('echo 5000 >/sys/class/hwmon/hwmon0/temp1_offset')
-        self.assertEqual(read('temp1_offset'), 5000)
+    FIRST_SLOT = 2
+
+    def test_family(self):
+        args = []
+        for slot, (chip, (_, ports)) in enumerate(CHIPS.items(),
+                                                  self.FIRST_SLOT):
+            # Neither the first port nor the last one
+            args += self.lab.add_switch(chip).port(
+                f'chip={chip},partitions={len(ports)},port={ports[1]},'
+                'bar2-size=128K', name=f'ntb{slot}', slot=slot)
+        guest = self.guest('A', args, modules=('ntb', 'ntb_hw_idt'))
+        log = guest.dmesg()
+        for slot, (chip, (device, ports)) in enumerate(CHIPS.items(),
+                                                       self.FIRST_SLOT):
+            with self.subTest(chip):
+                name = f'0000:00:{slot:02x}.0'
+                path = f'/sys/bus/pci/devices/{name}'
+                self.assertEqual(
+                    guest.run(f'cat {path}/vendor {path}/device '
+                              f'{path}/hwmon/*/name').split(),
+                    ['0x111d', f'{device:#06x}', chip])
+                self.assertIn(f'ntb_hw_idt {name}: IDT {chip} discovered', log)
+                self.assertIn(f'ntb_hw_idt {name}: IDT NTB device is ready',
+                              log)
+                info = guest.run(
+                    f'cat /sys/kernel/debug/ntb_hw_idt/info:{name}')
+                self.assertIn(f'Local Port {ports[1]}, Partition 1\n', info)
+                self.assertEqual(
+                    re.findall(r'\t(\d+)\. Port (\d+), Partition (\d+)\n',
+                               info),
+                    [(str(index), str(ports[partition]), str(partition))
+                     for index, partition in enumerate(
+                         [0, *range(2, len(ports))])])
+
+
+class TemperatureTest(SharedPairTestCase):
+    """The sensor, which is the switch's, in Linux's hwmon of each guest."""
+
+    MODULES = ('ntb', 'ntb_hw_idt')
+
+    def setUp(self):
+        super().setUp()
+        for guest in self.guests:
+            self.assertEqual(
+                guest.run('cat /sys/class/hwmon/hwmon0/name').strip(),
+                '89HPES24NT6AG2')
+
+    def check(self, **want):
+        for guest in self.guests:
+            values = guest.run('cd /sys/class/hwmon/hwmon0; cat ' + ' '.join(
+                f'temp1_{name}' for name in want)).split()
+            self.assertEqual(dict(zip(want, map(int, values))), want,
+                             guest.name)
+
+    def set(self, guest, millidegrees):
+        guest.vm.cmd('qom-set', path='/machine/peripheral/ntb',
+                     property='temperature', value=millidegrees)
+
+    def write(self, guest, name, value):
+        guest.run(f'echo {value} >/sys/class/hwmon/hwmon0/temp1_{name}')
+
+    def test_history(self):
+        """What either port's device says all see, and what it has been."""
+        self.set(self.guest_a, 40000)
+        self.write(self.guest_b, 'reset_history', 1)
+        self.check(input=40000, lowest=40000, highest=40000)
+        self.set(self.guest_b, 71500)
+        self.check(input=71500, lowest=40000, highest=71500)
+        self.set(self.guest_a, 12500)
+        self.check(input=12500, lowest=12500, highest=71500)
+        # Between half degrees there is nothing
+        self.set(self.guest_a, 40400)
+        self.check(input=40000, lowest=12500, highest=71500)
+        self.write(self.guest_a, 'reset_history', 1)
+        self.check(input=40000, lowest=40000, highest=40000)
+
+    def test_offset(self):
+        """It is added to what is measured; any guest sets it for all."""
+        self.set(self.guest_a, 40000)
+        for writer, offset in zip(self.guests, (5500, -8000)):
+            self.write(writer, 'offset', offset)
+            self.check(offset=offset, input=40000 + offset)
+        self.write(self.guest_a, 'offset', 0)
+        self.check(offset=0, input=40000)
 
 
 class InterruptTest(SharedPairTestCase):
