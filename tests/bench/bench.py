@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""How fast the windows, requests and doorbells are.
+"""How fast the windows, requests and doorbells are, and what ports cost.
 
 Started by ./ntb bench.  Every figure compares two things that take turns in
 one run, so that neither the machine nor its load is in it.
@@ -19,9 +19,10 @@ import settings  # noqa: E402
 from case import Lab  # noqa: E402
 from guest import GuestError  # noqa: E402
 from measure import Bench  # noqa: E402
+from ports import Ports  # noqa: E402
 from report import Report, write_plot  # noqa: E402
 
-PARTS = ('memory', 'requests', 'perf', 'pingpong')
+PARTS = ('memory', 'requests', 'perf', 'pingpong', 'ports')
 
 
 def say(text):
@@ -45,7 +46,8 @@ def main():
     bench = Bench(args.eventfd, report, say)
     failed = False
     for lab_parts, run in ((('memory', 'requests'), bench.windows),
-                           (('perf', 'pingpong'), bench.drivers)):
+                           (('perf', 'pingpong'), bench.drivers),
+                           (('ports',), Ports(report, say).run)):
         wanted = [part for part in lab_parts
                   if part in (args.parts or PARTS)]
         if not wanted:

@@ -179,17 +179,7 @@ class Bench:
         for guest in pair:
             guest.run('load ntb_pingpong delay_ms=0')
         pingpong.wait_growing(pair)
-
-        def slice_of_game():
-            for guest in pair:
-                pingpong.set_delay(guest, 0)
-            interval = ping_interval(pair[0])
-            # A game that goes on would disturb the eventfds
-            for guest in pair:
-                pingpong.set_delay(guest, PAUSE)
-            return interval
-
-        self.report.pingpong = self.take_turns(slice_of_game)
+        self.report.pingpong = self.take_turns(lambda: play_slice(pair))
 
 
 def membench(guest, operations, sizes, slice_ms=SLICE, budget_ms=BUDGET,
@@ -222,6 +212,17 @@ def read_latency(guest, file):
     """Nanoseconds of one load by request."""
     return membench(guest, ['read'], [8], slice_ms=TURN / 5, budget_ms=0,
                     window=file)['read', 8]['window'].median
+
+
+def play_slice(pair):
+    """Nanoseconds from ping to ping of a game that pauses afterwards, so as
+    not to disturb what comes next."""
+    for guest in pair:
+        pingpong.set_delay(guest, 0)
+    interval = ping_interval(pair[0])
+    for guest in pair:
+        pingpong.set_delay(guest, PAUSE)
+    return interval
 
 
 def ping_interval(guest):

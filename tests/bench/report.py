@@ -30,6 +30,8 @@ class Report:
         self.read = None
         self.perf = None
         self.pingpong = None
+        self.idle = None
+        self.events = None
 
     def text(self):
         lines = [f'idt-ntb, {datetime.date.today()}', machine(),
@@ -38,7 +40,7 @@ class Report:
                  'Medians, and the quartiles of all rounds in brackets']
         reached = []
         for part in (self._memory, self._requests, self._perf,
-                     self._pingpong):
+                     self._pingpong, self._ports):
             part(lines, reached)
         if reached:
             lines += ['', 'To reach']
@@ -122,6 +124,32 @@ class Report:
             f'  an eventfd round trip of two processes on two CPUs '
             f'{microseconds(trip)}',
             f'  {(ping / trip).text(1)} round trips a ping']
+
+    def _ports(self, lines, reached):
+        del reached
+        if self.idle:
+            none, few, many = self.idle.values()
+            _, few_ports, many_ports = self.idle
+            lines += [
+                '', 'CPU time in a second of a QEMU that is stopped',
+                f'  without a port                   {microseconds(none)}',
+                f'  with a port, switch with {few_ports} ports  '
+                f'{microseconds(few)}',
+                f'  with a port, switch with {many_ports} ports  '
+                f'{microseconds(many)}',
+                f'  {many_ports} ports take {(many / few).text()} of what '
+                f'{few_ports} take']
+        if self.events:
+            few, many = self.events.values()
+            few_ports, many_ports = self.events
+            lines += [
+                '', 'ntb_pingpong of two guests, delay_ms=0: from ping to '
+                'ping, a message and a doorbell each',
+                f'  switch with {few_ports} ports   {microseconds(few)}',
+                f'  switch with {many_ports} ports   {microseconds(many)}; the '
+                'others get the doorbells, too',
+                f'  {many_ports} ports take {(many / few).text()} of what '
+                f'{few_ports} take']
 
 
 def microseconds(samples):
