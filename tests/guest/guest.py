@@ -25,6 +25,9 @@ RAM = 256
 QUIET_WATCHDOGS = ('no_timer_check nowatchdog '
                    'rcupdate.rcu_cpu_stall_suppress=1')
 
+# Who waits for a guest whose kernel has crashed shall not wait for long
+END_AT_ONCE = 'oops=panic'
+
 # What else an emulated guest does for half of its boot: it tests its ciphers,
 # looks for pages that are writable and executable, and gets tracing ready.
 FAST_BOOT = ('cryptomgr.notests rodata=off '
@@ -104,7 +107,8 @@ class Guest:
                 '-display', 'none', '-name', self.name, *settings.FIRMWARE,
                 '-kernel', self.kernel, '-initrd', self.initrd,
                 '-append', ' '.join((
-                    'console=ttyS0 loglevel=7', QUIET_WATCHDOGS, FAST_BOOT,
+                    'console=ttyS0 loglevel=7', QUIET_WATCHDOGS,
+                    END_AT_ONCE, FAST_BOOT,
                     f'guest.name={self.name}',
                     'guest.modules=' + ','.join(self.modules),
                     self.append)),
