@@ -36,6 +36,7 @@ int main(int argc, char **argv)
     ntb_add_eeprom_tests();
     ntb_add_eeprom_error_tests();
     ntb_add_peer_tests();
+    ntb_add_host_tests();
     ntb_add_race_tests();
     ntb_add_window_option_tests();
     ntb_add_window_register_tests();

@@ -158,10 +158,9 @@ static void *listener_thread(void *opaque)
     return NULL;
 }
 
-FakeServer *fake_server_start(FakeScript *script, const void *data)
+static FakeServer *server_new(FakeScript *script, const void *data)
 {
     FakeServer *fake = g_new0(FakeServer, 1);
-    struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
     fake->script = script;
     fake->data = data;
@@ -176,12 +175,40 @@ FakeServer *fake_server_start(FakeScript *script, const void *data)
     }
 
     g_assert_nonnull(fake->base.mem);
-    g_strlcpy(addr.sun_path, fake->base.socket, sizeof(addr.sun_path));
+    return fake;
+}
+
+static void server_listen(FakeServer *fake, const struct sockaddr_un *addr,
+                          socklen_t len)
+{
     fake->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    g_assert_cmpint(bind(fake->listener, (struct sockaddr *)&addr,
-                         sizeof(addr)), ==, 0);
+    g_assert_cmpint(bind(fake->listener, (const struct sockaddr *)addr, len),
+                    ==, 0);
     g_assert_cmpint(listen(fake->listener, 10), ==, 0);
     fake->thread = g_thread_new("fake-server", listener_thread, fake);
+}
+
+FakeServer *fake_server_start(FakeScript *script, const void *data)
+{
+    FakeServer *fake = server_new(script, data);
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+    g_strlcpy(addr.sun_path, fake->base.socket, sizeof(addr.sun_path));
+    server_listen(fake, &addr, sizeof(addr));
+    return fake;
+}
+
+FakeServer *fake_server_start_abstract(FakeScript *script, const void *data,
+                                       bool tight)
+{
+    FakeServer *fake = server_new(script, data);
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    size_t len = g_strlcpy(addr.sun_path + 1, fake->base.socket,
+                           sizeof(addr.sun_path) - 1);
+
+    server_listen(fake, &addr, tight ?
+                  offsetof(struct sockaddr_un, sun_path) + 1 + len :
+                  sizeof(addr));
     return fake;
 }
 

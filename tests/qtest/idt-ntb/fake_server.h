@@ -32,6 +32,13 @@ struct FakeServer {
 
 FakeServer *fake_server_start(FakeScript *script, const void *data);
 
+/*
+ * The same with a socket that has a name but no file.  @tight: the name fills
+ * its address as far as it goes, else to the end with zeros.
+ */
+FakeServer *fake_server_start_abstract(FakeScript *script, const void *data,
+                                       bool tight);
+
 /* All clients must have gone */
 void fake_server_stop(FakeServer *fake);
 

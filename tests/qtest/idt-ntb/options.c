@@ -35,6 +35,47 @@ static void test_chardev_not_socket(void)
     ntb_assert_refused(args, "socket|ivshmem-server");
     ntb_assert_refused("-chardev udp,id=n,port=9 -device idt-ntb,chardev=n",
                        "socket|ivshmem-server");
+    ntb_assert_refused("-chardev socket,id=n,host=127.0.0.1,port=9,"
+                       "reconnect-ms=100 -device idt-ntb,chardev=n",
+                       "no UNIX socket|ivshmem-server");
+}
+
+/* A path that does not fit into the address of a socket */
+static void test_chardev_path(void)
+{
+    g_autofree char *name = g_strnfill(200, 'x');
+    g_autofree char *args = g_strdup_printf(
+        "-chardev socket,id=n,path=/%s,reconnect-ms=100 "
+        "-device idt-ntb,chardev=n", name);
+
+    ntb_assert_refused(args, "path|too long");
+}
+
+/* The two ways to fill the address of a socket that has no file */
+static void test_chardev_abstract(void)
+{
+    for (unsigned tight = 0; tight < 2; tight++) {
+        FakeServer *fake = fake_server_start_abstract(fake_serve, NULL, tight);
+        QTestState *qts;
+
+        qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,"
+                          "addr=5.0,chassis=1 -chardev socket,path=%s,id=ntb,"
+                          "abstract=on,tight=%s", ntb_machine_args(),
+                          fake->base.socket, tight ? "on" : "off");
+        /* The second time it is the device that connects */
+        for (unsigned i = 0; i < 2; i++) {
+            NtbPort *p;
+
+            ntb_device_add(qts);
+            p = ntb_open_plugged(qts);
+            g_assert_cmpuint(p->port, ==, 0);
+            ntb_quit(p);
+            ntb_device_del(qts);
+        }
+        g_assert_cmpuint(fake->clients, ==, 2);
+        qtest_quit(qts);
+        fake_server_stop(fake);
+    }
 }
 
 static void test_chardev_listens(void)
@@ -384,6 +425,44 @@ static void test_memory_not_ours(void)
     fake_server_stop(fake);
 }
 
+/* Memory that the server does not want to be written, or nobody can write */
+static void say_guarded_memory(FakeServer *fake, int client)
+{
+    const unsigned *seals = fake->data;
+    int fd = memfd_create("guarded", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    int given;
+
+    g_assert_cmpint(ftruncate(fd, NTB_SHM_SIZE), ==, 0);
+    g_assert_cmpint(fcntl(fd, F_ADD_SEALS, *seals), ==, 0);
+    given = open(path, *seals ? O_RDWR | O_CLOEXEC : O_RDONLY | O_CLOEXEC);
+    fake_send(client, 0, -1);
+    fake_send(client, 0, -1);
+    fake_send(client, -1, given);
+    fake_send(client, 0, fake->eventfds[0]);
+    fake_wait_close(client);
+    close(given);
+    close(fd);
+}
+
+static void check_memory(unsigned seals, const char *words)
+{
+    FakeServer *fake = fake_server_start(say_guarded_memory, &seals);
+
+    ntb_assert_refused_at(&fake->base, words, "%s", "");
+    fake_server_stop(fake);
+}
+
+static void test_memory_read_only(void)
+{
+    check_memory(0, "not open for reading and writing");
+}
+
+static void test_memory_sealed(void)
+{
+    check_memory(F_SEAL_WRITE, "can't map");
+}
+
 /*
  * Topology
  */
@@ -434,6 +513,28 @@ static void test_partitions(void)
     a = ntb_boot(server, ",partitions=3");
     ntb_assert_refused_at(server, "partitions=3|partitions=2", "%s", "");
     ntb_quit(a);
+    ntb_server_stop(server);
+}
+
+static void test_completion_timeout(void)
+{
+    NtbServer *server = ntb_server_start();
+
+    ntb_assert_refused_at(server, "completion-timeout=0|1 to 64000",
+                          ",completion-timeout=0");
+    ntb_assert_refused_at(server, "completion-timeout=64001|1 to 64000",
+                          ",completion-timeout=64001");
+    ntb_quit(ntb_boot(server, ",completion-timeout=64000"));
+    ntb_server_stop(server);
+}
+
+/* It is the switch's, which is not known when properties are set */
+static void test_temperature(void)
+{
+    NtbServer *server = ntb_server_start();
+
+    ntb_assert_refused_at(server, "no switch yet|qom-set",
+                          ",temperature=50000");
     ntb_server_stop(server);
 }
 
@@ -505,6 +606,8 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/options/no-chardev", test_no_chardev);
     qtest_add_func("/idt-ntb/options/chardev-not-socket",
                    test_chardev_not_socket);
+    qtest_add_func("/idt-ntb/options/chardev-path", test_chardev_path);
+    qtest_add_func("/idt-ntb/options/chardev-abstract", test_chardev_abstract);
     qtest_add_func("/idt-ntb/options/chardev-listens", test_chardev_listens);
     qtest_add_func("/idt-ntb/options/chardev-fd", test_chardev_fd);
     qtest_add_func("/idt-ntb/options/chardev-once", test_chardev_once);
@@ -513,6 +616,9 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/options/port", test_port);
     qtest_add_func("/idt-ntb/options/all-taken", test_all_taken);
     qtest_add_func("/idt-ntb/options/partitions", test_partitions);
+    qtest_add_func("/idt-ntb/options/completion-timeout",
+                   test_completion_timeout);
+    qtest_add_func("/idt-ntb/options/temperature", test_temperature);
     qtest_add_func("/idt-ntb/options/not-express", test_not_express);
     qtest_add_func("/idt-ntb/options/other-switch", test_other_switch);
     qtest_add_func("/idt-ntb/options/lock-held", test_lock_held);
@@ -527,4 +633,6 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/handshake/no-vectors", test_no_vectors);
     qtest_add_func("/idt-ntb/memory/too-small", test_memory_too_small);
     qtest_add_func("/idt-ntb/memory/not-ours", test_memory_not_ours);
+    qtest_add_func("/idt-ntb/memory/read-only", test_memory_read_only);
+    qtest_add_func("/idt-ntb/memory/sealed", test_memory_sealed);
 }

@@ -496,7 +496,7 @@ static void test_signals(void)
  * An eventfd that is filled to the brim, and blocking: the sender must not wait
  * for a port that does not look.
  */
-static void test_full_eventfd(void)
+void ntb_test_full_eventfd(void)
 {
     const uint64_t brim = UINT64_MAX - 1;
     NtbPort *b;
@@ -660,7 +660,7 @@ void ntb_add_peer_tests(void)
     qtest_add_func("/idt-ntb/peer/signals", test_signals);
     qtest_add_func("/idt-ntb/peer/late-signal", test_late_signal);
     qtest_add_func("/idt-ntb/peer/late-eventfd", test_late_eventfd);
-    qtest_add_func("/idt-ntb/peer/full-eventfd", test_full_eventfd);
+    qtest_add_func("/idt-ntb/peer/full-eventfd", ntb_test_full_eventfd);
     qtest_add_func("/idt-ntb/peer/idle-signals", test_idle_signals);
     qtest_add_func("/idt-ntb/peer/scribbled-memory", test_scribbled_memory);
     qtest_add_func("/idt-ntb/peer/lying-port", test_lying_port);

@@ -22,6 +22,7 @@ void ntb_add_topology_tests(void);
 void ntb_add_eeprom_tests(void);
 void ntb_add_eeprom_error_tests(void);
 void ntb_add_peer_tests(void);
+void ntb_add_host_tests(void);
 void ntb_add_race_tests(void);
 void ntb_add_window_option_tests(void);
 void ntb_add_window_register_tests(void);
@@ -38,5 +39,8 @@ void ntb_add_window_mailbox_tests(void);
 void ntb_add_window_life_tests(void);
 void ntb_add_window_vcpu_tests(void);
 void ntb_add_window_death_tests(void);
+
+/* A case of the peers' that others run too, under worse conditions */
+void ntb_test_full_eventfd(void);
 
 #endif
