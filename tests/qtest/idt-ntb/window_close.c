@@ -8,6 +8,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include "hw/pci/pci_regs.h"
 #include "vcpu.h"
@@ -503,7 +504,7 @@ static void test_target_dies(WinPath path)
  */
 static void test_holder_dies(WinPath path)
 {
-    setup_with(path, ",completion-timeout=300");
+    setup_with(path, ",completion-timeout=5000");
     for (unsigned i = 0; i < 4; i++) {
         assert_open();
         qtest_writeq(w.a->qts, direct, 0x1234567812345678);
@@ -524,7 +525,7 @@ static void test_holder_dies(WinPath path)
 /* ... killed while it writes; the target closes at the same time */
 static void test_holder_dies_under_fire(WinPath path)
 {
-    setup_with(path, ",completion-timeout=300");
+    setup_with(path, ",completion-timeout=5000");
     for (unsigned i = 0; i < 4; i++) {
         pid_t writer;
 
@@ -538,6 +539,34 @@ static void test_holder_dies_under_fire(WinPath path)
         waitpid(writer, NULL, 0);
         w.a = win_boot(w.server, path, NULL, NULL);
         open_windows();
+    }
+    assert_open();
+    win_stop(&w);
+}
+
+/*
+ * The holder has no memory to put in the place of what it gives up.  The target
+ * is told later, and only then is its guest's write over.
+ */
+static void test_no_memory(WinPath path)
+{
+    setup(path);
+    assert_open();
+    clear_master();
+    set_master();
+    for (unsigned i = 0; i < 3; i++) {
+        pid_t qemu = qtest_pid(w.a->qts);
+        struct rlimit before, none;
+
+        assert_open();
+        g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, NULL, &before), ==, 0);
+        none = (struct rlimit) { .rlim_max = before.rlim_max };
+        g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &none, NULL), ==, 0);
+        clear_master();
+        g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &before, NULL), ==, 0);
+        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+        win_assert_misses(w.a, direct, w.b, WIN_X, 8);
+        set_master();
     }
     assert_open();
     win_stop(&w);
@@ -623,6 +652,7 @@ void ntb_add_window_close_tests(void)
     win_add_case_shared("window-close/holder-reset", test_holder_reset);
     win_add_case_shared("window-close/holder-stops", test_holder_stops);
     win_add_case_shared("window-close/target-dies", test_target_dies);
+    win_add_case_at("window-close/no-memory", test_no_memory, WIN_SHARED);
     win_add_case("window-close/holder-dies", test_holder_dies);
     win_add_case_shared("window-close/holder-dies-under-fire",
                         test_holder_dies_under_fire);

@@ -455,6 +455,43 @@ static void test_closed_while_waiting(void)
     teardown();
 }
 
+/*
+ * It waits for room in the mailbox, and what it does for us meanwhile aims the
+ * window elsewhere: the store goes where the window shows when it is sent.
+ */
+static void test_moved_while_waiting(void)
+{
+    setup(NULL);
+    for (unsigned i = 1; i < 4; i++) {
+        uint64_t x = WIN_X + i * WIN_SIZE;
+        uint32_t head;
+        pid_t pid;
+
+        while (in->head - in->tail < IDT_NTB_MAX_REQUESTS) {
+            qtest_writeq(f.a->qts, f.base, i);
+        }
+        head = in->head;
+        pid = ntb_fork();
+        if (!pid) {
+            qtest_writeq(f.a->qts, f.base + 8, i);
+            /* Answers when the store is over */
+            ntb_read(f.a, A_BARSETUP0);
+            _exit(0);
+        }
+        ntb_wait(qatomic_read(&f.shm->port[0].p.waiting));
+        send_write(f.a->bar0 + win_reg(1, A_BARLTBASE0), x, 4);
+        g_assert_cmpuint(in->head, ==, head);
+        qatomic_set_mb(&in->tail, head);
+        fake_port_signal(&f);
+        end_reader(pid);
+        g_assert_cmpuint(in->head, ==, head + 1);
+        g_assert_cmphex(in->request[head % IDT_NTB_MAX_REQUESTS].addr, ==,
+                        x + 8);
+        qatomic_set_mb(&in->tail, in->head);
+    }
+    teardown();
+}
+
 /* Nobody answers, and the words that tell how far it is go wild */
 static void test_wild_tail(void)
 {
@@ -500,5 +537,7 @@ void ntb_add_window_mailbox_tests(void)
                    test_serves_while_waiting);
     qtest_add_func("/idt-ntb/window-mailbox/closed-while-waiting",
                    test_closed_while_waiting);
+    qtest_add_func("/idt-ntb/window-mailbox/moved-while-waiting",
+                   test_moved_while_waiting);
     qtest_add_func("/idt-ntb/window-mailbox/wild-tail", test_wild_tail);
 }

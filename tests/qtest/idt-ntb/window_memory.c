@@ -490,6 +490,135 @@ static void test_sequence(void)
 }
 
 /*
+ * Changes while a window is open
+ */
+
+/* A new table, of which the QEMU is told as of anything else */
+static void change(const IdtNtbShmRam *what)
+{
+    fake_port_publish(&f, 0, -1, what);
+    fake_port_signal(&f);
+}
+
+/* What stays the same stays mapped; what does not goes, without an access */
+static void test_changes(void)
+{
+    int other = make_memfd(F_SEAL_SHRINK);
+    IdtNtbShmRam good;
+
+    setup();
+    good = honest();
+    for (unsigned i = 0; i < 5; i++) {
+        IdtNtbShmRam changed = good;
+
+        change(&good);
+        ram[0] = win_value();
+        g_assert_cmphex(qtest_readq(f.a->qts, f.base), ==, ram[0]);
+        g_assert_cmpuint(win_mappings(f.a), ==, 1);
+        change(&good);
+        ntb_settle(f.a->qts);
+        g_assert_cmpuint(win_mappings(f.a), ==, 1);
+        switch (i) {
+        case 0:
+            changed.offset = 4096;
+            changed.size -= 4096;
+            break;
+        case 1:
+            changed.size = WIN_SIZE - 4096;
+            break;
+        case 2:
+            changed.addr += 4096;
+            changed.size -= 4096;
+            break;
+        case 3:
+            changed.fd = other;
+            break;
+        case 4:
+            changed.size = 0;
+            break;
+        }
+        change(&changed);
+        ntb_wait(win_mappings(f.a) == 0);
+    }
+    assert_honest();
+    close(other);
+    teardown();
+}
+
+/* The rest of a file that has shrunk is not there; it was to be trusted */
+static void test_truncated(void)
+{
+    uint64_t lut;
+
+    fake_port_start(&f, ",trust-peers=on");
+    fake_port_receive(&f);
+    ram_fd = memfd_create("shrinks", MFD_CLOEXEC);
+    g_assert_cmpint(ftruncate(ram_fd, SIZE), ==, 0);
+    ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd, 0);
+    g_assert_true(ram != MAP_FAILED);
+    change(&(IdtNtbShmRam) { .addr = WIN_X, .size = SIZE, .fd = ram_fd });
+    win_open(f.a, 1, 1, WIN_X);
+    win_open_lut(f.a, WIN_LUT24, 0, 1, WIN_X + SIZE / 2);
+    lut = win_bar(f.a, WIN_LUT24);
+
+    ram[0] = win_value();
+    g_assert_cmphex(qtest_readq(f.a->qts, f.base), ==, ram[0]);
+    g_assert_cmpuint(win_mappings(f.a), ==, 1);
+    g_assert_cmpint(ftruncate(ram_fd, SIZE / 2), ==, 0);
+    win_assert_ones(f.a, lut);
+    qtest_writeq(f.a->qts, lut, 1);
+    g_assert_cmpuint(win_mappings(f.a), ==, 1);
+    g_assert_cmphex(qtest_readq(f.a->qts, f.base), ==, ram[0]);
+    teardown();
+}
+
+/*
+ * Next to what is mapped, a store by request has to be over when the next one
+ * is made.  If it is not, it is taken back: it must not come after that one.
+ */
+static void test_withdrawn(void)
+{
+    IdtNtbShmMailbox *in;
+    uint64_t lut;
+
+    fake_port_start(&f, ",completion-timeout=30");
+    ram_fd = make_memfd(F_SEAL_SHRINK);
+    ram = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ram_fd, 0);
+    g_assert_true(ram != MAP_FAILED);
+    in = fake_port_inbox(&f);
+    fake_port_publish(&f, 0, -1, &(IdtNtbShmRam) {
+        .addr = WIN_X, .size = SIZE, .fd = ram_fd });
+    win_open(f.a, 1, 1, WIN_X);
+    win_open_lut(f.a, WIN_LUT24, 0, 1, 2 * WIN_X);
+    lut = win_bar(f.a, WIN_LUT24);
+
+    /* On a busy host it takes longer than the timeout to have it mapped */
+    fake_port_receive(&f);
+    ntb_wait(qtest_readq(f.a->qts, f.base) == 0 && win_mappings(f.a) == 1);
+    fake_port_receive_stop(&f);
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t head = in->head;
+        IdtNtbShmRequest *r = &in->request[head % IDT_NTB_MAX_REQUESTS];
+
+        qtest_writeq(f.a->qts, lut + 8, i + 1);
+        g_assert_cmpuint(in->head, ==, head + 1);
+        g_assert_cmphex(r->addr, ==, 2 * WIN_X + 8);
+        g_assert_cmphex(r->data, ==, i + 1);
+        g_assert_cmphex(r->op, ==, 0);
+        /* We go on, and get the next one */
+        qatomic_set_mb(&in->tail, in->head);
+        fake_port_receive(&f);
+        qtest_writeq(f.a->qts, lut + 16, i + 1);
+        fake_port_receive_stop(&f);
+        g_assert_cmpuint(in->tail, ==, head + 2);
+        r = &in->request[(head + 1) % IDT_NTB_MAX_REQUESTS];
+        g_assert_cmphex(r->op, ==, 8);
+        g_assert_cmpuint(win_mappings(f.a), ==, 1);
+    }
+    teardown();
+}
+
+/*
  * A process that has the port, and its RAM, and dies: before it is looked at,
  * while it is, and after.
  */
@@ -608,6 +737,9 @@ void ntb_add_window_memory_tests(void)
     qtest_add_func("/idt-ntb/window-memory/numbers", test_numbers);
     qtest_add_func("/idt-ntb/window-memory/count", test_count);
     qtest_add_func("/idt-ntb/window-memory/sequence", test_sequence);
+    qtest_add_func("/idt-ntb/window-memory/changes", test_changes);
+    qtest_add_func("/idt-ntb/window-memory/truncated", test_truncated);
+    qtest_add_func("/idt-ntb/window-memory/withdrawn", test_withdrawn);
     qtest_add_func("/idt-ntb/window-memory/owner-dies", test_owner_dies);
     qtest_add_func("/idt-ntb/window-memory/owner-dies-meanwhile",
                    test_owner_dies_meanwhile);
