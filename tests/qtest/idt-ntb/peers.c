@@ -6,7 +6,9 @@
  */
 
 #include "qemu/osdep.h"
+#include <glib/gstdio.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb_switch.h"
 #include "hw/pci/pci_regs.h"
@@ -320,31 +322,65 @@ static void test_end_in_message(void)
 
 static unsigned accepted;
 
-/* The second client that connects gets no greeting, or this one */
-static void serve_second_badly(FakeServer *server, int client)
-{
-    const char *greeting = server->data;
+/* How clients that come back are treated, @times in a row */
+typedef struct BadReturn {
+    unsigned times;
+    const char *greeting;       /* of no use, or NULL for none */
+    bool bad_memory;            /* a handshake instead, with bad memory */
+} BadReturn;
 
-    if (qatomic_fetch_inc(&accepted) == 1) {
-        if (greeting) {
-            fake_send_raw(client, greeting, strlen(greeting), -1);
-        }
-        fake_wait_close(client);
-        return;
-    }
-    fake_serve(server, client);
+static void say_bad_memory(FakeServer *server, int client, unsigned id)
+{
+    int fd = memfd_create("small", MFD_CLOEXEC);
+
+    fake_send(client, 0, -1);
+    fake_send(client, id, -1);
+    fake_send(client, -1, fd);
+    fake_send(client, id, server->eventfds[3]);
+    close(fd);
 }
 
-static void check_bad_return(const char *greeting)
+static void serve_badly(FakeServer *server, int client)
 {
+    const BadReturn *bad = server->data;
+    unsigned n = qatomic_fetch_inc(&accepted);
+
+    if (n == 0 || n > bad->times) {
+        fake_serve(server, client);
+        return;
+    }
+    if (bad->bad_memory) {
+        say_bad_memory(server, client, n);
+    } else if (bad->greeting) {
+        fake_send_raw(client, bad->greeting, strlen(bad->greeting), -1);
+    }
+    fake_wait_close(client);
+}
+
+/* The log has it once, however often it happens */
+static void assert_told_once(const char *log, const char *what)
+{
+    g_autofree char *text = NULL;
+    const char *first;
+
+    g_assert_true(g_file_get_contents(log, &text, NULL, NULL));
+    first = strstr(text, what);
+    if (!first || strstr(first + 1, what)) {
+        ntb_fail("'%s' is not once in: %s", what, text);
+    }
+}
+
+static void check_bad_return(const BadReturn *bad, const char *reason)
+{
+    g_autofree char *log = ntb_tmp_path("stderr");
     QTestState *qts;
 
     accepted = 0;
-    fake = fake_server_start(serve_second_badly, greeting);
+    fake = fake_server_start(serve_badly, bad);
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=4,"
-                      "server-timeout=100", ntb_machine_args(),
-                      fake->base.socket);
+                      "server-timeout=500 2>%s", ntb_machine_args(),
+                      fake->base.socket, log);
     a = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
     a->owns_qemu = true;
     ntb_write(a, A_NTSDATA, 0x77);
@@ -354,6 +390,9 @@ static void check_bad_return(const char *greeting)
         g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x77);
     } while (qatomic_read(&fake->sockets[1]) < 0);
     fake_settle(fake, 1, a);
+    g_assert_cmpuint(accepted, ==, bad->times + 2);
+    assert_told_once(log, "the new server is of no use");
+    assert_told_once(log, reason);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x77);
     g_assert_true(ntb_qom_bool(a, "link"));
     g_assert_cmphex(shm()->port[0].p.state, ==, IDT_NTB_PORT_UP);
@@ -363,16 +402,25 @@ static void check_bad_return(const char *greeting)
     fake_settle(fake, 1, a);
     assert_signals(42, fake->eventfds[3]);
     teardown_fake();
+    g_unlink(log);
 }
 
 static void test_returns_silent(void)
 {
-    check_bad_return(NULL);
+    check_bad_return(&(BadReturn) { .times = 1 }, "500 ms");
 }
 
 static void test_returns_with_garbage(void)
 {
-    check_bad_return("220 mail.example.org ESMTP\r\n");
+    check_bad_return(&(BadReturn) {
+        .times = 3, .greeting = "220 mail.example.org ESMTP\r\n"
+    }, "the ivshmem protocol");
+}
+
+static void test_returns_with_bad_memory(void)
+{
+    check_bad_return(&(BadReturn) { .times = 3, .bad_memory = true },
+                     "port 0 can't attach");
 }
 
 /* True when the chardev has a connection, and not only is about to */
@@ -387,11 +435,12 @@ static bool is_connected(QTestState *qts)
 /* The device is unplugged while a new server keeps it waiting */
 static void test_unplug_in_handshake(void)
 {
+    const BadReturn silent = { .times = 1 };
     QTestState *qts;
     NtbPort *p;
 
     accepted = 0;
-    fake = fake_server_start(serve_second_badly, NULL);
+    fake = fake_server_start(serve_badly, &silent);
     qts = ntb_boot_root_port(&fake->base);
     ntb_device_add(qts);
     p = ntb_open_plugged(qts);
@@ -655,6 +704,8 @@ void ntb_add_peer_tests(void)
     qtest_add_func("/idt-ntb/server/returns-silent", test_returns_silent);
     qtest_add_func("/idt-ntb/server/returns-with-garbage",
                    test_returns_with_garbage);
+    qtest_add_func("/idt-ntb/server/returns-with-bad-memory",
+                   test_returns_with_bad_memory);
     qtest_add_func("/idt-ntb/server/unplug-in-handshake",
                    test_unplug_in_handshake);
     qtest_add_func("/idt-ntb/peer/signals", test_signals);
