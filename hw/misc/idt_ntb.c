@@ -9,7 +9,6 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qapi/visitor.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/module.h"
@@ -25,19 +24,10 @@
 #include "hw/qdev-properties-system.h"
 #include "hw/resettable.h"
 #include "migration/blocker.h"
-#include "idt_ntb_bars.h"
-#include "idt_ntb_boot.h"
 #include "idt_ntb_caps.h"
-#include "idt_ntb_errors.h"
-#include "idt_ntb_peers.h"
-#include "idt_ntb_regs_access.h"
-#include "idt_ntb_switch.h"
-#include "idt_ntb_temp.h"
+#include "idt_ntb_state.h"
 #include "idt_ntb_topology.h"
-#include "idt_ntb_window.h"
 #include "trace.h"
-
-OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
 
 /*
  * How often to look for ports whose process died.  The lock of a killed process
@@ -53,38 +43,6 @@ OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
 
 /* What PCIe allows a device, in its largest range */
 #define MAX_COMPLETION_TIMEOUT_MS 64000
-
-struct IdtNtbState {
-    PCIDevice parent_obj;
-
-    /* Properties */
-    CharBackend chr;
-    char *chip;
-    char *eeprom;
-    int32_t port;
-    uint32_t partitions;
-    uint32_t server_timeout;
-    uint32_t completion_timeout;
-    bool direct;
-    bool trust_peers;
-    IdtNtbBarConfig bars[IDT_NUM_BARS];
-
-    IdtNtbBoot boot;
-    IdtNtbPeers peers;
-    IdtNtbSwitch sw;
-    IdtNtbRegs regs;
-    IdtNtbWindows windows;
-    IdtNtbErrors errors;
-    MemoryRegion bar0;
-    uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
-    bool resetting_self;        /* the function alone, not its partition */
-    bool intx;                  /* level of the pin then, for tracing */
-    QEMUBH *look_bh;            /* looks at what others did */
-    QEMUTimer *reap_timer;
-    int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
-    bool server_loss_told;
-    Error *migration_blocker;
-};
 
 /* Interrupt */
 
@@ -607,74 +565,6 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 
 /* QOM */
 
-static bool idt_ntb_get_link(Object *obj, Error **errp)
-{
-    IdtNtbState *s = IDT_NTB(obj);
-
-    return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.port);
-}
-
-static void idt_ntb_get_partition(Object *obj, Visitor *v, const char *name,
-                                  void *opaque, Error **errp)
-{
-    IdtNtbState *s = IDT_NTB(obj);
-    uint32_t value = s->sw.shm ?
-                     idt_ntb_switch_partition(&s->sw, s->sw.port) : 0;
-
-    visit_type_uint32(v, name, &value, errp);
-}
-
-/* In millidegrees, like Linux's hwmon */
-static void idt_ntb_get_temperature(Object *obj, Visitor *v, const char *name,
-                                    void *opaque, Error **errp)
-{
-    IdtNtbState *s = IDT_NTB(obj);
-    int64_t value = s->sw.shm ? idt_ntb_temp_get(&s->sw) * 500 : 0;
-
-    visit_type_int(v, name, &value, errp);
-}
-
-static void idt_ntb_set_temperature(Object *obj, Visitor *v, const char *name,
-                                    void *opaque, Error **errp)
-{
-    IdtNtbState *s = IDT_NTB(obj);
-    int64_t value;
-
-    if (!visit_type_int(v, name, &value, errp)) {
-        return;
-    }
-    if (value < 0 || value > IDT_NTB_TEMP_MAX * 500) {
-        error_setg(errp, "temperature=%" PRId64 " is out of range; the sensor "
-                   "measures 0 to %u millidegrees", value,
-                   IDT_NTB_TEMP_MAX * 500);
-        return;
-    }
-    if (!s->sw.shm) {
-        error_setg(errp, "the device has no switch yet; set the temperature "
-                   "later, with qom-set");
-        return;
-    }
-    idt_ntb_temp_set(&s->sw, value / 500);
-    idt_ntb_update_irq(s);
-}
-
-static void idt_ntb_get_direct_mappings(Object *obj, Visitor *v,
-                                        const char *name, void *opaque,
-                                        Error **errp)
-{
-    IdtNtbState *s = IDT_NTB(obj);
-    uint32_t count = s->sw.shm ? idt_ntb_direct_count(&s->windows.direct) : 0;
-
-    visit_type_uint32(v, name, &count, errp);
-}
-
-static char *idt_ntb_get_windows(Object *obj, Error **errp)
-{
-    IdtNtbState *s = IDT_NTB(obj);
-
-    return s->sw.shm ? idt_ntb_direct_list(&s->windows.direct) : g_strdup("");
-}
-
 /* What a real board's EEPROM sets: 26 windows of 1 MiB */
 static const char *const idt_ntb_default_modes[IDT_NUM_BARS] = {
     "off", "direct", "lut24", "off", "direct", "off",
@@ -785,26 +675,7 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(klass, "trust-peers",
         "Map RAM that is not sealed too: its owner could end this QEMU");
     idt_ntb_describe_bars(klass);
-    object_class_property_add_bool(klass, "link", idt_ntb_get_link, NULL);
-    object_class_property_set_description(klass, "link",
-        "PCIe link of the port");
-    object_class_property_add(klass, "partition", "uint32",
-                              idt_ntb_get_partition, NULL, NULL, NULL);
-    object_class_property_set_description(klass, "partition",
-        "Partition of the port");
-    object_class_property_add(klass, "temperature", "int",
-                              idt_ntb_get_temperature,
-                              idt_ntb_set_temperature, NULL, NULL);
-    object_class_property_set_description(klass, "temperature",
-        "What the switch's sensor measures, in millidegrees Celsius");
-    object_class_property_add(klass, "direct-mappings", "uint32",
-                              idt_ntb_get_direct_mappings, NULL, NULL, NULL);
-    object_class_property_set_description(klass, "direct-mappings",
-        "How many pieces of other guests' RAM are mapped into the windows");
-    object_class_property_add_str(klass, "windows", idt_ntb_get_windows, NULL);
-    object_class_property_set_description(klass, "windows",
-        "The pieces of other guests' RAM that are mapped into the windows");
-
+    idt_ntb_qom_class_init(klass);
     idt_ntb_regs_init();
 }
 

@@ -114,7 +114,7 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                           R_NTINTSTS_MSG_MASK & ~idt_ntb_int_status(&state));
 }
 
-/* The entry that NTMTBLADDR selects; NULL, and NTMTBLSTS.ERR, if there is none */
+/* The entry that NTMTBLADDR selects; if there is none NULL, and an error */
 static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port, unsigned *entry)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);

@@ -1,0 +1,58 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: the state of the device
+ *
+ * For idt_ntb.c and idt_ntb_qom.c; the parts of it know nothing of the whole.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_STATE_H
+#define HW_MISC_IDT_NTB_STATE_H
+
+#include "chardev/char-fe.h"
+#include "hw/misc/idt_ntb.h"
+#include "idt_ntb_bars.h"
+#include "idt_ntb_boot.h"
+#include "idt_ntb_errors.h"
+#include "idt_ntb_peers.h"
+#include "idt_ntb_regs_access.h"
+#include "idt_ntb_window.h"
+
+OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
+
+struct IdtNtbState {
+    PCIDevice parent_obj;
+
+    /* Properties */
+    CharBackend chr;
+    char *chip;
+    char *eeprom;
+    int32_t port;
+    uint32_t partitions;
+    uint32_t server_timeout;
+    uint32_t completion_timeout;
+    bool direct;
+    bool trust_peers;
+    IdtNtbBarConfig bars[IDT_NUM_BARS];
+
+    IdtNtbBoot boot;
+    IdtNtbPeers peers;
+    IdtNtbSwitch sw;
+    IdtNtbRegs regs;
+    IdtNtbWindows windows;
+    IdtNtbErrors errors;
+    MemoryRegion bar0;
+    uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
+    bool resetting_self;        /* the function alone, not its partition */
+    bool intx;                  /* level of the pin then, for tracing */
+    QEMUBH *look_bh;            /* looks at what others did */
+    QEMUTimer *reap_timer;
+    int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
+    bool server_loss_told;
+    Error *migration_blocker;
+};
+
+/* Adds the properties that show and change live state, with the BQL held. */
+void idt_ntb_qom_class_init(ObjectClass *klass);
+
+#endif
