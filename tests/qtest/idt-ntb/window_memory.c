@@ -196,6 +196,7 @@ static void test_other_process(void)
 static void test_no_process(void)
 {
     IdtNtbShmRam lie;
+    siginfo_t info;
     pid_t pid;
 
     setup();
@@ -204,8 +205,8 @@ static void test_no_process(void)
     if (!pid) {
         _exit(0);
     }
-    /* A zombie, then nobody */
-    g_usleep(1000);
+    /* A zombie, then nobody; alive it would have our lock */
+    g_assert_cmpint(waitid(P_PID, pid, &info, WEXITED | WNOWAIT), ==, 0);
     assert_refuses(pid, -1, &lie);
     waitpid(pid, NULL, 0);
     assert_refuses(pid, -1, &lie);
