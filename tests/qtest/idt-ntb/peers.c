@@ -505,7 +505,7 @@ static void test_late_eventfd(void)
  * All that another port has to look at is signalled to it before the guest's
  * write is over.  (A port looks by itself too, but not at once.)
  */
-static void test_signals(void)
+void ntb_test_signals(void)
 {
     static const struct {
         uint32_t offset, value;
@@ -583,7 +583,7 @@ void ntb_test_full_eventfd(void)
 }
 
 /* Signals without a reason are no interrupts, and no work for ever */
-static void test_idle_signals(void)
+void ntb_test_idle_signals(void)
 {
     const uint64_t one = 1;
 
@@ -708,11 +708,11 @@ void ntb_add_peer_tests(void)
                    test_returns_with_bad_memory);
     qtest_add_func("/idt-ntb/server/unplug-in-handshake",
                    test_unplug_in_handshake);
-    qtest_add_func("/idt-ntb/peer/signals", test_signals);
+    qtest_add_func("/idt-ntb/peer/signals", ntb_test_signals);
     qtest_add_func("/idt-ntb/peer/late-signal", test_late_signal);
     qtest_add_func("/idt-ntb/peer/late-eventfd", test_late_eventfd);
     qtest_add_func("/idt-ntb/peer/full-eventfd", ntb_test_full_eventfd);
-    qtest_add_func("/idt-ntb/peer/idle-signals", test_idle_signals);
+    qtest_add_func("/idt-ntb/peer/idle-signals", ntb_test_idle_signals);
     qtest_add_func("/idt-ntb/peer/scribbled-memory", test_scribbled_memory);
     qtest_add_func("/idt-ntb/peer/lying-port", test_lying_port);
 }

@@ -40,7 +40,9 @@ void ntb_add_window_life_tests(void);
 void ntb_add_window_vcpu_tests(void);
 void ntb_add_window_death_tests(void);
 
-/* A case of the peers' that others run too, under worse conditions */
+/* Cases of the peers' that others run too, under worse conditions */
+void ntb_test_signals(void);
 void ntb_test_full_eventfd(void);
+void ntb_test_idle_signals(void);
 
 #endif

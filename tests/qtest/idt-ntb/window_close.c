@@ -10,6 +10,7 @@
 #include "qemu/osdep.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include "hw/misc/idt_ntb_switch.h"
 #include "hw/pci/pci_regs.h"
 #include "vcpu.h"
 #include "tests.h"
@@ -550,7 +551,10 @@ static void test_holder_dies_under_fire(WinPath path)
  */
 static void test_no_memory(WinPath path)
 {
+    const IdtNtbShmPort *holder;
+
     setup(path);
+    holder = &((IdtNtbShm *)w.server->mem)->port[w.a->port].p;
     assert_open();
     clear_master();
     set_master();
@@ -565,6 +569,7 @@ static void test_no_memory(WinPath path)
         g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &none, NULL), ==, 0);
         clear_master();
         g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &before, NULL), ==, 0);
+        g_assert_cmpuint(holder->close_ack, ==, holder->close_req);
         g_assert_cmpuint(win_mappings(w.a), ==, 0);
         win_assert_misses(w.a, direct, w.b, WIN_X, 8);
         set_master();
