@@ -7,12 +7,12 @@ import time
 import pingpong
 import settings
 from guest import Guest, GuestError
-from measure import TURNS, boot, play_slice
+from measure import PAUSE, TURNS, boot, play_slice
 from qemu.machine import QEMUMachine
 from samples import Samples
 
 FEW, MANY = 2, 8
-LAYOUT = f'chip=89HPES32NT8AG2,partitions={MANY}'
+CHIP = 'chip=89HPES32NT8AG2'
 # Every port looks after the others once a second
 IDLE_SECONDS = 5
 IDLE_TURNS = 12
@@ -58,12 +58,15 @@ class Ports:
         self.events(lab)
 
     @staticmethod
-    def attach(lab, switch, name, count, **kwargs):
+    def port(lab, name, count):
+        """QEMU arguments for a port of a new switch with COUNT of them."""
+        return lab.add_switch(name).port(f'{CHIP},partitions={count}')
+
+    @staticmethod
+    def attach(lab, port, name, count, **kwargs):
         """Bystanders with a port each."""
-        found = []
-        for number in range(count):
-            found.append(Bystander(lab, f'{name}-{number}',
-                                   switch.port(LAYOUT), **kwargs))
+        found = [Bystander(lab, f'{name}-{number}', port, **kwargs)
+                 for number in range(count)]
         if not all(one.has_link() for one in found):
             raise GuestError(f'{name}: a port without a link')
         return found
@@ -79,8 +82,8 @@ class Ports:
                               for number in range(FEW)]
             for count in FEW, MANY:
                 groups[count] = self.attach(
-                    lab, lab.add_switch(f'idle-{count}'), f'idle-{count}',
-                    count, stopped=True)
+                    lab, self.port(lab, f'idle-{count}', count),
+                    f'idle-{count}', count, stopped=True)
             # Right after its start a port looks around more often
             time.sleep(2 * IDLE_SECONDS)
 
@@ -107,13 +110,13 @@ class Ports:
         pairs, others = {}, []
         try:
             for count in FEW, MANY:
-                switch = lab.add_switch(f'events-{count}')
+                port = self.port(lab, f'events-{count}', count)
                 pairs[count] = [
-                    Guest(f'{name}{count}', lab.folder, switch.port(LAYOUT),
-                          ram=128, append='ntb_pingpong.delay_ms=50')
+                    Guest(f'{name}{count}', lab.folder, port, ram=128,
+                          append=f'ntb_pingpong.delay_ms={PAUSE}')
                     for name in 'AB']
                 boot(lab, pairs[count])
-                others += self.attach(lab, switch, f'other-{count}',
+                others += self.attach(lab, port, f'other-{count}',
                                       count - FEW)
             for pair in pairs.values():
                 pingpong.wait_growing(pair)

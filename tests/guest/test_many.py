@@ -173,7 +173,7 @@ class ToolTests:
                         for there in self.peers(here)]:
                     t.read('peer*/link').split() == want,
                     f'{tool.guest.name} sees who has no link')
-            ntbtool.connect(*[tool for tool in self.tools])
+            ntbtool.connect(*self.tools)
 
     def test_messages(self):
         """All send at the same time, each to another one, in turn to all."""
@@ -315,6 +315,10 @@ class PerfTests:
 
     MODULES = ('ntb', 'ntb_hw_idt')
 
+    @staticmethod
+    def has_arrived(sender, data, old):
+        return data != old and sender.has_sent(data)
+
     def test_every_pair(self):
         if self.guests[0].try_run(f'[ -f {FIXED} ]')[0] != 0:
             self.skipTest(f'a kernel of your own: no {FIXED}')
@@ -334,12 +338,10 @@ class PerfTests:
             for here, there in shift:
                 perfs[here].run_for_ever(self.index(here, there))
             for here, there in shift:
-                wait_until(
-                    lambda h=here, t=there:
-                    (data := received(t)[h]) != before[t][h] and
-                    perfs[h].has_sent(data),
-                    f'{self.guests[there].name} has what '
-                    f'{self.guests[here].name} sends')
+                wait_until(lambda h=here, t=there, old=before[there][here]:
+                           self.has_arrived(perfs[h], received(t)[h], old),
+                           f'{self.guests[there].name} has what '
+                           f'{self.guests[here].name} sends')
             for here, there in shift:
                 perfs[here].stop()
                 after = received(there)
