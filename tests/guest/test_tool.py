@@ -14,8 +14,8 @@ PAGE = 4096
 
 # As a real board: BAR1, 24 entries of BAR2's lookup table, BAR4
 WINDOWS = 26
-# The same with windows of one page, for the slow path
-SMALL = 'bar1-size=4K,bar2-size=128K,bar4-size=4K'
+# The same with windows of one page, for the slow path, and on a busy host
+SMALL = 'bar1-size=4K,bar2-size=128K,bar4-size=4K,completion-timeout=5000'
 
 # What QEMU says, once, when windows to a guest have no direct path
 SLOW = 'memory-backend-memfd'

@@ -53,6 +53,7 @@ int main(int argc, char **argv)
     ntb_add_window_life_tests();
     ntb_add_window_vcpu_tests();
     ntb_add_window_death_tests();
+    ntb_add_window_unplug_tests();
     ret = g_test_run();
     ntb_harness_cleanup();
     return ret;

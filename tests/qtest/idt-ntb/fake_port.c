@@ -90,13 +90,11 @@ int fake_port_lock(FakePort *f, unsigned port, short type)
     return fd;
 }
 
-void fake_port_start(FakePort *f, const char *props)
+void fake_port_join(FakePort *f)
 {
     IdtNtbShmPort *p;
 
-    f->server = fake_server_start(fake_serve, NULL);
     f->shm = (IdtNtbShm *)f->server->base.mem;
-    f->a = win_boot(&f->server->base, WIN_SHARED, NULL, props);
     f->base = win_bar(f->a, 1);
     /* QEMU shall know whom to signal */
     fake_send(f->server->sockets[0], CLIENT, f->server->eventfds[CLIENT]);
@@ -107,6 +105,13 @@ void fake_port_start(FakePort *f, const char *props)
     p->client = CLIENT;
     p->cfg[PCI_COMMAND / 4] |= PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY;
     qatomic_set_mb(&p->state, IDT_NTB_PORT_UP);
+}
+
+void fake_port_start(FakePort *f, const char *props)
+{
+    f->server = fake_server_start(fake_serve, NULL);
+    f->a = win_boot(&f->server->base, WIN_SHARED, NULL, props);
+    fake_port_join(f);
 }
 
 void fake_port_stop(FakePort *f)

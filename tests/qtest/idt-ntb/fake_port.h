@@ -28,6 +28,9 @@ typedef struct FakePort {
 void fake_port_start(FakePort *f, const char *props);
 void fake_port_stop(FakePort *f);
 
+/* The same at @server, for QEMU @a that has started */
+void fake_port_join(FakePort *f);
+
 /* What comes from the QEMU, and what we send to it */
 IdtNtbShmMailbox *fake_port_inbox(FakePort *f);
 IdtNtbShmMailbox *fake_port_outbox(FakePort *f);

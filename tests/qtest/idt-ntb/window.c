@@ -105,17 +105,26 @@ static void open_bridge(QTestState *qts, uint64_t bridge)
     qtest_writel(qts, bridge + PCI_PREF_LIMIT_UPPER32, 0xff);
 }
 
+NtbPort *win_open_plugged(QTestState *qts)
+{
+    NtbPort *p = ntb_open_plugged(qts);
+
+    open_bridge(qts, win_root_port(p));
+    win_setup_function(p);
+    return p;
+}
+
+uint64_t win_root_port(NtbPort *p)
+{
+    return (p->ecam & ~0xfffffULL) - (1 << 20) + (RP0_SLOT << 15);
+}
+
 NtbPort *win_plug(QTestState *qts, WinPath path)
 {
-    NtbPort *p;
-
     ntb_device_add_with(qts, path == WIN_FORCED ?
                         ", 'completion-timeout': 20000, 'direct': false" :
                         ", 'completion-timeout': 20000");
-    p = ntb_open_plugged(qts);
-    open_bridge(qts, (p->ecam & ~0xfffffULL) - (1 << 20) + (RP0_SLOT << 15));
-    win_setup_function(p);
-    return p;
+    return win_open_plugged(qts);
 }
 
 void win_unplug(NtbPort *p)

@@ -52,6 +52,10 @@ QTestState *win_boot_root_port(NtbServer *server, WinPath path);
 NtbPort *win_plug(QTestState *qts, WinPath path);
 void win_unplug(NtbPort *p);
 
+/* The device that is there already, and where the root port's registers are */
+NtbPort *win_open_plugged(QTestState *qts);
+uint64_t win_root_port(NtbPort *p);
+
 /* The whole machine was reset */
 void win_reopen(NtbPort **p);
 
