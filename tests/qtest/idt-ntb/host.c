@@ -120,6 +120,17 @@ static void test_memory_full(void)
     assert_refused("can't allocate");
 }
 
+static void test_image_unreadable(void)
+{
+    g_autofree char *image = ntb_tmp_path("image");
+    NtbServer *server = ntb_server_start();
+
+    g_assert_true(g_file_set_contents(image, "image", -1, NULL));
+    ntb_assert_refused_at(server, "can't read", ",eeprom=%s", image);
+    g_unlink(image);
+    ntb_server_stop(server);
+}
+
 /* The device connects, as the chardev is about to and has not yet */
 static void test_no_socket(void)
 {
@@ -182,6 +193,8 @@ void ntb_add_host_tests(void)
         { "lock-fails",
           { SYS_fcntl, 1, F_OFD_SETLK, ENOLCK, test_lock_fails } },
         { "memory-full", { SYS_fallocate, 1, 0, ENOSPC, test_memory_full } },
+        { "image-unreadable",
+          { SYS_pread64, 3, 0, EIO, test_image_unreadable } },
         { "no-socket",
           { SYS_socket, 1, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, EMFILE,
             test_no_socket } },

@@ -538,6 +538,17 @@ static void test_temperature(void)
     ntb_server_stop(server);
 }
 
+static void test_only_migratable(void)
+{
+    NtbServer *server = ntb_server_start();
+    g_autofree char *args = g_strdup_printf(
+        "-only-migratable -chardev socket,path=%s,id=ntb "
+        "-device idt-ntb,chardev=ntb", server->socket);
+
+    ntb_assert_refused(args, "only-migratable|do not migrate");
+    ntb_server_stop(server);
+}
+
 static void test_not_express(void)
 {
     NtbServer *server = ntb_server_start();
@@ -619,6 +630,7 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/options/completion-timeout",
                    test_completion_timeout);
     qtest_add_func("/idt-ntb/options/temperature", test_temperature);
+    qtest_add_func("/idt-ntb/options/only-migratable", test_only_migratable);
     qtest_add_func("/idt-ntb/options/not-express", test_not_express);
     qtest_add_func("/idt-ntb/options/other-switch", test_other_switch);
     qtest_add_func("/idt-ntb/options/lock-held", test_lock_held);
