@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <glib/gstdio.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb_switch.h"
 #include "harness.h"
@@ -404,6 +405,55 @@ static void test_server_returns_empty(void)
     ntb_server_stop(server);
 }
 
+static bool is_logged(const char *log, const char *what)
+{
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(log, &text, NULL, NULL) && strstr(text, what);
+}
+
+/*
+ * Others have made a switch on the new memory in which our BARs are not what
+ * the guest has seen: we can't go on there, but without.
+ */
+static void test_server_returns_other(void)
+{
+    g_autofree char *log = ntb_tmp_path("stderr");
+    NtbServer *server = ntb_server_start_process();
+    IdtNtbShm *shm;
+    QTestState *qts;
+    NtbPort *a, *b;
+
+    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
+                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,addr=4 "
+                      "2>%s", ntb_machine_args(), server->socket, log);
+    a = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
+    a->owns_qemu = true;
+    mark(a);
+    ntb_freeze(a);
+    ntb_server_kill(server);
+    ntb_server_restart_empty(server);
+    b = ntb_boot(server, ",port=2");
+    shm = (IdtNtbShm *)server->mem;
+    shm->boot[0].p.barsetup[1] += 1 << R_BARSETUP0_SIZE_SHIFT;
+    ntb_thaw(a);
+    ntb_wait(is_logged(log, "port 0: the BARs are others"));
+    assert_marked(a);
+    g_assert_true(ntb_link_up(a, 0));
+    g_assert_false(ntb_link_up(b, 0));
+    /* The port is free for others, and for us when the switch fits again */
+    shm->boot[0].p.barsetup[1] -= 1 << R_BARSETUP0_SIZE_SHIFT;
+    ntb_wait(is_up_in(server, 0));
+    ntb_settle(a->qts);
+    assert_marked(a);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+    g_unlink(log);
+}
+
 void ntb_add_death_tests(void)
 {
     qtest_add_func("/idt-ntb/death/peer", test_kill);
@@ -419,6 +469,8 @@ void ntb_add_death_tests(void)
     qtest_add_func("/idt-ntb/death/server", test_server_dies);
     qtest_add_func("/idt-ntb/death/server-restarted", test_server_restarts);
     qtest_add_func("/idt-ntb/death/server-returns", test_server_returns);
+    qtest_add_func("/idt-ntb/death/server-returns-other",
+                   test_server_returns_other);
     qtest_add_func("/idt-ntb/death/server-returns-empty",
                    test_server_returns_empty);
 }

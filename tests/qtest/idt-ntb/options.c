@@ -572,6 +572,7 @@ static void test_other_switch(void)
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
     NtbPort *a = ntb_boot(server, NULL);
     IdtNtbShmHeader good = shm->header;
+    uint32_t barsetup;
 
     shm->header.magic ^= 1;
     ntb_assert_refused_at(server, "no idt-ntb switch", "%s", "");
@@ -588,6 +589,11 @@ static void test_other_switch(void)
     shm->header.partitions = 200;
     ntb_assert_refused_at(server, "partitions=200|partitions=2", "%s", "");
     shm->header = good;
+    /* The layout of its BARs: BAR1 of 1 byte */
+    barsetup = shm->boot[1].p.barsetup[1];
+    shm->boot[1].p.barsetup[1] = R_BARSETUP0_EN_MASK;
+    ntb_assert_refused_at(server, "port 2: |BARSETUP1", "%s", "");
+    shm->boot[1].p.barsetup[1] = barsetup;
     ntb_quit(ntb_boot(server, NULL));
     ntb_quit(a);
 
