@@ -346,6 +346,40 @@ static void test_in_register(void)
 }
 
 /*
+ * What is asked for ends the asking: an emulated error, which is a message up
+ * the link, and a reset of the own partition.  Both come to pass, not inside
+ * the request.
+ */
+static void test_own_control(void)
+{
+    const uint32_t ctl = ntb_gas_partsts(0) - 4;
+
+    setup(NULL);
+    send_write(f.a->bar0 + A_NTUEEM, PCI_ERR_UNC_COMP_ABORT, 4);
+    ntb_wait(ntb_cfg_read(f.a, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS) ==
+             PCI_ERR_UNC_COMP_ABORT);
+    assert_serves();
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t active = ntb_gas_read(f.a, ctl);
+
+        send_write(f.a->bar0 + A_GASAADDR, ctl, 4);
+        send_write(f.a->bar0 + A_GASADATA, IDT_PART_STATE_DISABLED, 4);
+        ntb_wait(!ntb_cfg_readw(f.a, PCI_COMMAND));
+        win_setup_function(f.a);
+        g_assert_false(ntb_link_up(f.a, 0));
+        ntb_wait(ntb_gas_read(f.a, ntb_gas_partsts(0)) &
+                 R_SWPART0STS_SCC_MASK);
+        assert_refused();
+        ntb_gas_write(f.a, ctl, active);
+        ntb_wait(ntb_link_up(f.a, 0));
+        win_setup_function(f.a);
+        admit(true);
+        assert_serves();
+    }
+    teardown();
+}
+
+/*
  * As the receiver
  */
 
@@ -532,6 +566,7 @@ void ntb_add_window_mailbox_tests(void)
     qtest_add_func("/idt-ntb/window-mailbox/head", test_head);
     qtest_add_func("/idt-ntb/window-mailbox/flood", test_flood);
     qtest_add_func("/idt-ntb/window-mailbox/in-register", test_in_register);
+    qtest_add_func("/idt-ntb/window-mailbox/own-control", test_own_control);
     qtest_add_func("/idt-ntb/window-mailbox/answers", test_answers);
     qtest_add_func("/idt-ntb/window-mailbox/serves-while-waiting",
                    test_serves_while_waiting);
