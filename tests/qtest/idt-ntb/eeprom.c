@@ -305,6 +305,37 @@ static void test_bars(void)
     image_free(path);
 }
 
+/* Header and capabilities, which an image can look at and partly change */
+static void test_configuration(void)
+{
+    uint32_t clock = ntb_gas_nt(2, A_PCIELCTLSTS);
+    GByteArray *image = g_byte_array_new();
+    NtbServer *server = ntb_server_start();
+    NtbPort *p;
+    char *path;
+
+    image_topology(image, 2);
+    image_wait(image, ntb_gas_nt(0, PCI_VENDOR_ID), NTB_ID, 0);
+    image_wait(image, ntb_gas_nt(2, PCI_VENDOR_ID), NTB_ID, 0);
+    image_wait(image, clock, R_PCIELCTLSTS_SCLK_MASK,
+               ~R_PCIELCTLSTS_SCLK_MASK);
+    image_write(image, clock, 0);
+    image_wait(image, clock, 0, ~R_PCIELCTLSTS_SCLK_MASK);
+    image_write(image, ntb_gas_nt(0, A_SSIDSSVID), 0x12345678);
+    image_write(image, ntb_gas_nt(0, PCI_VENDOR_ID), 0);
+    image_end(image);
+    path = image_save(image);
+    p = boot(server, path, 0, 0);
+    g_assert_cmphex(ntb_cfg_read(p, PCI_VENDOR_ID), ==, NTB_ID);
+    g_assert_cmphex(ntb_cfg_read(p, A_SSIDSSVID), ==, 0x12345678);
+    g_assert_cmphex(ntb_cfg_read(p, A_PCIELCTLSTS) & R_PCIELCTLSTS_SCLK_MASK,
+                    !=, 0);
+    g_assert_cmphex(ntb_gas_read(p, clock) & R_PCIELCTLSTS_SCLK_MASK, ==, 0);
+    ntb_quit(p);
+    ntb_server_stop(server);
+    image_free(path);
+}
+
 /*
  * Registers: of an NT function, from which it starts and to which resets
  * return; of the switch, which keep what is written to them
@@ -574,6 +605,7 @@ void ntb_add_eeprom_tests(void)
     }
     qtest_add_func("idt-ntb/eeprom/board", test_board);
     qtest_add_func("idt-ntb/eeprom/bars", test_bars);
+    qtest_add_func("idt-ntb/eeprom/configuration", test_configuration);
     qtest_add_func("idt-ntb/eeprom/registers", test_registers);
     qtest_add_data_func("idt-ntb/eeprom/jumps-counted", "counted", test_jumps);
     qtest_add_data_func("idt-ntb/eeprom/jumps-executed", "executed",
