@@ -116,17 +116,25 @@ static void idt_ntb_train_link(IdtNtbState *s)
 /*
  * Lets a change of our port or partition take place: takes the link down, which
  * resets the function, if there is one, and up again if there is to be one.
+ * Who wrote SWPARTxCTL may have died before it told us: not to be asked for.
  */
 static void idt_ntb_follow_topology(IdtNtbState *s)
 {
-    if (!s->sw.shm || idt_ntb_topology_is_settled(&s->sw, s->sw.port)) {
+    bool is_up;
+
+    if (!s->sw.shm) {
+        return;
+    }
+    is_up = idt_ntb_switch_is_up(&s->sw);
+    if (idt_ntb_topology_is_settled(&s->sw, s->sw.port) &&
+        idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up) {
         return;
     }
     if (idt_ntb_requests_serving()) {
         qemu_bh_schedule(s->look_bh);   /* not inside a request */
         return;
     }
-    if (idt_ntb_switch_is_up(&s->sw)) {
+    if (is_up) {
         s->resetting_self = true;
         pci_device_reset(PCI_DEVICE(s));
         s->resetting_self = false;

@@ -76,11 +76,26 @@ static unsigned partition_state(const IdtNtbSwitch *sw, unsigned partition)
                       SWPART0CTL, STATE);
 }
 
+/* What SWPORTxSTS shows when what SWPORTxCTL says has taken place */
+static uint32_t config_of(uint32_t ctl)
+{
+    uint32_t sts = FIELD_DP32(0, SWPORT0STS, MODE,
+                              FIELD_EX32(ctl, SWPORT0CTL, MODE));
+
+    sts = FIELD_DP32(sts, SWPORT0STS, SWPART,
+                     FIELD_EX32(ctl, SWPORT0CTL, SWPART));
+    return FIELD_DP32(sts, SWPORT0STS, DEVNUM,
+                      FIELD_EX32(ctl, SWPORT0CTL, DEVNUM));
+}
+
 bool idt_ntb_topology_is_settled(const IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+    uint32_t config = config_of(qatomic_read(&sw->shm->sw.swportctl[port]));
+    uint32_t sts = qatomic_read(&sw->shm->sw.swportsts[port]);
 
-    return qatomic_read(&p->topology_req) == qatomic_read(&p->topology_ack);
+    return (sts & (SWPORTSTS_CONFIG | SWPORTSTS_PENDING)) == config &&
+           qatomic_read(&p->topology_req) == qatomic_read(&p->topology_ack);
 }
 
 bool idt_ntb_topology_allows_link(const IdtNtbSwitch *sw, unsigned port)
@@ -122,32 +137,21 @@ static void finish_partition(IdtNtbSwitch *sw, unsigned partition)
     }
 }
 
-static uint32_t config_of(uint32_t ctl)
-{
-    uint32_t sts = FIELD_DP32(0, SWPORT0STS, MODE,
-                              FIELD_EX32(ctl, SWPORT0CTL, MODE));
-
-    sts = FIELD_DP32(sts, SWPORT0STS, SWPART,
-                     FIELD_EX32(ctl, SWPORT0CTL, SWPART));
-    return FIELD_DP32(sts, SWPORT0STS, DEVNUM,
-                      FIELD_EX32(ctl, SWPORT0CTL, DEVNUM));
-}
-
 /* Makes the configuration of @port what its SWPORTxCTL says */
 static void take_over(IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint32_t config = config_of(qatomic_read(&regs->swportctl[port]));
     uint32_t old = qatomic_read(&regs->swportsts[port]);
 
     for (unsigned i = 0; i < IDT_NTB_MAX_CAS_TRIES; i++) {
-        uint32_t new = (old & ~(SWPORTSTS_CONFIG | SWPORTSTS_PENDING)) |
-                       config;
+        uint32_t new = old & ~(SWPORTSTS_CONFIG | SWPORTSTS_PENDING);
         uint32_t seen;
 
         if (old & SWPORTSTS_PENDING) {
             new |= R_SWPORT0STS_OMCC_MASK;
         }
+        smp_rmb();              /* who sees the write as pending sees it */
+        new |= config_of(qatomic_read(&regs->swportctl[port]));
         seen = qatomic_cmpxchg(&regs->swportsts[port], old, new);
         if (seen == old) {
             return;
@@ -159,24 +163,25 @@ static void take_over(IdtNtbSwitch *sw, unsigned port)
 void idt_ntb_topology_settle(IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+    uint32_t acked = qatomic_read(&p->topology_ack);
     uint32_t request = qatomic_load_acquire(&p->topology_req);
     unsigned partition = idt_ntb_switch_partition(sw, port);
 
-    if (request == qatomic_read(&p->topology_ack)) {
+    if (idt_ntb_topology_is_settled(sw, port)) {
         return;
     }
     take_over(sw, port);
     trace_idt_ntb_port_mode(port, port_mode(sw, port),
                             idt_ntb_switch_partition(sw, port));
-    qatomic_set_mb(&p->topology_ack, request);
+    /* Who has settled the port meanwhile may have seen a later request */
+    qatomic_cmpxchg(&p->topology_ack, acked, request);
     finish_partition(sw, partition);
     finish_partition(sw, idt_ntb_switch_partition(sw, port));
 }
 
-/* Begins a change of @port */
-static void change(IdtNtbSwitch *sw, unsigned port)
+/* Tells who is to let a change of @port take place, which is not settled */
+static void begin_change(IdtNtbSwitch *sw, unsigned port)
 {
-    qatomic_inc(&idt_ntb_switch_block(sw, port)->topology_req);
     if (is_owned(sw, port)) {
         idt_ntb_switch_signal(sw, port);
     } else {
@@ -187,17 +192,16 @@ static void change(IdtNtbSwitch *sw, unsigned port)
 void idt_ntb_topology_set_port(IdtNtbSwitch *sw, unsigned port, uint32_t ctl)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint32_t old = qatomic_xchg(&regs->swportctl[port], ctl);
 
-    if (config_of(old) == config_of(ctl) &&
-        idt_ntb_topology_is_settled(sw, port)) {
+    qatomic_xchg(&regs->swportctl[port], ctl);
+    if (idt_ntb_topology_is_settled(sw, port)) {
         qatomic_fetch_or(&regs->swportsts[port], R_SWPORT0STS_OMCI_MASK |
                                                  R_SWPORT0STS_OMCC_MASK);
         return;
     }
     qatomic_fetch_or(&regs->swportsts[port],
                      R_SWPORT0STS_OMCI_MASK | SWPORTSTS_PENDING);
-    change(sw, port);
+    begin_change(sw, port);
 }
 
 void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
@@ -207,7 +211,6 @@ void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
     uint32_t old = qatomic_xchg(&regs->swpartctl[partition], ctl);
 
     qatomic_fetch_or(&regs->swpartsts[partition], R_SWPART0STS_SCI_MASK);
-    qatomic_fetch_or(&regs->swpart_pending, BIT(partition));
     if (old != ctl) {
         if (FIELD_EX32(ctl, SWPART0CTL, STATE) == IDT_PART_STATE_RESET) {
             idt_ntb_switch_event(sw, IDT_NTB_EVENT_FRST, partition, -1);
@@ -216,10 +219,13 @@ void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
             unsigned port = idt_ntb_switch_port(sw, i);
 
             if (idt_ntb_switch_partition(sw, port) == partition) {
-                change(sw, port);
+                qatomic_inc(&idt_ntb_switch_block(sw, port)->topology_req);
+                begin_change(sw, port);
             }
         }
     }
+    /* Not before: until then the ports look as if they were done */
+    qatomic_fetch_or(&regs->swpart_pending, BIT(partition));
     finish_partition(sw, partition);
 }
 

@@ -5,6 +5,8 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "hw/misc/idt_ntb_switch.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
 #include "tests.h"
@@ -366,6 +368,62 @@ static void test_port_dead(void)
     teardown();
 }
 
+/*
+ * Who writes SWPORTxCTL dies in the middle of it: the change takes place all
+ * the same, and nothing hangs
+ */
+static void test_port_dead_writer(void)
+{
+    const uint32_t pending = 1u << 31;  /* in the stored word */
+    uint32_t nt = port_ctl(IDT_PORT_MODE_NT, PART_B);
+    IdtNtbShmSwitch *regs;
+
+    setup();
+    regs = &((IdtNtbShm *)server->mem)->sw;
+    ntb_dirty(b);
+    ntb_listen_to_links(a);
+    qatomic_set_mb(&regs->swportctl[PORT_B],
+                   port_ctl(IDT_PORT_MODE_DISABLED, PART_B));
+    g_assert_false(ntb_link_up(a, PORT_B));
+    ntb_assert_link_events(a, 1 << PORT_B, 0);
+    ntb_wait(ntb_gas_read(a, ntb_gas_portsts(PORT_B)) ==
+             port_sts(IDT_PORT_MODE_DISABLED, PART_B));
+    set_port(a, PORT_B, nt);
+    ntb_assert_link_events(a, 0, 1 << PORT_B);
+    ntb_assert_clean(a, PORT_B);
+
+    qatomic_fetch_or(&regs->swportsts[PORT_B], OMCI | pending);
+    ntb_assert_link_events(a, 1 << PORT_B, 1 << PORT_B);
+    g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(PORT_B)) & (OMCI | OMCC),
+                    ==, OMCI | OMCC);
+
+    /* A port of nobody, and the same value again */
+    qatomic_set_mb(&regs->swportctl[12], port_ctl(IDT_PORT_MODE_NT, 6));
+    set_port(a, 12, port_ctl(IDT_PORT_MODE_NT, 6));
+    g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(12)), ==,
+                    port_sts(IDT_PORT_MODE_NT, 6));
+    qatomic_set_mb(&regs->swportctl[12], 0);
+    g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(12)), ==, 0);
+    teardown();
+}
+
+static void test_partition_dead_writer(void)
+{
+    IdtNtbShmSwitch *regs;
+
+    setup();
+    regs = &((IdtNtbShm *)server->mem)->sw;
+    ntb_dirty(b);
+    ntb_listen_to_links(a);
+    qatomic_set_mb(&regs->swpartctl[PART_B], IDT_PART_STATE_DISABLED);
+    ntb_assert_link_events(a, 1 << PORT_B, 0);
+    ntb_assert_clean(a, PORT_B);
+    qatomic_set_mb(&regs->swpartctl[PART_B], IDT_PART_STATE_ACTIVE);
+    ntb_assert_link_events(a, 0, 1 << PORT_B);
+    assert_talk_both_ways();
+    teardown();
+}
+
 /* Both ports, and a third process, write anything for a while */
 static void test_random(void)
 {
@@ -598,6 +656,10 @@ void ntb_add_topology_tests(void)
     qtest_add_func("/idt-ntb/topology/port-partition", test_port_partition);
     qtest_add_func("/idt-ntb/topology/port-modes", test_port_modes);
     qtest_add_func("/idt-ntb/topology/port-dead", test_port_dead);
+    qtest_add_func("/idt-ntb/topology/port-dead-writer",
+                   test_port_dead_writer);
+    qtest_add_func("/idt-ntb/topology/partition-dead-writer",
+                   test_partition_dead_writer);
     qtest_add_func("/idt-ntb/topology/random", test_random);
     win_add_case("topology/windows", test_windows);
     qtest_add_func("/idt-ntb/topology/reset-events", test_reset_events);
