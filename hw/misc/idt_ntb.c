@@ -346,8 +346,6 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
     }
     if (!same) {
         idt_ntb_windows_reattached(&s->windows);
-    }
-    if (!idt_ntb_switch_link(&s->sw, s->sw.port)) {
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
         idt_ntb_train_link(s);
         idt_ntb_switch_event_self(&s->sw, IDT_NTB_EVENT_LINKUP);
@@ -418,7 +416,6 @@ static void idt_ntb_reset_exit(Object *obj, ResetType type)
 static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
 {
     const IdtNtbChip *chip = s->sw.chip;
-    g_autoptr(GString) ports = g_string_new(NULL);
 
     if (!pci_bus_is_express(pci_get_bus(PCI_DEVICE(s)))) {
         error_setg(errp, "idt-ntb needs a PCI Express bus; use a machine that "

@@ -308,13 +308,35 @@ static bool attach_take_bars(IdtNtbSwitch *sw, Error **errp)
     return true;
 }
 
+/*
+ * The dead may have been writing another port's interrupt registers: a level
+ * that fell must not pass for one that stayed.  Costs the owners an interrupt
+ * at most.
+ */
+static void attach_settle_all(IdtNtbSwitch *sw)
+{
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
+
+        if (idt_ntb_switch_link(sw, port)) {
+            qatomic_set_mb(&idt_ntb_switch_block(sw, port)->int_fell,
+                           UINT32_MAX);
+            idt_ntb_switch_signal(sw, port);
+        }
+    }
+}
+
 /* Ends what a dead owner of the port left, and takes it. */
 static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
+    bool abandoned = qatomic_read(&p->state) != IDT_NTB_PORT_FREE;
 
     idt_ntb_switch_put_down(sw, sw->port);
     idt_ntb_topology_settle(sw, sw->port);
+    if (abandoned) {
+        attach_settle_all(sw);
+    }
     qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
     qatomic_set(&p->client, client);
     qatomic_set(&p->holds, 0);
@@ -436,24 +458,6 @@ static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
            IDT_NTB_PORT_FREE &&
            !qemu_lock_fd_test(sw->fd, idt_ntb_switch_lock_offset(port), 1,
                               true);
-}
-
-/*
- * The dead may have been writing another port's interrupt registers: a level
- * that fell must not pass for one that stayed.  Costs the owners an interrupt
- * at most.
- */
-static void attach_settle_all(IdtNtbSwitch *sw)
-{
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-
-        if (idt_ntb_switch_link(sw, port)) {
-            qatomic_set_mb(&idt_ntb_switch_block(sw, port)->int_fell,
-                           UINT32_MAX);
-            idt_ntb_switch_signal(sw, port);
-        }
-    }
 }
 
 static bool attach_reap_port(IdtNtbSwitch *sw, unsigned port)

@@ -138,6 +138,7 @@ static void test_claim_before_notice(void)
     NtbPort *a = ntb_boot(server, ",partitions=3");
     NtbPort *b = ntb_boot(server, ",partitions=3");
     NtbPort *c = ntb_boot(server, ",partitions=3");
+    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
 
     ntb_dirty(b);
     ntb_listen_to_links(a);
@@ -146,6 +147,11 @@ static void test_claim_before_notice(void)
     ntb_kill(b);
     b = ntb_boot(server, ",partitions=3");
     g_assert_cmpuint(b->port, ==, 2);
+    /* The dead may have been writing their interrupt registers */
+    g_assert_cmphex(qatomic_read(&shm->port[a->port].p.int_fell), ==,
+                    UINT32_MAX);
+    g_assert_cmphex(qatomic_read(&shm->port[c->port].p.int_fell), ==,
+                    UINT32_MAX);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
     g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0);
     ntb_write(b, A_NTSDATA, 0xb2);
@@ -371,6 +377,33 @@ static void test_server_returns(void)
     ntb_server_stop(server);
 }
 
+/* A port whose link is down by the topology: nothing has happened to it */
+static void test_server_returns_to_disabled(void)
+{
+    const uint32_t nobody = 0xdead;     /* no client has this id */
+    NtbServer *server = ntb_server_start_process();
+    IdtNtbShmPort *p = &((IdtNtbShm *)server->mem)->port[2].p;
+    NtbPort *a = boot_reconnecting(server);
+    NtbPort *b = boot_reconnecting(server);
+
+    ntb_gas_write(a, ntb_gas_portsts(2) - 4, IDT_PORT_MODE_DISABLED);
+    ntb_wait(ntb_gas_read(a, ntb_gas_portsts(2)) & R_SWPORT0STS_OMCC_MASK);
+    ntb_setup_function(b);
+    mark(b);
+    ntb_server_kill(server);
+    qatomic_set_mb(&p->client, nobody);
+    ntb_server_restart(server);
+    ntb_wait(qatomic_read(&p->client) != nobody);
+    ntb_settle(b->qts);
+    assert_marked(b);
+    g_assert_false(ntb_link_up(a, 2));
+    g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0);
+    ntb_assert_no_msi(b);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
 static bool is_up_in(NtbServer *server, unsigned port)
 {
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
@@ -471,6 +504,8 @@ void ntb_add_death_tests(void)
     qtest_add_func("/idt-ntb/death/server-returns", test_server_returns);
     qtest_add_func("/idt-ntb/death/server-returns-other",
                    test_server_returns_other);
+    qtest_add_func("/idt-ntb/death/server-returns-to-disabled",
+                   test_server_returns_to_disabled);
     qtest_add_func("/idt-ntb/death/server-returns-empty",
                    test_server_returns_empty);
 }
