@@ -148,6 +148,21 @@ static uint32_t ntmtbldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
     return entry ? qatomic_read(entry) : 0;
 }
 
+/* The ports in @partition may have lost their admission: one, as a rule */
+static void partition_loses(IdtNtbRegs *regs, unsigned partition)
+{
+    IdtNtbSwitch *sw = regs->sw;
+
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
+
+        if (idt_ntb_switch_partition(sw, port) == partition) {
+            idt_ntb_switch_admission_changed(sw, i);
+            regs->windows_changed |= BIT(i);
+        }
+    }
+}
+
 static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                              unsigned port, unsigned n, uint32_t value,
                              uint32_t lanes)
@@ -155,7 +170,6 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
     unsigned number;
     uint32_t *entry = ntmtbl_entry(regs, port, &number);
     uint32_t old = entry ? qatomic_read(entry) : 0;
-    int from;
 
     if (!entry) {
         return;
@@ -169,11 +183,8 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
     }
     idt_ntb_reg_update(reg, entry, value, lanes);
     /* Who loses by it is whom it was for */
-    from = idt_ntb_switch_find_nt(regs->sw,
-                                  FIELD_EX32(old, NTMTBLDATA, PART));
-    if (FIELD_EX32(old, NTMTBLDATA, VALID) && from >= 0) {
-        idt_ntb_switch_admission_changed(regs->sw, from);
-        regs->windows_changed |= BIT(from);
+    if (FIELD_EX32(old, NTMTBLDATA, VALID)) {
+        partition_loses(regs, FIELD_EX32(old, NTMTBLDATA, PART));
     }
 }
 
