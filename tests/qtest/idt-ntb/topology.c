@@ -486,6 +486,30 @@ static void test_windows(WinPath path)
     win_stop(&w);
 }
 
+/* Two ports in a partition lose by the same entry of the mapping table */
+static void test_shared_entry(WinPath path)
+{
+    WinPair w;
+    NtbPort *c;
+    uint64_t base;
+
+    win_start(&w, path, ",partitions=3");
+    c = win_boot(w.server, path, NULL, ",partitions=3");
+    set_port(w.a, c->port, port_ctl(IDT_PORT_MODE_NT, w.b->partition));
+    ntb_wait(ntb_link_up(w.a, c->port));
+    c->partition = w.b->partition;
+    win_setup_function(c);
+    base = win_bar(c, WIN_DIRECT32);
+    win_open(c, WIN_DIRECT32, w.a->partition, WIN_X);
+    win_assert_hits(c, base, w.a, WIN_X, 8);
+    win_assert_path(c, path);
+    win_admit(w.b, false);
+    g_assert_cmpuint(win_mappings(c), ==, 0);
+    win_assert_misses(c, base, w.a, WIN_X, 8);
+    ntb_quit(c);
+    win_stop(&w);
+}
+
 /*
  * Resets as events
  */
@@ -662,6 +686,7 @@ void ntb_add_topology_tests(void)
                    test_partition_dead_writer);
     qtest_add_func("/idt-ntb/topology/random", test_random);
     win_add_case("topology/windows", test_windows);
+    win_add_case_shared("topology/shared-entry", test_shared_entry);
     qtest_add_func("/idt-ntb/topology/reset-events", test_reset_events);
     qtest_add_func("/idt-ntb/protection/gasaprot", test_gasaprot);
     qtest_add_func("/idt-ntb/protection/ntmtblprot", test_ntmtblprot);
