@@ -194,7 +194,9 @@ static bool attach_check(const IdtNtbSwitch *sw, Error **errp)
     return idt_ntb_boot_check(sw, errp);
 }
 
-static bool attach_create_or_check(IdtNtbSwitch *sw, Error **errp)
+/* A switch that we create in the place of @old goes on with its registers */
+static bool attach_create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
+                                   Error **errp)
 {
     int ret = qemu_lock_fd_test(sw->fd, LOCK_PORTS, LOCK_PORTS_LEN, true);
 
@@ -206,8 +208,13 @@ static bool attach_create_or_check(IdtNtbSwitch *sw, Error **errp)
         return attach_check(sw, errp);
     }
     trace_idt_ntb_create(sw->chip->name, sw->boot->partitions);
-    sw->created = attach_create(sw, errp);
-    return sw->created;
+    if (!attach_create(sw, errp)) {
+        return false;
+    }
+    if (old) {
+        idt_ntb_regs_copy_switch(&sw->shm->sw, &old->shm->sw);
+    }
+    return true;
 }
 
 /* Says why @port can't be attached to, which others can be */
@@ -354,12 +361,46 @@ static void attach_unmap(IdtNtbSwitch *sw)
     }
 }
 
-bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
-                           unsigned client, unsigned timeout_ms, Error **errp)
+/*
+ * Takes the mapping table entries of our partition along, which may be another
+ * one here.
+ */
+static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
+{
+    unsigned was = idt_ntb_switch_partition(old, old->port);
+    unsigned is = idt_ntb_switch_partition(sw, sw->port);
+
+    for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
+        uint32_t entry = qatomic_read(&old->shm->sw.mtbl[i]);
+
+        if (entry && FIELD_EX32(entry, NTMTBLDATA, PART) == was) {
+            qatomic_set(&sw->shm->sw.mtbl[i],
+                        FIELD_DP32(entry, NTMTBLDATA, PART, is));
+        }
+    }
+}
+
+/*
+ * No reset tells the guest of the new switch, so its function keeps its
+ * registers.
+ */
+static void attach_copy_port(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
+{
+    idt_ntb_regs_copy_port(idt_ntb_switch_block(sw, sw->port),
+                           idt_ntb_switch_block(old, old->port));
+    attach_copy_mtbl(sw, old);
+    if (!idt_ntb_topology_is_settled(old, old->port)) {
+        qatomic_inc(&idt_ntb_switch_block(sw, sw->port)->topology_req);
+    }
+}
+
+/* Attaches; @old is what it was attached to until now, or NULL */
+static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
+                      int port, unsigned client, unsigned timeout_ms,
+                      Error **errp)
 {
     IdtNtbSwitch new = *sw;
 
-    new.created = false;
     new.shm = NULL;
     new.fd = attach_open(shm_fd, errp);
     if (new.fd < 0) {
@@ -367,13 +408,16 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
     }
     if (!attach_map(&new, errp) ||
         !attach_lock_header(new.fd, timeout_ms, errp) ||
-        !attach_create_or_check(&new, errp) ||
+        !attach_create_or_check(&new, old, errp) ||
         !attach_lock_port(&new, port, errp) ||
         !attach_take_bars(&new, errp)) {
         attach_unmap(&new);
         return false;
     }
     attach_take_port(&new, client);
+    if (old) {
+        attach_copy_port(&new, old);
+    }
     attach_unlock_header(new.fd);
     *sw = new;
     trace_idt_ntb_attach(sw->port, idt_ntb_switch_partition(sw, sw->port),
@@ -381,18 +425,10 @@ bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
     return true;
 }
 
-/* Takes the mapping table entries of our partition along. */
-static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
+bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
+                           unsigned client, unsigned timeout_ms, Error **errp)
 {
-    unsigned partition = idt_ntb_switch_partition(sw, sw->port);
-
-    for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
-        uint32_t entry = qatomic_read(&old->shm->sw.mtbl[i]);
-
-        if (entry && FIELD_EX32(entry, NTMTBLDATA, PART) == partition) {
-            qatomic_set(&sw->shm->sw.mtbl[i], entry);
-        }
-    }
+    return attach_to(sw, NULL, shm_fd, port, client, timeout_ms, errp);
 }
 
 bool idt_ntb_switch_is_attached_to(const IdtNtbSwitch *sw, int shm_fd)
@@ -414,22 +450,8 @@ bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
                              idt_ntb_switch_partition(sw, sw->port), client);
         return true;
     }
-    if (!idt_ntb_switch_attach(sw, shm_fd, sw->port, client, timeout_ms,
-                               errp)) {
+    if (!attach_to(sw, &old, shm_fd, sw->port, client, timeout_ms, errp)) {
         return false;
-    }
-    /*
-     * No reset tells the guest, so its function keeps its registers, and a
-     * switch that we created those of the old one.
-     */
-    if (sw->created) {
-        idt_ntb_regs_copy_switch(&sw->shm->sw, &old.shm->sw);
-    }
-    idt_ntb_regs_copy_port(idt_ntb_switch_block(sw, sw->port),
-                           idt_ntb_switch_block(&old, old.port));
-    attach_copy_mtbl(sw, &old);
-    if (!idt_ntb_topology_is_settled(&old, old.port)) {
-        qatomic_inc(&idt_ntb_switch_block(sw, sw->port)->topology_req);
     }
     idt_ntb_switch_detach(&old);
     return true;

@@ -278,7 +278,6 @@ typedef struct IdtNtbSwitch {
     int fd;                     /* holds the lock of the port */
     dev_t dev;                  /* the file that the memory is */
     ino_t ino;
-    bool created;               /* by this attachment */
     bool attached;              /* once, so that the BARs are known */
     const IdtNtbChip *chip;
     unsigned num_ports;         /* that can carry an NT function */

@@ -487,6 +487,39 @@ static void test_server_returns_other(void)
     g_unlink(log);
 }
 
+/*
+ * A port that was enabled by a guest, and that no image knows: it makes a
+ * switch like the old one, and has its port there
+ */
+static void test_server_returns_to_enabled(void)
+{
+    NtbServer *server = ntb_server_start_process();
+    NtbPort *a = boot_reconnecting(server);
+    NtbPort *b;
+
+    ntb_gas_write(a, ntb_gas_portsts(2) - 4, IDT_PORT_MODE_DISABLED);
+    ntb_gas_write(a, ntb_gas_portsts(4) - 4, IDT_PORT_MODE_DISABLED);
+    ntb_gas_write(a, ntb_gas_portsts(12) - 4,
+                  FIELD_DP32(IDT_PORT_MODE_NT, SWPORT0CTL, SWPART, 1));
+    b = boot_reconnecting(server);
+    g_assert_cmpuint(b->port, ==, 12);
+    ntb_kill(a);
+    mark(b);
+    ntb_server_kill(server);
+    ntb_server_restart_empty(server);
+    ntb_wait(is_up_in(server, 12));
+    ntb_settle(b->qts);
+    assert_marked(b);
+    g_assert_cmpint(ntb_qom_int(b, "partition"), ==, 1);
+    a = ntb_boot(server, ",partitions=3");
+    g_assert_cmpuint(a->port, ==, 0);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+    ntb_quit(a);
+    ntb_quit(b);
+    ntb_server_stop(server);
+}
+
 void ntb_add_death_tests(void)
 {
     qtest_add_func("/idt-ntb/death/peer", test_kill);
@@ -508,4 +541,6 @@ void ntb_add_death_tests(void)
                    test_server_returns_to_disabled);
     qtest_add_func("/idt-ntb/death/server-returns-empty",
                    test_server_returns_empty);
+    qtest_add_func("/idt-ntb/death/server-returns-to-enabled",
+                   test_server_returns_to_enabled);
 }
