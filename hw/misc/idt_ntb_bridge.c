@@ -10,6 +10,7 @@
 #include "hw/misc/idt_ntb.h"
 #include "hw/pci/pci.h"
 #include "idt_ntb_bridge.h"
+#include "idt_ntb_topology.h"
 
 /* Fields of dwords */
 #define STATUS_CAP_LIST         (PCI_STATUS_CAP_LIST << 16)
@@ -26,16 +27,10 @@
 #define PREF_BASE_64            (PCI_PREF_RANGE_TYPE_64 | \
                                  PCI_PREF_RANGE_TYPE_64 << 16)
 
-static unsigned bridge_mode(const IdtNtbSwitch *sw, unsigned port)
-{
-    return FIELD_EX32(qatomic_read(&sw->shm->sw.swportsts[port]), SWPORT0STS,
-                      MODE);
-}
-
 static uint32_t bridge_header(const IdtNtbSwitch *sw, unsigned port,
                               unsigned offset)
 {
-    unsigned mode = bridge_mode(sw, port);
+    unsigned mode = idt_ntb_topology_mode(sw, port);
 
     switch (offset) {
     case PCI_VENDOR_ID:
@@ -78,7 +73,7 @@ uint32_t idt_ntb_bridge_read(const IdtNtbSwitch *sw, unsigned port,
     switch (offset) {
     case IDT_CAP_PCIE:
         return (value & ~PCIECAP_TYPE_MASK) |
-               (bridge_mode(sw, port) == IDT_PORT_MODE_DOWNSTREAM ?
+               (idt_ntb_topology_mode(sw, port) == IDT_PORT_MODE_DOWNSTREAM ?
                 PCIECAP_DOWNSTREAM : PCIECAP_UPSTREAM);
     case A_PCIELCTLSTS:
         return (value & ~R_PCIELCTLSTS_SCLK_MASK) |

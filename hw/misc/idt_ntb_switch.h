@@ -155,7 +155,7 @@ typedef struct IdtNtbShmPort {
     uint32_t receive_epoch;     /* counts the ends of access to its memory */
     uint32_t waiting;           /* sleeps: wants a signal for an answer */
     uint32_t refuses;           /* its guest has disabled the link */
-    /* Topology: counts the changes, and those that have taken place */
+    /* Changes of the partition's state, and those that have taken place */
     uint32_t topology_req;
     uint32_t topology_ack;
     /* Stored only */
@@ -298,18 +298,6 @@ int idt_ntb_switch_index(const IdtNtbSwitch *sw, unsigned port);
 /* The port at place @index, which must be below @sw->num_ports. */
 unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned index);
 
-/* The partition that @port is in, below IDT_MAX_PARTITIONS. */
-unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
-
-/* True while @port carries an NT function. */
-bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port);
-
-/*
- * The place of the port whose NT function is in @partition, the lowest one
- * should there be several; -1 if there is none.
- */
-int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition);
-
 /* True when both are ports of the same switch. */
 bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b);
 
@@ -343,6 +331,20 @@ bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port);
 
 /* True while our link is trained, be it on the way down. */
 bool idt_ntb_switch_is_up(const IdtNtbSwitch *sw);
+
+/* The topology: idt_ntb_topology.c, which has more for who changes it */
+
+/* The partition that @port is in, below IDT_MAX_PARTITIONS. */
+unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
+
+/* True while @port carries an NT function. */
+bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port);
+
+/*
+ * The place of the port whose NT function is in @partition, the lowest one
+ * should there be several; -1 if there is none.
+ */
+int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition);
 
 /* Attach and detach: idt_ntb_attach.c */
 

@@ -40,7 +40,7 @@ bool idt_ntb_topology_mode_is_valid(const IdtNtbSwitch *sw, unsigned port,
            (sw->chip->all_ports & BIT(port) && mode < IDT_NUM_PORT_MODES);
 }
 
-static unsigned port_mode(const IdtNtbSwitch *sw, unsigned port)
+unsigned idt_ntb_topology_mode(const IdtNtbSwitch *sw, unsigned port)
 {
     return FIELD_EX32(qatomic_read(&sw->shm->sw.swportsts[port]), SWPORT0STS,
                       MODE);
@@ -54,7 +54,7 @@ unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port)
 
 bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port)
 {
-    return idt_ntb_topology_mode_has_nt(port_mode(sw, port));
+    return idt_ntb_topology_mode_has_nt(idt_ntb_topology_mode(sw, port));
 }
 
 int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition)
@@ -171,7 +171,7 @@ void idt_ntb_topology_settle(IdtNtbSwitch *sw, unsigned port)
         return;
     }
     take_over(sw, port);
-    trace_idt_ntb_port_mode(port, port_mode(sw, port),
+    trace_idt_ntb_port_mode(port, idt_ntb_topology_mode(sw, port),
                             idt_ntb_switch_partition(sw, port));
     /* Who has settled the port meanwhile may have seen a later request */
     qatomic_cmpxchg(&p->topology_ack, acked, request);
@@ -240,11 +240,13 @@ static void settle_unowned(IdtNtbSwitch *sw, unsigned port)
 uint32_t idt_ntb_topology_port_status(IdtNtbSwitch *sw, unsigned port)
 {
     uint32_t value;
+    unsigned mode;
 
     settle_unowned(sw, port);
     value = qatomic_read(&sw->shm->sw.swportsts[port]) & SWPORTSTS_STORED;
+    mode = FIELD_EX32(value, SWPORT0STS, MODE);
     value = FIELD_DP32(value, SWPORT0STS, DS,
-                       port_mode(sw, port) == IDT_PORT_MODE_DOWNSTREAM);
+                       mode == IDT_PORT_MODE_DOWNSTREAM);
     return FIELD_DP32(value, SWPORT0STS, LINKUP,
                       idt_ntb_switch_link(sw, port));
 }
@@ -263,7 +265,7 @@ uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw,
     value = FIELD_DP32(value, SWPART0STS, STATE,
                        partition_state(sw, partition));
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
-        uint32_t mode = BIT(port_mode(sw, port));
+        uint32_t mode = BIT(idt_ntb_topology_mode(sw, port));
 
         if (idt_ntb_switch_partition(sw, port) != partition) {
             continue;

@@ -16,6 +16,9 @@
 
 #include "idt_ntb_switch.h"
 
+/* The mode that @port is in: IDT_PORT_MODE_*, or a value without meaning. */
+unsigned idt_ntb_topology_mode(const IdtNtbSwitch *sw, unsigned port);
+
 /* True for a mode of SWPORTxCTL with an NT function. */
 bool idt_ntb_topology_mode_has_nt(unsigned mode);
 
@@ -42,7 +45,10 @@ uint32_t idt_ntb_topology_port_status(IdtNtbSwitch *sw, unsigned port);
 uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw,
                                            unsigned partition);
 
-/* True if no change of @port is to take place. */
+/*
+ * True if no change of @port is to take place: of what SWPORTxCTL says, or of
+ * the state of its partition.
+ */
 bool idt_ntb_topology_is_settled(const IdtNtbSwitch *sw, unsigned port);
 
 /*
