@@ -30,7 +30,10 @@ static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned peer)
 
 static void give_up(IdtNtbDirect *d, IdtNtbMapping *m)
 {
-    trace_idt_ntb_unmap(d->windows->sw->port, m->bar, m->start, m->peer);
+    const IdtNtbSwitch *sw = d->windows->sw;
+
+    trace_idt_ntb_unmap(sw->port, m->bar, m->start,
+                        idt_ntb_switch_port(sw, m->peer));
     QLIST_REMOVE(m, next);
     if (d->ones < 0) {
         d->ones = idt_ntb_ones_file();
@@ -264,6 +267,8 @@ static bool find_range(const IdtNtbDirect *d, unsigned bar, uint64_t offset,
 static void insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
                    const IdtNtbTranslation *t, const MapRange *range)
 {
+    const IdtNtbSwitch *sw = d->windows->sw;
+
     m->bar = bar;
     m->peer = t->peer;
     m->addr = t->addr + (range->start - t->start);
@@ -271,8 +276,8 @@ static void insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
                           range->end);
     QLIST_INSERT_HEAD(&d->mappings, m, next);
     update_holds(d);
-    trace_idt_ntb_map(d->windows->sw->port, bar, m->start, m->end - m->start,
-                      m->peer, m->addr);
+    trace_idt_ntb_map(sw->port, bar, m->start, m->end - m->start,
+                      idt_ntb_switch_port(sw, m->peer), m->addr);
 }
 
 /* Takes note that the RAM of @peer can't be had. */

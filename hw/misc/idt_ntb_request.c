@@ -44,16 +44,21 @@ static IdtNtbShmMailbox *mailbox(const IdtNtbRequests *r, unsigned from,
     return &r->sw->shm->mailbox[from][to].m;
 }
 
+static unsigned port_of(const IdtNtbRequests *r, unsigned peer)
+{
+    return idt_ntb_switch_port(r->sw, peer);
+}
+
 static IdtNtbShmPort *port_block(const IdtNtbRequests *r, unsigned peer)
 {
-    return idt_ntb_switch_block(r->sw, idt_ntb_switch_port(r->sw, peer));
+    return idt_ntb_switch_block(r->sw, port_of(r, peer));
 }
 
 /* Signals @peer if it sleeps. */
 static void wake(IdtNtbRequests *r, unsigned peer)
 {
     if (qatomic_read(&port_block(r, peer)->waiting)) {
-        idt_ntb_switch_signal(r->sw, idt_ntb_switch_port(r->sw, peer));
+        idt_ntb_switch_signal(r->sw, port_of(r, peer));
     }
 }
 
@@ -81,12 +86,13 @@ static void execute(IdtNtbRequests *r, unsigned from, uint32_t number,
     bool ok = false;
 
     if (size < 1 || size > sizeof(data)) {
-        trace_idt_ntb_request_bad(r->sw->port, from, size);
+        trace_idt_ntb_request_bad(r->sw->port, port_of(r, from), size);
     } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->self) &&
                idt_ntb_switch_open(r->sw, from, r->sw->self)) {
         ok = r->ops->access(r->opaque, addr, &data, size, !is_read, true);
     }
-    trace_idt_ntb_request_served(r->sw->port, from, addr, size, is_read, ok);
+    trace_idt_ntb_request_served(r->sw->port, port_of(r, from), addr, size,
+                                 is_read, ok);
     if (is_read && r->sw->shm) {
         qatomic_set(&box->reply_data, data);
         qatomic_set(&box->reply_ok, ok);
@@ -108,7 +114,8 @@ static void serve_mailbox(IdtNtbRequests *r, unsigned from)
         return;
     }
     if (end - *tail > IDT_NTB_MAX_REQUESTS) {
-        trace_idt_ntb_request_overrun(r->sw->port, from, end - *tail);
+        trace_idt_ntb_request_overrun(r->sw->port, port_of(r, from),
+                                      end - *tail);
         *tail = end;
     }
     qatomic_set(&box->awake, 1);
@@ -256,7 +263,7 @@ bool idt_ntb_request_is_stalled(IdtNtbRequests *r, unsigned to)
         (int32_t)(qatomic_read(&mailbox(r, r->sw->self, to)->tail) -
                   peer->stalled_head) >= 0) {
         peer->stalled = false;
-        trace_idt_ntb_request_stalled(r->sw->port, to, false);
+        trace_idt_ntb_request_stalled(r->sw->port, port_of(r, to), false);
     }
     return peer->stalled;
 }
@@ -267,10 +274,10 @@ static void set_stalled(IdtNtbRequests *r, unsigned to)
 
     peer->stalled = true;
     peer->stalled_head = peer->head;
-    trace_idt_ntb_request_stalled(r->sw->port, to, true);
+    trace_idt_ntb_request_stalled(r->sw->port, port_of(r, to), true);
     qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: port %u does not answer "
-                  "within %u ms\n", r->sw->port,
-                  idt_ntb_switch_port(r->sw, to), r->timeout_ms);
+                  "within %u ms\n", r->sw->port, port_of(r, to),
+                  r->timeout_ms);
 }
 
 /* A request that is waited for; all is over when our device is unplugged. */
@@ -359,7 +366,7 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
     /* The epoch before the look: what ends in between makes it stale */
     if (!idt_ntb_switch_open(r->sw, from, w->to) ||
         !wait_for_peer(w, has_room)) {
-        trace_idt_ntb_request_dropped(r->sw->port, w->to, addr);
+        trace_idt_ntb_request_dropped(r->sw->port, port_of(r, w->to), addr);
         return false;
     }
     if (r->changes != changes) {
@@ -377,7 +384,7 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
     if (!qatomic_read(&box->awake)) {
         /* Others of the same kind need not signal again */
         qatomic_set(&box->awake, 1);
-        idt_ntb_switch_signal(r->sw, idt_ntb_switch_port(r->sw, w->to));
+        idt_ntb_switch_signal(r->sw, port_of(r, w->to));
     }
     return true;
 }
@@ -388,7 +395,7 @@ static void withdraw(Wait *w)
     IdtNtbShmMailbox *box = mailbox(w->r, w->r->sw->self, w->to);
 
     qatomic_set(&box->request[(w->number - 1) % IDT_NTB_MAX_REQUESTS].op, 0);
-    trace_idt_ntb_request_withdrawn(w->r->sw->port, w->to);
+    trace_idt_ntb_request_withdrawn(w->r->sw->port, port_of(w->r, w->to));
 }
 
 /* An access within this process */
