@@ -209,10 +209,14 @@ static bool keep_nt_functions(IdtNtbSwitch *sw, Error **errp)
 {
     ERRP_GUARD();
 
+    memcpy(sw->shm->sw.boot_mtbl, sw->shm->sw.mtbl,
+           sizeof(sw->shm->sw.boot_mtbl));
     for (unsigned i = 0; i < sw->num_ports; i++) {
         unsigned port = idt_ntb_switch_port(sw, i);
         IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
 
+        /* Deeds of the image are done once, and nobody was there */
+        p->outmsgsts = p->ntueem = p->ntceem = 0;
         idt_ntb_regs_copy_port(idt_ntb_switch_boot(sw, port), p);
         idt_ntb_switch_publish_reset(sw, port);
         if (!idt_ntb_switch_has_nt(sw, port)) {

@@ -30,7 +30,7 @@ static uint32_t word_update(uint32_t *word, uint32_t value, uint32_t rw,
         }
         old = seen;
     }
-    qatomic_set(word, new);
+    qatomic_set_mb(word, new);
     return new;
 }
 

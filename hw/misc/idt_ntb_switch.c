@@ -289,8 +289,11 @@ void idt_ntb_switch_publish_reset(IdtNtbSwitch *sw, unsigned port)
     }
 }
 
-/* The mapping table is shared, but an entry for a partition is its own. */
-static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned port)
+/*
+ * The mapping table is shared, but an entry for a partition is its own, and
+ * returns to what the EEPROM image made it.
+ */
+static void switch_reset_mtbl(IdtNtbSwitch *sw, unsigned port)
 {
     unsigned partition = idt_ntb_switch_partition(sw, port);
 
@@ -301,9 +304,13 @@ static void switch_clear_mtbl(IdtNtbSwitch *sw, unsigned port)
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         uint32_t *entry = &sw->shm->sw.mtbl[i];
         uint32_t old = qatomic_read(entry);
+        uint32_t new = qatomic_read(&sw->shm->sw.boot_mtbl[i]);
 
-        if (old && FIELD_EX32(old, NTMTBLDATA, PART) == partition) {
-            qatomic_cmpxchg(entry, old, 0);
+        if (FIELD_EX32(new, NTMTBLDATA, PART) != partition) {
+            new = 0;
+        }
+        if (!old || FIELD_EX32(old, NTMTBLDATA, PART) == partition) {
+            qatomic_cmpxchg(entry, old, new);
         }
     }
 }
@@ -334,7 +341,7 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
     switch_close_onto(sw, port);
     idt_ntb_regs_copy_port(p, idt_ntb_switch_boot(sw, port));
     qatomic_set(&p->int_fell, 0);
-    switch_clear_mtbl(sw, port);
+    switch_reset_mtbl(sw, port);
     idt_ntb_switch_publish_reset(sw, port);
     if (tell) {
         trace_idt_ntb_link(port, false);
@@ -473,6 +480,21 @@ uint32_t idt_ntb_switch_ask_close(IdtNtbSwitch *sw, unsigned port)
 
 /* Doorbells and messages */
 
+/*
+ * Most drivers have the doorbells of others masked: their owners need not wake
+ * up.  Who unmasks, with an atomic exchange, looks at the status after it.
+ */
+static void switch_ring(IdtNtbSwitch *sw, unsigned port, uint32_t bits)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+
+    qatomic_fetch_or(&p->indbellsts, bits);
+    smp_mb__after_rmw();        /* pairs with idt_ntb_reg_update() */
+    if (bits & ~qatomic_read(&p->indbellmsk)) {
+        idt_ntb_switch_signal(sw, port);
+    }
+}
+
 void idt_ntb_switch_doorbell(IdtNtbSwitch *sw, unsigned port, uint32_t bits)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
@@ -503,9 +525,7 @@ void idt_ntb_switch_doorbell(IdtNtbSwitch *sw, unsigned port, uint32_t bits)
 
         if (reaches[part] && idt_ntb_switch_link(sw, target)) {
             trace_idt_ntb_doorbell(port, target, reaches[part]);
-            qatomic_fetch_or(&idt_ntb_switch_block(sw, target)->indbellsts,
-                             reaches[part]);
-            idt_ntb_switch_signal(sw, target);
+            switch_ring(sw, target, reaches[part]);
         }
     }
 }

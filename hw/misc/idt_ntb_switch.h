@@ -106,6 +106,7 @@ typedef struct IdtNtbShmSwitch {
     uint32_t gpectl;
     uint32_t tsslope;
     uint32_t smbuscbhl;
+    uint32_t boot_mtbl[IDT_NUM_MTBL];   /* @mtbl as the image left it */
 } IdtNtbShmSwitch;
 
 /*

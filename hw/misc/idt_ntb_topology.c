@@ -108,7 +108,8 @@ bool idt_ntb_topology_allows_link(const IdtNtbSwitch *sw, unsigned port)
 
 static bool is_owned(const IdtNtbSwitch *sw, unsigned port)
 {
-    return qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
+    return idt_ntb_switch_index(sw, port) >= 0 &&
+           qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
            IDT_NTB_PORT_FREE;
 }
 

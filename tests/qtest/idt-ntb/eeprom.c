@@ -305,6 +305,51 @@ static void test_bars(void)
     image_free(path);
 }
 
+/* A reset returns to the image's mapping table, and to no deed of the image */
+static void test_deeds(void)
+{
+    uint32_t entry = R_NTMTBLDATA_VALID_MASK | 1 << R_NTMTBLDATA_PART_SHIFT;
+    GByteArray *image = g_byte_array_new();
+    NtbServer *server = ntb_server_start();
+    NtbPort *a, *b;
+    char *path;
+
+    image_topology(image, 2);
+    image_write(image, ntb_gas_nt(2, A_NTMTBLADDR), 40);
+    image_write(image, ntb_gas_nt(2, A_NTMTBLDATA), entry);
+    image_write(image, ntb_gas_nt(2, A_NTUEEM), PCI_ERR_UNC_POISON_TLP);
+    image_write(image, ntb_gas_nt(2, A_NTCEEM), PCI_ERR_COR_RCVR);
+    image_write(image, ntb_gas_nt(2, A_OUTMSG0), 1);
+    image_write(image, ntb_gas_nt(2, A_OUTDBELLSET), 1);
+    image_end(image);
+    path = image_save(image);
+    a = boot(server, path, 0, 0);
+    b = boot(server, path, 2, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_cmphex(ntb_mapping_entry(a, 40), ==, entry);
+        g_assert_cmphex(ntb_read(b, A_MSGSTS), ==, 0);
+        g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
+        g_assert_cmphex(ntb_cfg_read(b, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS),
+                        ==, 0);
+        g_assert_cmphex(ntb_cfg_read(b, IDT_CAP_AER + PCI_ERR_COR_STATUS), ==,
+                        0);
+        /* A guest's own goes; another port's stays */
+        ntb_write(a, A_NTMTBLADDR, 40);
+        ntb_write(a, A_NTMTBLDATA, i == 1 ? R_NTMTBLDATA_VALID_MASK : 0);
+        reset_function(b);
+        if (i == 1) {
+            g_assert_cmphex(ntb_mapping_entry(a, 40), ==,
+                            R_NTMTBLDATA_VALID_MASK);
+            ntb_write(a, A_NTMTBLDATA, entry);
+        }
+    }
+    ntb_quit(b);
+    g_assert_cmphex(ntb_mapping_entry(a, 40), ==, entry);
+    ntb_quit(a);
+    ntb_server_stop(server);
+    image_free(path);
+}
+
 /* Header and capabilities, which an image can look at and partly change */
 static void test_configuration(void)
 {
@@ -606,6 +651,7 @@ void ntb_add_eeprom_tests(void)
     qtest_add_func("idt-ntb/eeprom/board", test_board);
     qtest_add_func("idt-ntb/eeprom/bars", test_bars);
     qtest_add_func("idt-ntb/eeprom/configuration", test_configuration);
+    qtest_add_func("idt-ntb/eeprom/deeds", test_deeds);
     qtest_add_func("idt-ntb/eeprom/registers", test_registers);
     qtest_add_data_func("idt-ntb/eeprom/jumps-counted", "counted", test_jumps);
     qtest_add_data_func("idt-ntb/eeprom/jumps-executed", "executed",
