@@ -135,9 +135,9 @@ static void idt_ntb_follow_topology(IdtNtbState *s)
         return;
     }
     if (is_up) {
-        s->resetting_self = true;
+        s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
-        s->resetting_self = false;
+        s->following_topology = false;
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
@@ -171,9 +171,7 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     idt_ntb_regs_write(&s->regs, addr, value, size);
     /* The global address space reaches header and capabilities too */
     if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
-        s->resetting_self = true;
         pcie_cap_flr_write_config(pci, addr, value, size);
-        s->resetting_self = false;
         pcie_aer_write_config(pci, addr, value, size);
         if (idt_ntb_switch_publish(&s->sw, pci->config)) {
             s->regs.memory_closed |= BIT(s->sw.self);
@@ -367,27 +365,15 @@ static const IdtNtbPeersOps idt_ntb_peers_ops = {
 
 /* Reset */
 
-/* True in a hot reset: the bridge above us resets its secondary bus. */
-static bool idt_ntb_in_hot_reset(const IdtNtbState *s)
-{
-    PCIDevice *bridge = PCI_DEVICE(s);
-
-    while ((bridge = pci_bridge_get_device(pci_get_bus(bridge)))) {
-        if (pci_get_word(bridge->config + PCI_BRIDGE_CONTROL) &
-            PCI_BRIDGE_CTL_BUS_RESET) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void idt_ntb_reset_hold(Object *obj, ResetType type)
 {
     IdtNtbState *s = IDT_NTB(obj);
+    IdtNtbResetKind kind = idt_ntb_caps_reset_kind(PCI_DEVICE(s));
 
     /* Not at power-up, which resets the switch too */
-    if (!s->resetting_self && idt_ntb_switch_is_up(&s->sw)) {
-        idt_ntb_switch_event(&s->sw, idt_ntb_in_hot_reset(s) ?
+    if (kind != IDT_NTB_RESET_FUNCTION && !s->following_topology &&
+        idt_ntb_switch_is_up(&s->sw)) {
+        idt_ntb_switch_event(&s->sw, kind == IDT_NTB_RESET_HOT ?
                              IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
                              idt_ntb_switch_partition(&s->sw, s->sw.port),
                              s->sw.port);

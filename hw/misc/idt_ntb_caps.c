@@ -20,13 +20,6 @@
 #define VC_SIZE         0x1c    /* of one with VC0 only */
 #define MCAST_VERSION   1
 
-/* Which reset a register does not survive; each does what those before do */
-typedef enum ResetKind {
-    RESET_FLR,
-    RESET_HOT,
-    RESET_FUNDAMENTAL,
-} ResetKind;
-
 static void caps_init_power(PCIDevice *pci)
 {
     pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_PMC, 3);
@@ -119,40 +112,41 @@ bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp)
     return true;
 }
 
-/* From the hold phase: who resets us is in reset then. */
-static ResetKind caps_reset_kind(PCIDevice *pci)
+IdtNtbResetKind idt_ntb_caps_reset_kind(PCIDevice *pci)
 {
     BusState *bus = qdev_get_parent_bus(DEVICE(pci));
     DeviceState *top = NULL;
 
     if (pci_get_word(pci->config + IDT_CAP_PCIE + PCI_EXP_DEVCTL) &
         PCI_EXP_DEVCTL_BCR_FLR) {
-        return RESET_FLR;
+        return IDT_NTB_RESET_FUNCTION;
     }
     while (bus && bus->parent) {
         top = bus->parent;
         bus = qdev_get_parent_bus(top);
     }
-    return top && resettable_is_in_reset(OBJECT(top)) ? RESET_FUNDAMENTAL :
-                                                        RESET_HOT;
+    /* Who resets us is in reset in the hold phase */
+    return top && resettable_is_in_reset(OBJECT(top)) ?
+           IDT_NTB_RESET_FUNDAMENTAL : IDT_NTB_RESET_HOT;
 }
 
 void idt_ntb_caps_reset(PCIDevice *pci, const uint32_t *cfg)
 {
     /* What QEMU's own reset of PCI devices leaves as it is */
     static const struct {
-        ResetKind from;
+        IdtNtbResetKind from;   /* which it does not survive */
         uint16_t offset;
         uint16_t size;
     } ranges[] = {
-        { RESET_FLR, IDT_CAP_PCIE + PCI_EXP_DEVSTA, 2 },
-        { RESET_FLR, IDT_CAP_MCAST, PCI_EXT_CAP_MCAST_ENDPOINT_SIZEOF },
-        { RESET_HOT, IDT_CAP_PCIE + PCI_EXP_LNKCTL, 2 },
-        { RESET_HOT, IDT_CAP_VC, VC_SIZE },
-        { RESET_FUNDAMENTAL, IDT_CAP_PCIE + PCI_EXP_LNKCTL2, 2 },
-        { RESET_FUNDAMENTAL, IDT_CAP_AER, PCI_ERR_SIZEOF },
+        { IDT_NTB_RESET_FUNCTION, IDT_CAP_PCIE + PCI_EXP_DEVSTA, 2 },
+        { IDT_NTB_RESET_FUNCTION, IDT_CAP_MCAST,
+          PCI_EXT_CAP_MCAST_ENDPOINT_SIZEOF },
+        { IDT_NTB_RESET_HOT, IDT_CAP_PCIE + PCI_EXP_LNKCTL, 2 },
+        { IDT_NTB_RESET_HOT, IDT_CAP_VC, VC_SIZE },
+        { IDT_NTB_RESET_FUNDAMENTAL, IDT_CAP_PCIE + PCI_EXP_LNKCTL2, 2 },
+        { IDT_NTB_RESET_FUNDAMENTAL, IDT_CAP_AER, PCI_ERR_SIZEOF },
     };
-    ResetKind kind = caps_reset_kind(pci);
+    IdtNtbResetKind kind = idt_ntb_caps_reset_kind(pci);
 
     pcie_cap_deverr_reset(pci);
     for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++) {

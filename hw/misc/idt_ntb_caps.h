@@ -20,6 +20,16 @@
 bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp);
 void idt_ntb_caps_exit(PCIDevice *pci);
 
+/* What resets the function; each does what those before it do. */
+typedef enum IdtNtbResetKind {
+    IDT_NTB_RESET_FUNCTION,     /* a function level reset */
+    IDT_NTB_RESET_HOT,
+    IDT_NTB_RESET_FUNDAMENTAL,
+} IdtNtbResetKind;
+
+/* The reset in progress; from the hold phase, with the BQL held. */
+IdtNtbResetKind idt_ntb_caps_reset_kind(PCIDevice *pci);
+
 /*
  * Returns the registers of the capabilities to @cfg, their dwords in reset,
  * those excepted that the reset in progress leaves alone: error registers stay

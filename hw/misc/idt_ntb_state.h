@@ -43,7 +43,7 @@ struct IdtNtbState {
     IdtNtbErrors errors;
     MemoryRegion bar0;
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
-    bool resetting_self;        /* the function alone, not its partition */
+    bool following_topology;    /* resets the function for it */
     bool intx;                  /* level of the pin then, for tracing */
     QEMUBH *look_bh;            /* looks at what others did */
     QEMUTimer *reap_timer;
