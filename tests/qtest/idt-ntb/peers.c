@@ -52,6 +52,7 @@ static void play_port(unsigned id)
         g_assert_cmpint(fcntl(port_lock, F_OFD_SETLK, &lock), ==, 0);
     }
     shm()->port[2].p.client = id;
+    shm()->port[2].p.indbellmsk = 0;
     qatomic_set_mb(&shm()->port[2].p.state, IDT_NTB_PORT_UP);
 }
 
@@ -524,6 +525,13 @@ void ntb_test_signals(void)
     was_signalled(eventfd);
 
     ntb_write(a, A_OUTDBELLSET, 1 << 30);
+    g_assert_true(was_signalled(eventfd));
+    /* What it does not listen to need not wake it, but is there */
+    shm()->port[2].p.indbellmsk = 1 << 29;
+    ntb_write(a, A_OUTDBELLSET, 1 << 29);
+    g_assert_false(was_signalled(eventfd));
+    g_assert_cmphex(shm()->port[2].p.indbellsts, ==, 3u << 29);
+    ntb_write(a, A_OUTDBELLSET, 3 << 28);
     g_assert_true(was_signalled(eventfd));
     ntb_route_message(a, 2, 1, 3);
     ntb_write(a, A_OUTMSG0 + 8, 1);
