@@ -487,6 +487,7 @@ static void idt_ntb_init_bars(IdtNtbState *s)
 {
     PCIDevice *pci = PCI_DEVICE(s);
 
+    idt_ntb_bars_warn(s->sw.barsetup);
     memory_region_init_io(&s->bar0, OBJECT(s), &idt_ntb_bar0_ops, s,
                           "idt-ntb-cfg", IDT_NT_CFG_SIZE);
     if (s->sw.barsetup[0]) {

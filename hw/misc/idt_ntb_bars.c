@@ -158,10 +158,14 @@ static bool bar_setup(unsigned bar, const IdtNtbBarConfig *config,
     return true;
 }
 
-static void bars_warn(const uint32_t barsetup[IDT_NUM_BARS])
+void idt_ntb_bars_warn(const uint32_t barsetup[IDT_NUM_BARS])
 {
     unsigned windows = 0;
 
+    if (!bar_is_on(barsetup[0])) {
+        warn_report("idt-ntb: BAR0 is not the configuration space; Linux's "
+                    "ntb_hw_idt needs it");
+    }
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         windows += idt_ntb_bar_windows(barsetup[bar]);
         if (idt_ntb_bar_size(barsetup[bar]) > LINUX_MAX_SIZE) {
@@ -197,7 +201,6 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
                    "them");
         return false;
     }
-    bars_warn(barsetup);
     return true;
 }
 

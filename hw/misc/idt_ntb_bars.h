@@ -20,7 +20,7 @@ typedef struct IdtNtbBarConfig {
 } IdtNtbBarConfig;
 
 /*
- * Makes BARSETUP register values of @config; warns of what Linux can't use.
+ * Makes BARSETUP register values of @config.
  *
  * Returns: true, or false with @errp set.
  */
@@ -35,6 +35,9 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
  * Returns: true, or false with @errp set.
  */
 bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
+
+/* Warns of what Linux can't use in a layout that is right. */
+void idt_ntb_bars_warn(const uint32_t barsetup[IDT_NUM_BARS]);
 
 /* True for the layout that the properties make when none is given. */
 bool idt_ntb_bars_are_default(const uint32_t barsetup[IDT_NUM_BARS]);
