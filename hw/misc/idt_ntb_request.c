@@ -304,13 +304,18 @@ static const IdtNtbShmMailbox *wait_mailbox(const Wait *w)
     return is_over(w) ? NULL : mailbox(w->r, w->r->sw->self, w->to);
 }
 
+static bool box_has_room(const Wait *w, const IdtNtbShmMailbox *box)
+{
+    return w->r->peer[w->to].head - qatomic_load_acquire(&box->tail) <
+           IDT_NTB_MAX_REQUESTS;
+}
+
 static bool has_room(void *opaque)
 {
     Wait *w = opaque;
     const IdtNtbShmMailbox *box = wait_mailbox(w);
 
-    return !box || w->r->peer[w->to].head - qatomic_load_acquire(&box->tail) <
-           IDT_NTB_MAX_REQUESTS;
+    return !box || box_has_room(w, box);
 }
 
 static bool is_executed(void *opaque)
@@ -365,7 +370,7 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
 
     /* The epoch before the look: what ends in between makes it stale */
     if (!idt_ntb_switch_open(r->sw, from, w->to) ||
-        !wait_for_peer(w, has_room)) {
+        (!box_has_room(w, box) && !wait_for_peer(w, has_room))) {
         trace_idt_ntb_request_dropped(r->sw->port, port_of(r, w->to), addr);
         return false;
     }

@@ -88,21 +88,29 @@ static uint32_t config_of(uint32_t ctl)
                       FIELD_EX32(ctl, SWPORT0CTL, DEVNUM));
 }
 
-bool idt_ntb_topology_is_settled(const IdtNtbSwitch *sw, unsigned port)
+/* @sts is the stored SWPORTxSTS of @port */
+static bool is_settled(const IdtNtbSwitch *sw, unsigned port, uint32_t sts)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
     uint32_t config = config_of(qatomic_read(&sw->shm->sw.swportctl[port]));
-    uint32_t sts = qatomic_read(&sw->shm->sw.swportsts[port]);
 
     return (sts & (SWPORTSTS_CONFIG | SWPORTSTS_PENDING)) == config &&
            qatomic_read(&p->topology_req) == qatomic_read(&p->topology_ack);
 }
 
+bool idt_ntb_topology_is_settled(const IdtNtbSwitch *sw, unsigned port)
+{
+    return is_settled(sw, port, qatomic_read(&sw->shm->sw.swportsts[port]));
+}
+
+/* Several times in every access by request: reads no word twice */
 bool idt_ntb_topology_allows_link(const IdtNtbSwitch *sw, unsigned port)
 {
-    return idt_ntb_topology_is_settled(sw, port) &&
-           idt_ntb_switch_has_nt(sw, port) &&
-           partition_state(sw, idt_ntb_switch_partition(sw, port)) ==
+    uint32_t sts = qatomic_read(&sw->shm->sw.swportsts[port]);
+
+    return is_settled(sw, port, sts) &&
+           idt_ntb_topology_mode_has_nt(FIELD_EX32(sts, SWPORT0STS, MODE)) &&
+           partition_state(sw, FIELD_EX32(sts, SWPORT0STS, SWPART)) ==
            IDT_PART_STATE_ACTIVE;
 }
 
