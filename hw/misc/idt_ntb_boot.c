@@ -131,14 +131,14 @@ void idt_ntb_boot_cleanup(IdtNtbBoot *boot)
 
 /* Executing it */
 
-/* The registers of @port that @addr is in, if it can have an NT function */
-static bool is_nt_function(const IdtNtbSwitch *sw, uint32_t addr,
-                           unsigned *port, uint32_t *offset)
+/* True for header and capabilities of an NT function, which a port can have */
+static bool is_nt_header(const IdtNtbSwitch *sw, uint32_t addr,
+                         unsigned *port, uint32_t *offset)
 {
     *port = addr / IDT_GAS_PORT_STRIDE;
     *offset = addr % IDT_GAS_PORT_STRIDE - IDT_GAS_NT_FUNCTION;
     return addr % IDT_GAS_PORT_STRIDE >= IDT_GAS_NT_FUNCTION &&
-           idt_ntb_switch_index(sw, *port) >= 0;
+           *offset < IDT_NT_REGS && idt_ntb_switch_index(sw, *port) >= 0;
 }
 
 static bool is_bridge_function(const IdtNtbSwitch *sw, uint32_t addr,
@@ -155,8 +155,7 @@ static uint32_t boot_read(void *opaque, uint32_t addr)
     uint32_t offset;
     unsigned port;
 
-    if (is_nt_function(regs->sw, addr, &port, &offset) &&
-        offset < IDT_NT_REGS) {
+    if (is_nt_header(regs->sw, addr, &port, &offset)) {
         return idt_ntb_switch_reset_cfg(regs->sw, port, offset);
     }
     return idt_ntb_gas_read(regs, addr);
@@ -188,8 +187,7 @@ static bool boot_write(void *opaque, uint32_t addr, uint32_t value,
         !check_port_mode(regs->sw, control / IDT_SWPORT_STRIDE, value, errp)) {
         return false;
     }
-    if (is_nt_function(regs->sw, addr, &port, &offset) &&
-        offset < IDT_NT_REGS) {
+    if (is_nt_header(regs->sw, addr, &port, &offset)) {
         idt_ntb_switch_boot_cfg(regs->sw, port, offset, value);
     } else if (is_bridge_function(regs->sw, addr, &port, &offset)) {
         idt_ntb_bridge_boot_write(regs->sw, port, offset, value);

@@ -86,26 +86,14 @@ static void regs_set(void *to, const void *from, const IdtNtbReg *table,
 void idt_ntb_regs_reset_port(IdtNtbShmPort *port)
 {
     regs_set(port, NULL, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
-    qatomic_set(&port->outmsgsts, 0);
-    qatomic_set(&port->int_fell, 0);
-    qatomic_set(&port->refuses, 0);
-    for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
-        qatomic_set(&port->inmsg[i], 0);
-    }
-    memset(port->lut, 0, sizeof(port->lut));
 }
 
 void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw)
 {
     regs_set(sw, NULL, idt_ntb_switch_regs, idt_ntb_num_switch_regs);
-    for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
-        qatomic_set(&sw->mtbl[i], 0);
-    }
     qatomic_set(&sw->tmp_sample, TMP_SAMPLE_RESET);
     qatomic_set(&sw->tmp_lowest, TMP_SAMPLE_RESET);
     qatomic_set(&sw->tmp_highest, TMP_SAMPLE_RESET);
-    qatomic_set(&sw->tmpalarm, 0);
-    qatomic_set(&sw->tmp_level, 0);
 }
 
 void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)

@@ -64,7 +64,10 @@ extern const unsigned idt_ntb_num_switch_regs;
 /* Builds the tables that the decoder looks into; call it once. */
 void idt_ntb_regs_init(void);
 
-/* Gives the registers of an NT function the chip's own reset values. */
+/*
+ * Gives the registers of an NT function the chip's own reset values; its block
+ * is all zero.
+ */
 void idt_ntb_regs_reset_port(IdtNtbShmPort *port);
 
 /* Copies the registers of an NT function, with its pending messages. */
@@ -74,7 +77,7 @@ void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from);
 void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to,
                               const IdtNtbShmSwitch *from);
 
-/* Returns the registers of the switch to their reset values. */
+/* Gives the registers of the switch their reset values; likewise. */
 void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw);
 
 /*

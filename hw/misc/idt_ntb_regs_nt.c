@@ -151,16 +151,14 @@ static uint32_t ntmtbldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 /* The ports in @partition may have lost their admission: one, as a rule */
 static void partition_loses(IdtNtbRegs *regs, unsigned partition)
 {
-    IdtNtbSwitch *sw = regs->sw;
+    uint32_t ports = idt_ntb_switch_ports_in(regs->sw, partition);
 
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-
-        if (idt_ntb_switch_partition(sw, port) == partition) {
-            idt_ntb_switch_admission_changed(sw, i);
-            regs->windows_changed |= BIT(i);
+    for (unsigned i = 0; i < regs->sw->num_ports; i++) {
+        if (ports & BIT(i)) {
+            idt_ntb_switch_admission_changed(regs->sw, i);
         }
     }
+    regs->windows_changed |= ports;
 }
 
 static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,

@@ -11,26 +11,18 @@
 #include "idt_ntb_temp.h"
 #include "idt_ntb_topology.h"
 
-/* The windows of @port and those onto it are closed */
-static void port_changes(IdtNtbRegs *regs, unsigned port)
+/* The windows of @ports, a bit each, and those onto them are closed */
+static void ports_change(IdtNtbRegs *regs, uint32_t ports)
 {
-    int index = idt_ntb_switch_index(regs->sw, port);
-
-    if (index >= 0) {
-        regs->windows_changed |= BIT(index);
-        regs->memory_closed |= BIT(index);
-    }
+    regs->windows_changed |= ports;
+    regs->memory_closed |= ports;
 }
 
-static void partition_changes(IdtNtbRegs *regs, unsigned partition)
+/* What a write makes of @word, whose register has writable bits only */
+static uint32_t merge(const IdtNtbReg *reg, const uint32_t *word,
+                      uint32_t value, uint32_t lanes)
 {
-    for (unsigned i = 0; i < regs->sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(regs->sw, i);
-
-        if (idt_ntb_switch_partition(regs->sw, port) == partition) {
-            port_changes(regs, port);
-        }
-    }
+    return ((qatomic_read(word) & ~lanes) | (value & lanes)) & reg->rw;
 }
 
 static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
@@ -38,8 +30,7 @@ static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                             uint32_t lanes)
 {
     IdtNtbSwitch *sw = regs->sw;
-    uint32_t old = qatomic_read(&sw->shm->sw.swpartctl[n]);
-    uint32_t ctl = ((old & ~lanes) | (value & lanes)) & reg->rw;
+    uint32_t ctl = merge(reg, &sw->shm->sw.swpartctl[n], value, lanes);
 
     if (FIELD_EX32(ctl, SWPART0CTL, STATE) == IDT_PART_STATE_RESERVED) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: partition %u can't "
@@ -47,7 +38,7 @@ static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                       IDT_PART_STATE_RESERVED);
         return;
     }
-    partition_changes(regs, n);
+    ports_change(regs, idt_ntb_switch_ports_in(sw, n));
     idt_ntb_topology_set_partition(sw, n, ctl);
 }
 
@@ -61,16 +52,16 @@ static void swportctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                             uint32_t lanes)
 {
     IdtNtbSwitch *sw = regs->sw;
-    uint32_t old = qatomic_read(&sw->shm->sw.swportctl[n]);
-    uint32_t ctl = ((old & ~lanes) | (value & lanes)) & reg->rw;
+    uint32_t ctl = merge(reg, &sw->shm->sw.swportctl[n], value, lanes);
     unsigned mode = FIELD_EX32(ctl, SWPORT0CTL, MODE);
+    int index = idt_ntb_switch_index(sw, n);
 
     if (!idt_ntb_topology_mode_is_valid(sw, n, mode)) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: port %u of %s can't "
                       "have mode %u\n", sw->port, n, sw->chip->name, mode);
         return;
     }
-    port_changes(regs, n);
+    ports_change(regs, index >= 0 ? BIT(index) : 0);
     idt_ntb_topology_set_port(sw, n, ctl);
 }
 

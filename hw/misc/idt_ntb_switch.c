@@ -99,6 +99,43 @@ int idt_ntb_switch_index(const IdtNtbSwitch *sw, unsigned port)
     return -1;
 }
 
+unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port)
+{
+    return FIELD_EX32(qatomic_read(&sw->shm->sw.swportsts[port]), SWPORT0STS,
+                      SWPART);
+}
+
+uint32_t idt_ntb_switch_ports_in(const IdtNtbSwitch *sw, unsigned partition)
+{
+    uint32_t ports = 0;
+
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        if (idt_ntb_switch_partition(sw, idt_ntb_switch_port(sw, i)) ==
+            partition) {
+            ports |= BIT(i);
+        }
+    }
+    return ports;
+}
+
+bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port)
+{
+    return idt_ntb_topology_mode_has_nt(idt_ntb_topology_mode(sw, port));
+}
+
+int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition)
+{
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
+
+        if (idt_ntb_switch_has_nt(sw, port) &&
+            idt_ntb_switch_partition(sw, port) == partition) {
+            return i;
+        }
+    }
+    return -1;
+}
+
 bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);

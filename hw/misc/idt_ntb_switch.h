@@ -338,6 +338,9 @@ bool idt_ntb_switch_is_up(const IdtNtbSwitch *sw);
 /* The partition that @port is in, below IDT_MAX_PARTITIONS. */
 unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port);
 
+/* The ports in @partition, a bit each by their place; one, as a rule. */
+uint32_t idt_ntb_switch_ports_in(const IdtNtbSwitch *sw, unsigned partition);
+
 /* True while @port carries an NT function. */
 bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port);
 

@@ -46,30 +46,6 @@ unsigned idt_ntb_topology_mode(const IdtNtbSwitch *sw, unsigned port)
                       MODE);
 }
 
-unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned port)
-{
-    return FIELD_EX32(qatomic_read(&sw->shm->sw.swportsts[port]), SWPORT0STS,
-                      SWPART);
-}
-
-bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port)
-{
-    return idt_ntb_topology_mode_has_nt(idt_ntb_topology_mode(sw, port));
-}
-
-int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition)
-{
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-
-        if (idt_ntb_switch_has_nt(sw, port) &&
-            idt_ntb_switch_partition(sw, port) == partition) {
-            return i;
-        }
-    }
-    return -1;
-}
-
 static unsigned partition_state(const IdtNtbSwitch *sw, unsigned partition)
 {
     return FIELD_EX32(qatomic_read(&sw->shm->sw.swpartctl[partition]),
@@ -125,15 +101,15 @@ static bool is_owned(const IdtNtbSwitch *sw, unsigned port)
 static void finish_partition(IdtNtbSwitch *sw, unsigned partition)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
+    uint32_t ports;
 
     if (!(qatomic_read(&regs->swpart_pending) & BIT(partition))) {
         return;
     }
+    ports = idt_ntb_switch_ports_in(sw, partition);
     for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-
-        if (idt_ntb_switch_partition(sw, port) == partition &&
-            !idt_ntb_topology_is_settled(sw, port)) {
+        if (ports & BIT(i) &&
+            !idt_ntb_topology_is_settled(sw, idt_ntb_switch_port(sw, i))) {
             return;
         }
     }
@@ -218,6 +194,7 @@ void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
     uint32_t old = qatomic_xchg(&regs->swpartctl[partition], ctl);
+    uint32_t ports = idt_ntb_switch_ports_in(sw, partition);
 
     qatomic_fetch_or(&regs->swpartsts[partition], R_SWPART0STS_SCI_MASK);
     if (old != ctl) {
@@ -227,7 +204,7 @@ void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
         for (unsigned i = 0; i < sw->num_ports; i++) {
             unsigned port = idt_ntb_switch_port(sw, i);
 
-            if (idt_ntb_switch_partition(sw, port) == partition) {
+            if (ports & BIT(i)) {
                 qatomic_inc(&idt_ntb_switch_block(sw, port)->topology_req);
                 begin_change(sw, port);
             }
