@@ -2,15 +2,18 @@
 #
 # Which QEMU source and build directory to use, after common.sh:
 #
-#   neither given    Debian's 10.0 source and a build of it, in the cache
+#   neither given    Debian's source of the first of scripts/releases and a build
+#                    of it, in the cache
 #   QEMU_SRC         your tree; built in QEMU_SRC/build
 #   QEMU_BUILD       your build directory, of the tree it was configured for
 #   both             as they say
 #
 # NTB_QEMU_OWN is set when the tree is the user's, and then nothing is fetched.
 
-NTB_QEMU_SERIES=10.0
-NTB_QEMU_SUITE=trixie
+# The first of scripts/releases
+read -r NTB_QEMU_SERIES NTB_QEMU_SUITE <<END
+$(grep -v '^#' "$NTB_TOP/scripts/releases")
+END
 
 NTB_QEMU_OWN=
 if [ -n "${QEMU_BUILD:-}" ] && [ -z "${QEMU_SRC:-}" ]; then
