@@ -7,6 +7,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
+#include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
 #include "tests.h"

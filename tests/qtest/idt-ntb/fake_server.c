@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include "qemu/bswap.h"
 #include "qemu/memfd.h"
 #include "fake_server.h"
 

@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include "qemu/bswap.h"
 #include "hw/misc/idt_ntb_switch.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"

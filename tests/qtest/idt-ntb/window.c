@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/mman.h>
+#include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
 #include "window.h"
 
