@@ -557,6 +557,8 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 
 /* QOM */
 
+#define IDT_NTB_DEFAULT_CHIP "89HPES24NT6AG2"
+
 /* What a real board's EEPROM sets: 26 windows of 1 MiB */
 static const char *const idt_ntb_default_modes[IDT_NUM_BARS] = {
     "off", "direct", "lut24", "off", "direct", "off",
@@ -566,7 +568,7 @@ static void idt_ntb_instance_init(Object *obj)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
-    s->chip = g_strdup("89HPES24NT6AG2");
+    s->chip = g_strdup(IDT_NTB_DEFAULT_CHIP);
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         s->bars[bar].mode = g_strdup(idt_ntb_default_modes[bar]);
     }
@@ -609,13 +611,18 @@ static const Property idt_ntb_properties[] = {
 static void idt_ntb_describe_bars(ObjectClass *klass)
 {
     static const char *const bar_properties[][2] = {
-        { "mode", "off, direct, lut12 or lut24" },
-        { "size", "aperture of the BAR, a power of two" },
-        { "64bit", "BAR of 64 bits" },
-        { "prefetch", "prefetchable BAR" },
+        { "size", "Aperture of the BAR, a power of two" },
+        { "64bit", "BAR of 64 bits; BAR2 and BAR4 only" },
+        { "prefetch", "Prefetchable BAR" },
     };
 
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        g_autofree char *mode = g_strdup_printf("bar%u-mode", bar);
+        g_autofree char *text = g_strdup_printf(
+            "off, direct, lut12 or lut24 (default: %s)",
+            idt_ntb_default_modes[bar]);
+
+        object_class_property_set_description(klass, mode, text);
         for (unsigned i = 0; i < ARRAY_SIZE(bar_properties); i++) {
             g_autofree char *name = g_strdup_printf("bar%u-%s", bar,
                                                     bar_properties[i][0]);
@@ -651,7 +658,8 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(klass, "chardev",
         "Socket chardev that is connected to an ivshmem-server");
     object_class_property_set_description(klass, "chip",
-        "Chip of the family, the same for all ports; 89HPES24NT6AG2");
+        "Chip of the family, the same for all ports (default: "
+        IDT_NTB_DEFAULT_CHIP ")");
     object_class_property_set_description(klass, "port",
         "Port of the switch; -1 takes the lowest free one");
     object_class_property_set_description(klass, "partitions",

@@ -83,21 +83,24 @@ void idt_ntb_qom_class_init(ObjectClass *klass)
 {
     object_class_property_add_bool(klass, "link", idt_ntb_get_link, NULL);
     object_class_property_set_description(klass, "link",
-        "PCIe link of the port");
+        "Whether the PCIe link of the port is up (read-only)");
     object_class_property_add(klass, "partition", "uint32",
                               idt_ntb_get_partition, NULL, NULL, NULL);
     object_class_property_set_description(klass, "partition",
-        "Partition of the port");
+        "Partition of the port (read-only)");
     object_class_property_add(klass, "temperature", "int",
                               idt_ntb_get_temperature,
                               idt_ntb_set_temperature, NULL, NULL);
     object_class_property_set_description(klass, "temperature",
-        "What the switch's sensor measures, in millidegrees Celsius");
+        "What the switch's sensor measures, in millidegrees Celsius "
+        "(at run time only)");
     object_class_property_add(klass, "direct-mappings", "uint32",
                               idt_ntb_get_direct_mappings, NULL, NULL, NULL);
     object_class_property_set_description(klass, "direct-mappings",
-        "How many pieces of other guests' RAM are mapped into the windows");
+        "How many pieces of other guests' RAM are mapped into the windows "
+        "(read-only)");
     object_class_property_add_str(klass, "windows", idt_ntb_get_windows, NULL);
     object_class_property_set_description(klass, "windows",
-        "The pieces of other guests' RAM that are mapped into the windows");
+        "The pieces of other guests' RAM that are mapped into the windows "
+        "(read-only)");
 }
