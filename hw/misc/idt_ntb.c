@@ -403,7 +403,8 @@ static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
 {
     const IdtNtbChip *chip = s->sw.chip;
 
-    if (!pci_bus_is_express(pci_get_bus(PCI_DEVICE(s)))) {
+    /* That of pseries is conventional and has it */
+    if (!pci_bus_allows_extended_config_space(pci_get_bus(PCI_DEVICE(s)))) {
         error_setg(errp, "idt-ntb needs a PCI Express bus; use a machine that "
                    "has one, such as -machine q35");
         return false;

@@ -76,6 +76,9 @@ class GuestTestCase(unittest.TestCase):
     expects with expect_qemu_log().
     """
 
+    # The machines of guests, by name, that are not the usual one
+    MACHINES = {}
+
     def setUp(self):
         self.lab = self.open_lab()
         self.addCleanup(self._clean_up)
@@ -132,6 +135,8 @@ class GuestTestCase(unittest.TestCase):
 
     def guest(self, name, args=None, boot=True, **kwargs):
         """Make a guest; by default it has one port of the test's switch."""
+        if name in self.MACHINES:
+            kwargs['machine'] = self.MACHINES[name]
         guest = Guest(name, self.lab.folder,
                       self.switch.port() if args is None else args, **kwargs)
         self.guests.append(guest)
@@ -157,6 +162,12 @@ class GuestTestCase(unittest.TestCase):
         self._expected.append(re.compile(pattern))
 
 
+def all_only(test):
+    """Tests that only ./ntb check --all has what it takes for."""
+    return unittest.skipUnless(os.environ.get('NTB_ALL') == '1',
+                               'only in ./ntb check --all')(test)
+
+
 # How the guests of the SharedTestCase that ran last were made, and its Lab
 _shared = None
 
@@ -174,8 +185,8 @@ class SharedTestCase(GuestTestCase):
 
     A test finds them with MODULES loaded, however the last one left them, and
     new ones when the last one failed.  make_guests() makes them; classes of
-    one file that agree in what it goes by, NAMES, PORT and KIND, share them,
-    too.
+    one file that agree in what it goes by, NAMES, PORT, KIND and MACHINES, share
+    them, too.
     """
 
     MODULES = ('ntb', 'ntb_hw_idt', 'ntb_pingpong')
@@ -187,7 +198,7 @@ class SharedTestCase(GuestTestCase):
 
     def open_lab(self):
         global _shared
-        kind = self.NAMES, self.PORT, self.KIND
+        kind = self.NAMES, self.PORT, self.KIND, self.MACHINES
         if _shared and _shared[0] != kind:
             close_shared()
         if not _shared:

@@ -9,6 +9,7 @@ import socket
 import time
 
 import settings
+from machine import Q35
 from qemu.machine import QEMUMachine
 from qemu.machine.machine import AbnormalShutdown
 
@@ -67,11 +68,13 @@ class Guest:
     shared   its RAM is one that peers' windows can reach directly
     kernel, initrd
              what it runs instead of what ./ntb env says
+    machine  what it runs on
     """
 
     def __init__(self, name, folder, args=(), append='',
                  modules=('ntb', 'ntb_hw_idt', 'ntb_pingpong'),
-                 ram=RAM, shared=False, kernel=None, initrd=None):
+                 ram=RAM, shared=False, kernel=None, initrd=None,
+                 machine=Q35):
         self.name = name
         self.args = list(args)
         self.ram = ram
@@ -80,8 +83,9 @@ class Guest:
             self.args += [
                 '-machine', 'memory-backend=ram', '-object',
                 f'memory-backend-memfd,id=ram,size={ram}M,share=on']
-        self.kernel = kernel or settings.KERNEL
-        self.initrd = initrd or settings.INITRD
+        self.machine = machine
+        self.kernel = kernel or machine.kernel
+        self.initrd = initrd or machine.initrd
         self.append = append
         self.modules = list(modules)
         self.folder = os.path.join(folder, name)
@@ -99,22 +103,23 @@ class Guest:
         self._starts += 1
         agent = os.path.join(self.folder, f'agent-{self._starts}')
         self.vm = QEMUMachine(
-            settings.QEMU, name=f'qemu-{self._starts}', log_dir=self.folder,
+            self.machine.qemu, name=f'qemu-{self._starts}', log_dir=self.folder,
             base_temp_dir=self.folder,
             args=[
-                '-nodefaults', '-M', 'q35', '-m', str(self.ram),
+                '-nodefaults', *self.machine.args, '-m', str(self.ram),
                 '-accel', 'tcg',
                 '-display', 'none', '-name', self.name, *settings.FIRMWARE,
                 '-kernel', self.kernel, '-initrd', self.initrd,
                 '-append', ' '.join((
-                    'console=ttyS0 loglevel=7', QUIET_WATCHDOGS,
+                    f'console={self.machine.console} loglevel=7',
+                    QUIET_WATCHDOGS,
                     END_AT_ONCE, FAST_BOOT,
                     f'guest.name={self.name}',
                     'guest.modules=' + ','.join(self.modules),
                     self.append)),
                 '-serial', f'file:{self._console_path()}',
                 '-chardev', f'socket,id=agent,path={agent},server=on,wait=off',
-                '-serial', 'chardev:agent',
+                *self.machine.agent,
                 *self.args])
         self.vm.launch()
         self._connect(agent)
@@ -244,11 +249,14 @@ class Guest:
 
     # Memory
 
-    def memory(self, address=0, size=None):
+    def memory(self, address=None, size=None):
         """What is in the guest's RAM: all of it, or SIZE bytes."""
+        if address is None:
+            address = self.machine.ram
         if self.shared:
             ram = self._shared_memory()
-            return ram if size is None else ram[address:address + size]
+            offset = address - self.machine.ram
+            return ram if size is None else ram[offset:offset + size]
         name = os.path.join(self.folder, 'memory')
         self.vm.cmd('pmemsave', val=address, size=size or self.ram << 20,
                     filename=name)

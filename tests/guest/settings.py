@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 _NAMES = ('QEMU', 'IVSHMEM_SERVER', 'KERNEL', 'INITRD', 'QEMU_SRC',
-          'QEMU_FIRMWARE', 'NTB_CACHE')
+          'QEMU_BUILD', 'QEMU_FIRMWARE', 'NTB_CACHE')
 
 
 def _from_ntb_env():
@@ -34,6 +34,8 @@ FIRMWARE = shlex.split(_env['QEMU_FIRMWARE'])
 # this run
 GUESTS = os.path.join(_env['NTB_CACHE'], 'guest')
 SUITE = os.path.basename(os.path.dirname(INITRD))
+# The emulators of other machines, as ./ntb qemu --all builds them
+BUILD_ALL = _env['QEMU_BUILD'] + '-all'
 # Where what is left of a failed test goes
 FAILED = os.path.join(_env['NTB_CACHE'], 'logs', 'failed')
 

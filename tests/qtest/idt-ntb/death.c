@@ -315,7 +315,7 @@ static NtbPort *boot_reconnecting(NtbServer *server)
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,addr=4,"
                       "partitions=3",
-                      ntb_machine_args(), server->socket);
+                      ntb_next_machine(), server->socket);
     p = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
     p->owns_qemu = true;
     return p;
@@ -459,7 +459,7 @@ static void test_server_returns_other(void)
 
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,addr=4 "
-                      "2>%s", ntb_machine_args(), server->socket, log);
+                      "2>%s", ntb_next_machine(), server->socket, log);
     a = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
     a->owns_qemu = true;
     mark(a);

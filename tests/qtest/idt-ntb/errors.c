@@ -609,7 +609,7 @@ static void test_interrupt_unplugs(const void *opaque)
                       "=off -chardev socket,path=%s,id=ntb "
                       "-device pcie-root-port,id=rp0,bus=pcie.0,addr=%x.0,"
                       "chassis=1 -device idt-ntb,id=ntb1,bus=rp0,chardev=ntb",
-                      ntb_machine_args(), server->socket, RP_SLOT);
+                      ntb_next_machine(), server->socket, RP_SLOT);
     p = ntb_open_plugged(qts);
     find_root();
     enable_messages();

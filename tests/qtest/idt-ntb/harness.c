@@ -16,12 +16,8 @@
 #include "contrib/ivshmem-server/ivshmem-server.h"
 #include "harness.h"
 
-#define ECAM_BASE       0xb0000000ULL
-#define BAR0_BASE       0xe0000000ULL
 #define BAR0_STRIDE     (1 * MiB)       /* what a bridge window is made of */
 #define MSI_BASE        0x100000ULL
-
-#define MCH_PCIEXBAR    0x60
 
 #define DEVFN(slot)     ((slot) << 3)
 #define NTB0_DEVFN      DEVFN(4)
@@ -35,7 +31,6 @@
 const unsigned ntb_ports[NTB_NUM_PORTS] = { 0, 2, 4, 6, 8, 12 };
 
 static char *tmp_dir;
-static char *machine_args;
 static GList *shm_names;        /* to be unlinked at the end */
 
 static void abrt_handler(void *data)
@@ -43,32 +38,14 @@ static void abrt_handler(void *data)
     ntb_harness_cleanup();
 }
 
-/*
- * No instruction is ever executed, so an empty file does for firmware and the
- * test does not depend on the blobs that were installed.
- */
-static char *make_firmware(void)
+bool ntb_harness_init(void)
 {
-    char *path = ntb_tmp_path("bios");
-    g_autofree char *zeros = g_malloc0(64 * KiB);
-
-    g_assert_true(g_file_set_contents(path, zeros, 64 * KiB, NULL));
-    return path;
-}
-
-void ntb_harness_init(void)
-{
-    g_autofree char *firmware = NULL;
-
     tmp_dir = g_dir_make_tmp("idt-ntb-test.XXXXXX", NULL);
     g_assert_nonnull(tmp_dir);
-    firmware = make_firmware();
-    machine_args = g_strdup_printf("-M q35 -m 64M -nodefaults -bios %s "
-                                   "-global apic-common.vapic=off",
-                                   firmware);
     qtest_add_abrt_handler(abrt_handler, NULL);
     /* Clients of the server in our thread may go at any time */
     signal(SIGPIPE, SIG_IGN);
+    return ntb_machine_init();
 }
 
 void ntb_harness_cleanup(void)
@@ -97,11 +74,6 @@ char *ntb_tmp_path(const char *what)
     static unsigned count;
 
     return g_strdup_printf("%s/%s%u", tmp_dir, what, count++);
-}
-
-const char *ntb_machine_args(void)
-{
-    return machine_args;
 }
 
 /*
@@ -311,20 +283,9 @@ void ntb_server_stop(NtbServer *server)
  * Ports
  */
 
-static uint64_t ecam_address(unsigned bus, unsigned devfn)
-{
-    return ECAM_BASE + (bus << 20) + (devfn << 12);
-}
-
-static void enable_ecam(QTestState *qts)
-{
-    qtest_outl(qts, 0xcf8, 0x80000000 | MCH_PCIEXBAR);
-    qtest_outl(qts, 0xcfc, ECAM_BASE | 1);
-}
-
 void ntb_setup_function(NtbPort *p)
 {
-    ntb_cfg_write(p, PCI_BASE_ADDRESS_0, p->bar0);
+    ntb_cfg_write(p, PCI_BASE_ADDRESS_0, ntb_to_pci(p->qts, p->bar0));
     ntb_cfg_writew(p, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_LO, p->msi);
     ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI, 0);
@@ -340,10 +301,10 @@ NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
 
     p->qts = qts;
     p->id = id;
-    p->ecam = ecam_address(bus, devfn);
-    p->bar0 = BAR0_BASE + index * BAR0_STRIDE;
+    p->ecam = ntb_ecam(qts, bus, devfn);
+    p->bar0 = ntb_machine_of(qts)->bar0 + index * BAR0_STRIDE;
     p->msi = MSI_BASE + index * 64;
-    enable_ecam(qts);
+    ntb_machine_ready(qts);
     ntb_setup_function(p);
     p->port = ntb_cfg_read(p, IDT_CAP_PCIE + PCI_EXP_LNKCAP) >> 24;
     p->partition = ntb_qom_int(p, "partition");
@@ -356,9 +317,8 @@ NtbPort *ntb_boot(NtbServer *server, const char *props)
     NtbPort *p;
 
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb "
-                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,"
-                      "addr=4.0%s", machine_args, server->socket,
-                      props ?: "");
+                      "-device idt-ntb,id=ntb0,chardev=ntb,addr=4.0%s",
+                      ntb_next_machine(), server->socket, props ?: "");
     p = ntb_open(qts, "ntb0", 0, NTB0_DEVFN, 0);
     p->owns_qemu = true;
     return p;
@@ -368,7 +328,7 @@ QTestState *ntb_boot_root_port(NtbServer *server)
 {
     return qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
                        "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
-                       "chassis=1", machine_args, server->socket);
+                       "chassis=1", ntb_next_machine(), server->socket);
 }
 
 void ntb_quit(NtbPort *p)
@@ -400,10 +360,10 @@ void ntb_kill(NtbPort *p)
 /* Bus 1 and one BAR's memory window for the root port */
 static void setup_root_port(QTestState *qts)
 {
-    uint64_t ecam = ecam_address(0, RP0_DEVFN);
-    uint32_t window = (BAR0_BASE + BAR0_STRIDE) >> 16;
+    uint64_t ecam = ntb_ecam(qts, 0, RP0_DEVFN);
+    uint32_t window = (ntb_machine_of(qts)->bar0 + BAR0_STRIDE) >> 16;
 
-    enable_ecam(qts);
+    ntb_machine_ready(qts);
     qtest_writel(qts, ecam + PCI_PRIMARY_BUS, 0x010100);
     qtest_writel(qts, ecam + PCI_MEMORY_BASE, window << 16 | window);
     qtest_writew(qts, ecam + PCI_COMMAND,
@@ -456,7 +416,7 @@ void ntb_device_del(QTestState *qts)
 
 void ntb_secondary_bus_reset(QTestState *qts)
 {
-    uint64_t control = ecam_address(0, RP0_DEVFN) + PCI_BRIDGE_CONTROL;
+    uint64_t control = ntb_ecam(qts, 0, RP0_DEVFN) + PCI_BRIDGE_CONTROL;
 
     qtest_writew(qts, control, PCI_BRIDGE_CTL_BUS_RESET);
     qtest_writew(qts, control, 0);
@@ -529,32 +489,32 @@ void ntb_settle(QTestState *qts)
 
 uint32_t ntb_read(NtbPort *p, uint32_t offset)
 {
-    return qtest_readl(p->qts, p->bar0 + offset);
+    return ntb_mem_read(p->qts, p->bar0 + offset, 4);
 }
 
 void ntb_write(NtbPort *p, uint32_t offset, uint32_t value)
 {
-    qtest_writel(p->qts, p->bar0 + offset, value);
+    ntb_mem_write(p->qts, p->bar0 + offset, 4, value);
 }
 
 uint32_t ntb_cfg_read(NtbPort *p, uint32_t offset)
 {
-    return qtest_readl(p->qts, p->ecam + offset);
+    return ntb_config_read(p->qts, p->ecam, offset, 4);
 }
 
 void ntb_cfg_write(NtbPort *p, uint32_t offset, uint32_t value)
 {
-    qtest_writel(p->qts, p->ecam + offset, value);
+    ntb_config_write(p->qts, p->ecam, offset, 4, value);
 }
 
 uint16_t ntb_cfg_readw(NtbPort *p, uint32_t offset)
 {
-    return qtest_readw(p->qts, p->ecam + offset);
+    return ntb_config_read(p->qts, p->ecam, offset, 2);
 }
 
 void ntb_cfg_writew(NtbPort *p, uint32_t offset, uint16_t value)
 {
-    qtest_writew(p->qts, p->ecam + offset, value);
+    ntb_config_write(p->qts, p->ecam, offset, 2, value);
 }
 
 uint32_t ntb_gas_read(NtbPort *p, uint32_t address)
@@ -571,46 +531,13 @@ void ntb_gas_write(NtbPort *p, uint32_t address, uint32_t value)
 
 uint64_t ntb_read_sized(NtbPort *p, uint64_t address, unsigned size)
 {
-    uint8_t bytes[8] = { };
-
-    switch (size) {
-    case 1:
-        return qtest_readb(p->qts, address);
-    case 2:
-        return qtest_readw(p->qts, address);
-    case 4:
-        return qtest_readl(p->qts, address);
-    case 8:
-        return qtest_readq(p->qts, address);
-    default:
-        qtest_memread(p->qts, address, bytes, size);
-        return ldq_le_p(bytes);
-    }
+    return ntb_mem_read(p->qts, address, size);
 }
 
 void ntb_write_sized(NtbPort *p, uint64_t address, unsigned size,
                      uint64_t value)
 {
-    uint8_t bytes[8];
-
-    switch (size) {
-    case 1:
-        qtest_writeb(p->qts, address, value);
-        break;
-    case 2:
-        qtest_writew(p->qts, address, value);
-        break;
-    case 4:
-        qtest_writel(p->qts, address, value);
-        break;
-    case 8:
-        qtest_writeq(p->qts, address, value);
-        break;
-    default:
-        stq_le_p(bytes, value);
-        qtest_memwrite(p->qts, address, bytes, size);
-        break;
-    }
+    ntb_mem_write(p->qts, address, size, value);
 }
 
 /*
@@ -625,12 +552,12 @@ void ntb_msi_enable(NtbPort *p, bool enable)
 
 void ntb_msi_clear(NtbPort *p)
 {
-    qtest_writel(p->qts, p->msi, 0);
+    ntb_mem_write(p->qts, p->msi, 4, 0);
 }
 
 bool ntb_msi_seen(NtbPort *p)
 {
-    uint32_t word = qtest_readl(p->qts, p->msi);
+    uint32_t word = ntb_mem_read(p->qts, p->msi, 4);
 
     g_assert_true(word == 0 || word == NTB_MSI_DATA);
     return word;

@@ -13,6 +13,7 @@
 
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "machine.h"
 #include "hw/misc/idt_ntb_regs.h"
 
 /* No test depends on how long something takes, only on that it happens */
@@ -45,15 +46,15 @@ extern const unsigned ntb_ports[NTB_NUM_PORTS];
         }                                                               \
     } while (0)
 
-/* Set up and clean up of the directory that holds all files of the test */
-void ntb_harness_init(void);
+/*
+ * Set up and clean up of the directory that holds all files of the test.
+ * Returns: false if there is no machine for it.
+ */
+bool ntb_harness_init(void);
 void ntb_harness_cleanup(void);
 
 /* A path in the test's directory that no other call returned */
 char *ntb_tmp_path(const char *what);
-
-/* What every QEMU here is started with, but for the device itself */
-const char *ntb_machine_args(void);
 
 /*
  * ivshmem-server
@@ -94,7 +95,7 @@ typedef struct NtbPort {
     const char *id;             /* of the device */
     unsigned port;
     unsigned partition;
-    uint64_t ecam;              /* where its configuration space is */
+    uint64_t ecam;              /* as of ntb_ecam() */
     uint64_t bar0;
     uint64_t msi;               /* a word of RAM: MSIs are written there */
 } NtbPort;

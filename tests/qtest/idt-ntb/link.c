@@ -287,7 +287,7 @@ static void test_hotplug_plain_chardev(void)
 
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb "
                       "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
-                      "chassis=1", ntb_machine_args(), server->socket);
+                      "chassis=1", ntb_next_machine(), server->socket);
     for (unsigned i = 0; i < 3; i++) {
         ntb_device_add(qts);
         b = ntb_open_plugged(qts);

@@ -61,7 +61,7 @@ static void test_chardev_abstract(void)
 
         qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,"
                           "addr=5.0,chassis=1 -chardev socket,path=%s,id=ntb,"
-                          "abstract=on,tight=%s", ntb_machine_args(),
+                          "abstract=on,tight=%s", ntb_next_machine(),
                           fake->base.socket, tight ? "on" : "off");
         /* The second time it is the device that connects */
         for (unsigned i = 0; i < 2; i++) {
@@ -133,7 +133,7 @@ static void test_chardev_fd(void)
     g_assert_cmpint(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), ==, 0);
     qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
                       "chassis=1 -chardev socket,fd=%d,id=ntb",
-                      ntb_machine_args(), fd);
+                      ntb_next_machine(), fd);
     close(fd);
     assert_plug_refused(qts, "descriptor");
     qtest_quit(qts);
@@ -156,7 +156,7 @@ static void test_queue_full(void)
     g_assert_cmpint(listen(listener, 1), ==, 0);
     qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
                       "chassis=1 -chardev socket,path=%s,id=ntb",
-                      ntb_machine_args(), path);
+                      ntb_next_machine(), path);
     close(accept(listener, NULL, NULL));
     while (count < G_N_ELEMENTS(queued)) {
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -184,7 +184,7 @@ static void test_chardev_once(void)
 
     qts = qtest_initf("%s -device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
                       "chassis=1 -chardev socket,path=%s,id=ntb",
-                      ntb_machine_args(), server->socket);
+                      ntb_next_machine(), server->socket);
     ntb_device_add(qts);
     ntb_device_del(qts);
     g_unlink(server->socket);

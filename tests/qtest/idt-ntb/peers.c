@@ -380,7 +380,7 @@ static void check_bad_return(const BadReturn *bad, const char *reason)
     fake = fake_server_start(serve_badly, bad);
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=4,"
-                      "server-timeout=500 2>%s", ntb_machine_args(),
+                      "server-timeout=500 2>%s", ntb_next_machine(),
                       fake->base.socket, log);
     a = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
     a->owns_qemu = true;

@@ -22,7 +22,7 @@ void ntb_assert_refused(const char *args, const char *words)
     command = g_strdup_printf("exec %s %s -accel qtest -display none "
                               "-qtest null -S %s </dev/null >%s 2>&1",
                               g_getenv("QTEST_QEMU_BINARY"),
-                              ntb_machine_args(), args, log);
+                              ntb_next_machine(), args, log);
     argv[2] = command;
     g_assert_true(g_spawn_async(NULL, (char **)argv, NULL,
                                 G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,

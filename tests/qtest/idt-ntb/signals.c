@@ -631,7 +631,7 @@ static void test_one_qemu(void)
                       "-chardev socket,path=%s,id=n1 "
                       "-device idt-ntb,id=ntb0,chardev=n0,addr=4,partitions=3 "
                       "-device idt-ntb,id=ntb1,chardev=n1,addr=6,partitions=3",
-                      ntb_machine_args(), server->socket, server->socket);
+                      ntb_next_machine(), server->socket, server->socket);
     ports[0] = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
     ports[1] = ntb_open(qts, "ntb1", 0, 6 << 3, 1);
     ports[2] = ntb_boot(server, ",partitions=3");

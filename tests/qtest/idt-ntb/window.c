@@ -10,13 +10,8 @@
 #include "hw/pci/pci_regs.h"
 #include "window.h"
 
-/*
- * Where BARs are.  Room for 128 MiB each, and the upper half of the 64-bit ones
- * is not zero.
- */
-#define BAR32_BASE      0x40000000ULL
+/* Room for 128 MiB each, and upper halves that differ */
 #define BAR32_STRIDE    0x08000000ULL
-#define BAR64_BASE      0x4300000000ULL
 #define BAR64_STRIDE    0x1100000000ULL
 #define NUM_WIN_BARS    5
 
@@ -31,11 +26,19 @@ const char *const win_path_names[WIN_NUM_PATHS] = {
     [WIN_PLAIN] = "plain",
 };
 
-const char *win_ram_args(WinPath path)
+char *win_next_machine(WinPath path)
 {
-    return path == WIN_PLAIN ? "" :
-        "-object memory-backend-memfd,id=mem,size=64M,share=on "
-        "-machine memory-backend=mem";
+    const char *args = ntb_next_machine();
+
+    return path == WIN_PLAIN ? g_strdup(args) :
+        g_strdup_printf("%s -object memory-backend-memfd,id=mem,size=%uM,"
+                        "share=on -machine memory-backend=mem", args,
+                        ntb_this_machine()->ram_mib);
+}
+
+WinPath win_path_to(NtbPort *p, WinPath path)
+{
+    return ntb_machine_of(p->qts)->has_iommu ? WIN_PLAIN : path;
 }
 
 /* Who is late is so by a fault, not since the host is busy */
@@ -48,16 +51,15 @@ static const char *path_props(WinPath path)
 NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
                   const char *props)
 {
+    g_autofree char *machine = win_next_machine(path);
     QTestState *qts;
     NtbPort *p;
 
     /* A server that comes back is met again */
-    qts = qtest_initf("%s %s %s -chardev socket,path=%s,id=ntb,"
-                      "reconnect-ms=20 "
-                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,"
-                      "addr=%x.0%s%s", ntb_machine_args(), win_ram_args(path),
-                      args ?: "", server->socket, NTB0_SLOT, path_props(path),
-                      props ?: "");
+    qts = qtest_initf("%s %s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
+                      "-device idt-ntb,id=ntb0,chardev=ntb,addr=%x.0%s%s",
+                      machine, args ?: "", server->socket, NTB0_SLOT,
+                      path_props(path), props ?: "");
     p = ntb_open(qts, "ntb0", 0, NTB0_SLOT << 3, 0);
     p->owns_qemu = true;
     win_setup_function(p);
@@ -72,15 +74,16 @@ NtbPort *win_boot_ram(NtbServer *server, const char *ram, const char *props)
 void win_boot_both(NtbServer *server, WinPath path, const char *props,
                    NtbPort **a, NtbPort **b)
 {
+    g_autofree char *machine = win_next_machine(path);
     QTestState *qts;
 
-    qts = qtest_initf("%s %s -chardev socket,path=%s,id=c0 "
+    qts = qtest_initf("%s -chardev socket,path=%s,id=c0 "
                       "-chardev socket,path=%s,id=c1 "
                       "-device idt-ntb,id=ntb0,chardev=c0,addr=%x.0%s%s "
                       "-device idt-ntb,id=ntb1,chardev=c1,addr=%x.0%s%s",
-                      ntb_machine_args(), win_ram_args(path), server->socket,
-                      server->socket, NTB0_SLOT, path_props(path), props ?: "",
-                      NTB1_SLOT, path_props(path), props ?: "");
+                      machine, server->socket, server->socket, NTB0_SLOT,
+                      path_props(path), props ?: "", NTB1_SLOT,
+                      path_props(path), props ?: "");
     *a = ntb_open(qts, "ntb0", 0, NTB0_SLOT << 3, 0);
     (*a)->owns_qemu = true;
     *b = ntb_open(qts, "ntb1", 0, NTB1_SLOT << 3, 1);
@@ -90,19 +93,22 @@ void win_boot_both(NtbServer *server, WinPath path, const char *props,
 
 QTestState *win_boot_root_port(NtbServer *server, WinPath path)
 {
-    return qtest_initf("%s %s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
+    g_autofree char *machine = win_next_machine(path);
+
+    return qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
                        "-device pcie-root-port,id=rp0,bus=pcie.0,addr=%x.0,"
-                       "chassis=1", ntb_machine_args(), win_ram_args(path),
-                       server->socket, RP0_SLOT);
+                       "chassis=1", machine, server->socket, RP0_SLOT);
 }
 
 /* All BARs of the device are in the windows of the bridge above it */
 static void open_bridge(QTestState *qts, uint64_t bridge)
 {
     qtest_writel(qts, bridge + PCI_MEMORY_BASE,
-                 ((BAR0_END - 1) >> 16 & 0xfff0) << 16 | BAR32_BASE >> 16);
+                 ((BAR0_END - 1) >> 16 & 0xfff0) << 16 |
+                 ntb_machine_of(qts)->bar32 >> 16);
     qtest_writel(qts, bridge + PCI_PREF_MEMORY_BASE, 0xfff00000);
-    qtest_writel(qts, bridge + PCI_PREF_BASE_UPPER32, BAR64_BASE >> 32);
+    qtest_writel(qts, bridge + PCI_PREF_BASE_UPPER32,
+                 ntb_machine_of(qts)->bar64 >> 32);
     qtest_writel(qts, bridge + PCI_PREF_LIMIT_UPPER32, 0xff);
 }
 
@@ -241,13 +247,14 @@ uint64_t win_bar(NtbPort *p, unsigned bar)
     if (win_bar_is_64bit(p, bar)) {
         address |= (uint64_t)ntb_cfg_read(p, reg + 4) << 32;
     }
-    return address;
+    return ntb_from_pci(p->qts, address);
 }
 
 void win_place(NtbPort *p, unsigned bar, uint64_t address)
 {
     uint32_t reg = PCI_BASE_ADDRESS_0 + 4 * bar;
 
+    address = ntb_to_pci(p->qts, address);
     ntb_cfg_write(p, reg, address);
     if (win_bar_is_64bit(p, bar)) {
         ntb_cfg_write(p, reg + 4, address >> 32);
@@ -259,9 +266,10 @@ uint64_t win_bar_home(NtbPort *p, unsigned bar)
     /* Two devices of one QEMU differ in their slot */
     unsigned slot = (p->ecam >> 12 & 0xff) == NTB1_SLOT << 3;
     unsigned n = slot * NUM_WIN_BARS + bar - 1;
+    const NtbMachine *machine = ntb_machine_of(p->qts);
 
-    return win_bar_is_64bit(p, bar) ? BAR64_BASE + n * BAR64_STRIDE
-                                    : BAR32_BASE + n * BAR32_STRIDE;
+    return win_bar_is_64bit(p, bar) ? machine->bar64 + n * BAR64_STRIDE
+                                    : machine->bar32 + n * BAR32_STRIDE;
 }
 
 void win_setup_function(NtbPort *p)
@@ -308,7 +316,8 @@ void win_limit(NtbPort *p, unsigned bar, uint64_t limit)
 void win_open(NtbPort *p, unsigned bar, unsigned partition, uint64_t x)
 {
     win_aim(p, bar, partition, x);
-    win_limit(p, bar, win_bar(p, bar) + win_bar_size(p, bar));
+    win_limit(p, bar, ntb_to_pci(p->qts, win_bar(p, bar)) +
+              win_bar_size(p, bar));
 }
 
 void win_close(NtbPort *p, unsigned bar)

@@ -16,7 +16,7 @@
 
 #define WIN_SIZE        (1 * MiB)       /* of each of them, or LUT entry */
 
-#define WIN_RAM_SIZE    (64 * MiB)      /* of each QEMU */
+#define WIN_RAM_SIZE    (64 * MiB)      /* of each q35 */
 #define WIN_X           (16 * MiB)      /* what windows show, if all the same */
 
 /* How the other port's RAM is reached.  The guests see no difference */
@@ -29,8 +29,11 @@ typedef enum WinPath {
 
 extern const char *const win_path_names[WIN_NUM_PATHS];
 
-/* The machine's RAM as @path asks for it, for QEMU's command line */
-const char *win_ram_args(WinPath path);
+/* ntb_next_machine(), with RAM as @path asks for it */
+char *win_next_machine(WinPath path);
+
+/* The path that windows into @p's guest have: its machine may rule out some */
+WinPath win_path_to(NtbPort *p, WinPath path);
 
 /*
  * Start a QEMU with one idt-ntb, its BARs programmed and its windows admitted,

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What kinds of machines guests run on."""
+
+import os
+from dataclasses import dataclass, field, replace
+
+import settings
+
+
+@dataclass(frozen=True)
+class Machine:
+    """An emulator with its kernel, and what differs from others to a test."""
+
+    qemu: str
+    kernel: str
+    initrd: str
+    args: tuple
+    # The serial port of the kernel and the test's, and QEMU's for the latter
+    console: str
+    agent: tuple = field(default=('-serial', 'chardev:agent'))
+    # Physical address of its RAM
+    ram: int = 0
+
+    def with_args(self, *args):
+        """The same machine with these arguments instead."""
+        return replace(self, args=args)
+
+
+def _foreign(architecture, emulator, *args, **kwargs):
+    """A machine of an architecture as Debian calls it: see ./ntb help."""
+    folder = os.path.join(settings.GUESTS, architecture)
+    return Machine(os.path.join(settings.BUILD_ALL, emulator),
+                   os.path.join(folder, 'vmlinux'),
+                   os.path.join(folder, 'initrd'), args, **kwargs)
+
+
+Q35 = Machine(settings.QEMU, settings.KERNEL, settings.INITRD,
+              ('-M', 'q35'), 'ttyS0')
+
+# MSIs by the ITS, by GICv2m, and none at all
+ARM64_ITS = _foreign('arm64', 'qemu-system-aarch64', '-M',
+                     'virt,gic-version=3', '-cpu', 'cortex-a72',
+                     console='ttyAMA0', ram=0x40000000)
+ARM64_V2M = ARM64_ITS.with_args('-M', 'virt,gic-version=2', '-cpu',
+                                'cortex-a72')
+ARM64_INTX = ARM64_ITS.with_args('-M', 'virt,gic-version=3,its=off', '-cpu',
+                                 'cortex-a72')

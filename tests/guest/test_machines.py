@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Guests of other architectures, with each other and with x86-64 ones.
+
+What they do is what the usual guests do; test_*.py have it.
+"""
+
+import unittest
+
+import pingpong
+import test_hotplug
+import test_perf
+import test_pingpong
+import test_restart
+import test_tool
+from case import GuestTestCase, all_only
+from machine import ARM64_INTX, ARM64_ITS, ARM64_V2M
+
+# With an x86-64 guest as the other one, and with each other
+WITH_X86 = {'B': ARM64_ITS}
+TWO_ARMS = {'A': ARM64_ITS, 'B': ARM64_ITS}
+
+ROOT_PORT = ['-device', 'pcie-root-port,id=port1,chassis=1']
+
+
+@all_only
+class Arm64PingPongTest(test_pingpong.PingPongTest):
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64PairPingPongTest(test_pingpong.PingPongTest):
+    MACHINES = TWO_ARMS
+
+
+@all_only
+class Arm64StartOrderTest(test_pingpong.StartOrderTest):
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64RestartTest(test_restart.RestartTest):
+    """The ARM guest goes away."""
+
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64StaysTest(test_restart.RestartTest):
+    """The x86-64 guest goes away."""
+
+    MACHINES = {'A': ARM64_ITS}
+
+
+@all_only
+class Arm64ToolTest(test_tool.ToolTest):
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64PairToolTest(test_tool.ToolTest):
+    MACHINES = TWO_ARMS
+
+
+@all_only
+class Arm64RequestTest(test_tool.RequestTest):
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64SmpTest(test_tool.SmpTest):
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64PerfTest(test_perf.PerfTest):
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64HotplugTest(test_hotplug.NativeTest):
+    """Behind a root port of the ARM guest."""
+
+    KIND = []
+    MACHINES = WITH_X86
+
+
+@all_only
+class Arm64InterruptTest(GuestTestCase):
+    """All ways by which virt brings interrupts, at the root and behind a root
+    port."""
+
+    def check(self, machine, controller):
+        guests = [self.guest('usual', boot=False),
+                  self.guest('root', boot=False, machine=machine),
+                  self.guest('port', [*ROOT_PORT,
+                                      *self.switch.port('bus=port1')],
+                             boot=False, machine=machine)]
+        self.boot_all(guests)
+        pingpong.wait_growing(guests)
+        for guest in guests[1:]:
+            self.assertRegex(guest.run('grep ntb_irq_idt /proc/interrupts'),
+                             controller)
+
+    def test_its(self):
+        self.check(ARM64_ITS, 'ITS-MSI')
+
+    def test_v2m(self):
+        self.check(ARM64_V2M, 'MSI')
+
+    def test_intx(self):
+        self.check(ARM64_INTX, 'GICv3')
+
+
+if __name__ == '__main__':
+    unittest.main()

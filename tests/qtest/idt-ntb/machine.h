@@ -1,0 +1,67 @@
+/*
+ * QTest testcase for idt-ntb: the machines that it runs on
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_QTEST_IDT_NTB_MACHINE_H
+#define TESTS_QTEST_IDT_NTB_MACHINE_H
+
+#include "libqtest.h"
+
+/* What differs between machines, as a test has them set up */
+typedef struct NtbMachine {
+    bool has_ecam;              /* else configuration is by RTAS calls */
+    bool has_iommu;             /* so that nobody's windows alias its RAM */
+    uint64_t pci;               /* where PCI addresses below 4 GiB are */
+    uint64_t bar0;              /* where BARs are put: BAR0, others of 32 bits */
+    uint64_t bar32;
+    uint64_t bar64;             /* the same address on the bus */
+    unsigned ram_mib;
+} NtbMachine;
+
+/*
+ * Find out what QTEST_QEMU_BINARY and, if it is set, QTEST_QEMU_BINARY_PEER
+ * are.  Returns: false if there is no machine for this test.
+ */
+bool ntb_machine_init(void);
+
+/* All QEMUs are q35: the only machine for tests that know its chipset */
+bool ntb_machine_is_q35(void);
+void ntb_add_q35_func(const char *path, void (*func)(void));
+
+/*
+ * What the next QEMU is to be started with, but for the device itself.  With a
+ * peer's binary, every other one is of that.
+ */
+const char *ntb_next_machine(void);
+
+/* The machine of the last ntb_next_machine(), and of @qts */
+const NtbMachine *ntb_this_machine(void);
+const NtbMachine *ntb_machine_of(QTestState *qts);
+
+/* Wait until the machine is ready for a device's DMA to all RAM below 64 MiB */
+void ntb_machine_ready(QTestState *qts);
+
+/* From an address of the CPU's to one on the PCI bus, and back */
+uint64_t ntb_to_pci(QTestState *qts, uint64_t address);
+uint64_t ntb_from_pci(QTestState *qts, uint64_t address);
+
+/*
+ * 1 to 8 bytes at any alignment, byte lanes in little-endian order.  One access
+ * where QEMU has one of this size.
+ */
+uint64_t ntb_mem_read(QTestState *qts, uint64_t address, unsigned size);
+void ntb_mem_write(QTestState *qts, uint64_t address, unsigned size,
+                   uint64_t value);
+
+/* Configuration space of the function @ecam, as of ntb_ecam() */
+uint32_t ntb_config_read(QTestState *qts, uint64_t ecam, uint32_t offset,
+                         unsigned size);
+void ntb_config_write(QTestState *qts, uint64_t ecam, uint32_t offset,
+                      unsigned size, uint32_t value);
+
+/* Where the function is in ECAM, or would be in one at address 0 */
+uint64_t ntb_ecam(QTestState *qts, unsigned bus, unsigned devfn);
+
+#endif
