@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/bitops.h"
 #include "hw/misc/idt_ntb.h"
 #include "hw/pci/msi.h"
@@ -76,6 +77,19 @@ static void caps_init_multicast(PCIDevice *pci)
     pci_set_long(wmask + A_MCBLKUTL, groups);
 }
 
+/* A machine without MSI has INTx */
+static bool caps_init_msi(PCIDevice *pci, Error **errp)
+{
+    Error *err = NULL;
+
+    if (msi_init(pci, IDT_CAP_MSI, 1, true, false, &err) == -ENOTSUP) {
+        error_free(err);
+        return true;
+    }
+    error_propagate(errp, err);
+    return !err;
+}
+
 /*
  * The first ones are prepended to their list, so that the last one comes first;
  * the extended ones are appended.
@@ -91,7 +105,7 @@ bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp)
 
     if (pci_bridge_ssvid_init(pci, IDT_CAP_SSVID, PCI_VENDOR_ID_IDT,
                               chip->device_id, errp) < 0 ||
-        msi_init(pci, IDT_CAP_MSI, 1, true, false, errp) < 0 ||
+        !caps_init_msi(pci, errp) ||
         pci_pm_init(pci, IDT_CAP_PM, errp) < 0 ||
         pcie_cap_init(pci, IDT_CAP_PCIE, PCI_EXP_TYPE_ENDPOINT, 0, errp) < 0) {
         return false;

@@ -90,10 +90,12 @@ class Arm64InterruptTest(GuestTestCase):
     port."""
 
     def check(self, machine, controller):
-        guests = [self.guest('usual', boot=False),
-                  self.guest('root', boot=False, machine=machine),
-                  self.guest('port', [*ROOT_PORT,
-                                      *self.switch.port('bus=port1')],
+        port = 'partitions=3'
+        guests = [self.guest('usual', self.switch.port(port), boot=False),
+                  self.guest('root', self.switch.port(port), boot=False,
+                             machine=machine),
+                  self.guest('port', [
+                      *ROOT_PORT, *self.switch.port(f'{port},bus=port1')],
                              boot=False, machine=machine)]
         self.boot_all(guests)
         pingpong.wait_growing(guests)
