@@ -89,14 +89,17 @@ class Arm64InterruptTest(GuestTestCase):
     """All ways by which virt brings interrupts, at the root and behind a root
     port."""
 
-    def check(self, machine, controller):
-        port = 'partitions=3'
-        guests = [self.guest('usual', self.switch.port(port), boot=False),
-                  self.guest('root', self.switch.port(port), boot=False,
-                             machine=machine),
-                  self.guest('port', [
-                      *ROOT_PORT, *self.switch.port(f'{port},bus=port1')],
-                             boot=False, machine=machine)]
+    PORT = 'partitions=3'
+
+    def check(self, machine, controller, root_port=True):
+        guests = [self.guest('x86', self.switch.port(self.PORT), boot=False),
+                  self.guest('root', self.switch.port(self.PORT), boot=False,
+                             machine=machine)]
+        if root_port:
+            guests.append(self.guest(
+                'port', [*ROOT_PORT,
+                         *self.switch.port(f'{self.PORT},bus=port1')],
+                boot=False, machine=machine))
         self.boot_all(guests)
         pingpong.wait_growing(guests)
         for guest in guests[1:]:
@@ -110,7 +113,8 @@ class Arm64InterruptTest(GuestTestCase):
         self.check(ARM64_V2M, 'MSI')
 
     def test_intx(self):
-        self.check(ARM64_INTX, 'GICv3')
+        """QEMU's root ports insist on MSIs themselves."""
+        self.check(ARM64_INTX, 'GICv3', root_port=False)
 
 
 if __name__ == '__main__':

@@ -186,12 +186,6 @@ static void check_sized(NtbPort *p, uint64_t base, uint8_t *model,
                     should);
 }
 
-/* By BAR0 and, where that is memory too, by configuration */
-static unsigned num_views(void)
-{
-    return ntb_machine_is_q35() ? 2 : 1;
-}
-
 static void test_sizes(void)
 {
     NtbServer *server = ntb_server_start();
@@ -199,7 +193,7 @@ static void test_sizes(void)
     uint64_t value = 0x123456789abcdef0;
     uint8_t model[8] = { 0xbb };
 
-    for (unsigned view = 0; view < num_views(); view++) {
+    for (unsigned view = 0; view < ntb_num_views(); view++) {
         uint64_t base = view ? p->ecam : p->bar0;
 
         for (unsigned size = 1; size <= 8; size++) {
@@ -230,7 +224,7 @@ static void test_w1c_lanes(void)
     NtbServer *server = ntb_server_start();
     NtbPort *p = ntb_boot(server, NULL);
 
-    for (unsigned view = 0; view < num_views(); view++) {
+    for (unsigned view = 0; view < ntb_num_views(); view++) {
         uint64_t base = view ? p->ecam : p->bar0;
 
         for (unsigned size = 1; size <= 4; size++) {
@@ -256,11 +250,11 @@ static void test_doorbell_lanes(void)
     NtbPort *p = ntb_boot(server, NULL);
 
     for (unsigned lane = 0; lane < 4; lane++) {
-        ntb_mem_write(p->qts, p->bar0 + A_OUTDBELLSET + lane, 1, 0x81);
+        ntb_write_sized(p, p->bar0 + A_OUTDBELLSET + lane, 1, 0x81);
         g_assert_cmphex(ntb_read(p, A_INDBELLSTS), ==, 0x81u << (8 * lane));
         ntb_write(p, A_INDBELLSTS, UINT32_MAX);
     }
-    ntb_mem_write(p->qts, p->bar0 + A_OUTDBELLSET + 1, 2, 0x4002);
+    ntb_write_sized(p, p->bar0 + A_OUTDBELLSET + 1, 2, 0x4002);
     g_assert_cmphex(ntb_read(p, A_INDBELLSTS), ==, 0x400200);
     ntb_quit(p);
     ntb_server_stop(server);
@@ -276,15 +270,15 @@ static void test_message_lanes(void)
     ntb_write(p, A_OUTMSG0, 0x11223344);
     g_assert_cmphex(ntb_read(p, A_MSGSTS), ==, 1 << 16);
     ntb_write(p, A_MSGSTS, UINT32_MAX);
-    ntb_mem_write(p->qts, p->bar0 + A_OUTMSG0 + 2, 1, 0xee);
+    ntb_write_sized(p, p->bar0 + A_OUTMSG0 + 2, 1, 0xee);
     g_assert_cmphex(ntb_read(p, A_MSGSTS), ==, 1 << 16);
     g_assert_cmphex(ntb_read(p, A_INMSG0), ==, 0x11ee3344);
     ntb_write(p, A_MSGSTS, UINT32_MAX);
-    ntb_mem_write(p->qts, p->bar0 + A_OUTMSG0, 8, 0x0123456789abcdef);
+    ntb_write_sized(p, p->bar0 + A_OUTMSG0, 8, 0x0123456789abcdef);
     g_assert_cmphex(ntb_read(p, A_MSGSTS), ==, 3 << 16);
     g_assert_cmphex(ntb_read(p, A_INMSG0), ==, 0x89abcdef);
     g_assert_cmphex(ntb_read(p, A_INMSG0 + 4), ==, 0x01234567);
-    g_assert_cmphex(ntb_mem_read(p->qts, p->bar0 + A_INMSG0, 8), ==,
+    g_assert_cmphex(ntb_read_sized(p, p->bar0 + A_INMSG0, 8), ==,
                     0x0123456789abcdef);
     ntb_quit(p);
     ntb_server_stop(server);
@@ -300,14 +294,11 @@ static void test_gas_lanes(void)
     qtest_writeb(p->qts, p->bar0 + A_GASADATA + 2, 0xaa);
     g_assert_cmphex(ntb_read(p, A_NTSDATA), ==, 0x11aa3344);
     g_assert_cmphex(qtest_readb(p->qts, p->bar0 + A_GASADATA + 3), ==, 0x11);
-    ntb_config_write(p->qts, p->ecam, A_GASADATA, 2, 0xbbcc);
+    ntb_cfg_writew(p, A_GASADATA, 0xbbcc);
     g_assert_cmphex(ntb_read(p, A_NTSDATA), ==, 0x11aabbcc);
-    g_assert_cmphex(ntb_config_read(p->qts, p->ecam, A_GASADATA + 2, 2), ==,
-                    0x11aa);
-    g_assert_cmphex(ntb_mem_read(p->qts, p->bar0 + A_GASADATA + 1, 2), ==,
-                    0xaabb);
+    g_assert_cmphex(ntb_cfg_readw(p, A_GASADATA + 1), ==, 0xaabb);
     /* GASAADDR and GASADATA in one access */
-    ntb_mem_write(p->qts, p->bar0 + A_GASAADDR, 8,
+    ntb_write_sized(p, p->bar0 + A_GASAADDR, 8,
                   0x5555aaaaULL << 32 | ntb_gas_nt(p->port, A_NTSDATA));
     g_assert_cmphex(ntb_read(p, A_NTSDATA), ==, 0x5555aaaa);
     ntb_quit(p);

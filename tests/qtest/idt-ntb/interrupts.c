@@ -427,7 +427,7 @@ void ntb_add_interrupt_tests(void)
     qtest_add_func("/idt-ntb/interrupt/bus-master", test_bus_master);
     qtest_add_func("/idt-ntb/interrupt/intx", test_intx);
     qtest_add_func("/idt-ntb/interrupt/intx-and-msi", test_intx_and_msi);
-    qtest_add_func("/idt-ntb/interrupt/intx-line", test_intx_line);
+    ntb_add_q35_func("/idt-ntb/interrupt/intx-line", test_intx_line);
     qtest_add_func("/idt-ntb/interrupt/intx-reset", test_intx_reset);
     qtest_add_func("/idt-ntb/interrupt/many", test_many);
 }

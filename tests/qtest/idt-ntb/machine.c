@@ -39,7 +39,7 @@ static const NtbMachine pseries = {
     .bar0 = (1ULL << 45) + 0xe0000000ULL,
     .bar32 = (1ULL << 45) + 0x80000000ULL,
     .bar64 = 0x210000000000ULL,
-    .ram_mib = 128,
+    .ram_mib = 256,
 };
 
 /*
@@ -163,6 +163,11 @@ void ntb_add_q35_func(const char *path, void (*func)(void))
     if (ntb_machine_is_q35()) {
         qtest_add_func(path, func);
     }
+}
+
+unsigned ntb_num_views(void)
+{
+    return ntb_machine_is_q35() ? 2 : 1;
 }
 
 static unsigned this_binary(void)
@@ -298,8 +303,16 @@ static uint32_t rtas_call(QTestState *qts, const char *name, uint64_t ecam,
 uint32_t ntb_config_read(QTestState *qts, uint64_t ecam, uint32_t offset,
                          unsigned size)
 {
+    uint32_t value = 0;
+
     if (ntb_machine_of(qts)->has_ecam) {
         return ntb_mem_read(qts, ecam + offset, size);
+    }
+    if (offset % size) {
+        for (unsigned i = 0; i < size; i++) {
+            value |= ntb_config_read(qts, ecam, offset + i, 1) << (8 * i);
+        }
+        return value;
     }
     return rtas_call(qts, "ibm,read-pci-config", ecam, offset, size, 0, 2);
 }

@@ -14,7 +14,7 @@ typedef struct NtbMachine {
     bool has_ecam;              /* else configuration is by RTAS calls */
     bool has_iommu;             /* so that nobody's windows alias its RAM */
     uint64_t pci;               /* where PCI addresses below 4 GiB are */
-    uint64_t bar0;              /* where BARs are put: BAR0, others of 32 bits */
+    uint64_t bar0;              /* where BARs are put */
     uint64_t bar32;
     uint64_t bar64;             /* the same address on the bus */
     unsigned ram_mib;
@@ -29,6 +29,9 @@ bool ntb_machine_init(void);
 /* All QEMUs are q35: the only machine for tests that know its chipset */
 bool ntb_machine_is_q35(void);
 void ntb_add_q35_func(const char *path, void (*func)(void));
+
+/* BAR0 and, where that is memory too, configuration space */
+unsigned ntb_num_views(void);
 
 /*
  * What the next QEMU is to be started with, but for the device itself.  With a

@@ -26,6 +26,7 @@ typedef struct Layout {
     const char *name;
     const char *props;
     uint32_t setup[IDT_NUM_BARS];       /* BAR0 is always the same */
+    bool only_q35;      /* elsewhere a BAR at 0 is one, and in BAR0's way */
 } Layout;
 
 static const Layout layouts[] = {
@@ -55,7 +56,7 @@ static const Layout layouts[] = {
         EN | T64 | PREF | LOG2(20), 0 } },
     { "huge", ",bar4-size=4T",
       { 0, EN | LOG2(20), EN | T64 | PREF | LUT24 | LOG2(25), 0,
-        EN | T64 | PREF | LOG2(42), 0 } },
+        EN | T64 | PREF | LOG2(42), 0 }, true },
 };
 
 /* What the header answers to all ones */
@@ -319,7 +320,9 @@ void ntb_add_window_option_tests(void)
         g_autofree char *path = g_strdup_printf("/idt-ntb/window-layout/%s",
                                                 layouts[i].name);
 
-        qtest_add_data_func(path, &layouts[i], test_layout);
+        if (ntb_machine_is_q35() || !layouts[i].only_q35) {
+            qtest_add_data_func(path, &layouts[i], test_layout);
+        }
     }
     qtest_add_func("/idt-ntb/window-options/bad-size", test_bad_size);
     qtest_add_func("/idt-ntb/window-options/bad-mode", test_bad_mode);

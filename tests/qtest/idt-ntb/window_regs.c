@@ -102,22 +102,22 @@ static void test_translation_apart(void)
 static void test_lanes(void)
 {
     setup();
-    for (unsigned view = 0; view < 2; view++) {
+    for (unsigned view = 0; view < ntb_num_views(); view++) {
         uint64_t base = view ? self->ecam : self->bar0;
         uint64_t lt = base + win_reg(1, A_BARLTBASE0);
 
-        qtest_writeq(self->qts, lt, 0x8877665544332211);
+        ntb_write_sized(self, lt, 8, 0x8877665544332211);
         g_assert_cmphex(ntb_read(self, win_reg(1, A_BARLTBASE0)), ==,
                         0x44332210);
         g_assert_cmphex(ntb_read(self, win_reg(1, A_BARUTBASE0)), ==,
                         0x88776655);
-        qtest_writeb(self->qts, lt, 0xff);
-        qtest_writew(self->qts, lt + 3, 0xabcd);
-        g_assert_cmphex(qtest_readq(self->qts, lt), ==, 0x887766abcd3322fc);
-        qtest_writeb(self->qts, base + win_reg(1, A_BARSETUP0) + 1, 0xff);
+        ntb_write_sized(self, lt, 1, 0xff);
+        ntb_write_sized(self, lt + 3, 2, 0xabcd);
+        g_assert_cmphex(ntb_read_sized(self, lt, 8), ==, 0x887766abcd3322fc);
+        ntb_write_sized(self, base + win_reg(1, A_BARSETUP0) + 1, 1, 0xff);
         g_assert_cmphex(ntb_read(self, win_reg(1, A_BARSETUP0)), ==,
                         0x8000e140);
-        qtest_writeb(self->qts, base + win_reg(1, A_BARSETUP0) + 3, 0);
+        ntb_write_sized(self, base + win_reg(1, A_BARSETUP0) + 3, 1, 0);
         g_assert_cmphex(ntb_read(self, win_reg(1, A_BARSETUP0)), ==,
                         0x8000e140);
     }
