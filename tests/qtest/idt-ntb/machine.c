@@ -205,6 +205,18 @@ void ntb_machine_ready(QTestState *qts)
     }
 }
 
+void ntb_machine_settle(QTestState *qts)
+{
+    if (ntb_machine_of(qts) == &q35) {
+        return;
+    }
+    /* A vCPU stops, and then does its work; the second time it had to */
+    for (unsigned i = 0; i < 2; i++) {
+        qtest_qmp_assert_success(qts, "{'execute': 'stop'}");
+        qtest_qmp_assert_success(qts, "{'execute': 'cont'}");
+    }
+}
+
 uint64_t ntb_to_pci(QTestState *qts, uint64_t address)
 {
     uint64_t pci = ntb_machine_of(qts)->pci;

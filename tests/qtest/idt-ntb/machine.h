@@ -46,6 +46,12 @@ const NtbMachine *ntb_machine_of(QTestState *qts);
 /* Wait until the machine is ready for a device's DMA to all RAM below 64 MiB */
 void ntb_machine_ready(QTestState *qts);
 
+/*
+ * With TCG, a mapping that a device changes follows when the vCPU has left
+ * translated code: wait for that
+ */
+void ntb_machine_settle(QTestState *qts);
+
 /* From an address of the CPU's to one on the PCI bus, and back */
 uint64_t ntb_to_pci(QTestState *qts, uint64_t address);
 uint64_t ntb_from_pci(QTestState *qts, uint64_t address);

@@ -259,6 +259,7 @@ void win_place(NtbPort *p, unsigned bar, uint64_t address)
     if (win_bar_is_64bit(p, bar)) {
         ntb_cfg_write(p, reg + 4, address >> 32);
     }
+    ntb_machine_settle(p->qts);
 }
 
 uint64_t win_bar_home(NtbPort *p, unsigned bar)
@@ -303,6 +304,7 @@ void win_aim(NtbPort *p, unsigned bar, unsigned partition, uint64_t x)
     ntb_write(p, win_reg(bar, A_BARUTBASE0), x >> 32);
     ntb_write(p, win_reg(bar, A_BARSETUP0),
               FIELD_DP32(setup, BARSETUP0, TPART, partition));
+    ntb_machine_settle(p->qts);
 }
 
 void win_limit(NtbPort *p, unsigned bar, uint64_t limit)
@@ -311,6 +313,7 @@ void win_limit(NtbPort *p, unsigned bar, uint64_t limit)
     if (win_bar_is_64bit(p, bar)) {
         ntb_write(p, win_reg(bar + 1, A_BARLIMIT0), limit >> 32);
     }
+    ntb_machine_settle(p->qts);
 }
 
 void win_open(NtbPort *p, unsigned bar, unsigned partition, uint64_t x)
@@ -340,6 +343,7 @@ void win_open_lut(NtbPort *p, unsigned bar, unsigned entry, unsigned partition,
     ntb_write(p, A_LUTMDATA, x >> 32);
     ntb_write(p, A_LUTUDATA, FIELD_DP32(R_LUTUDATA_VALID_MASK, LUTUDATA, PART,
                                         partition));
+    ntb_machine_settle(p->qts);
 }
 
 void win_close_lut(NtbPort *p, unsigned bar, unsigned entry)
@@ -348,6 +352,7 @@ void win_close_lut(NtbPort *p, unsigned bar, unsigned entry)
     ntb_write(p, A_LUTUDATA, 0);
     ntb_write(p, A_LUTLDATA, 0);
     ntb_write(p, A_LUTMDATA, 0);
+    ntb_machine_settle(p->qts);
 }
 
 /*
