@@ -120,6 +120,12 @@ NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
 void ntb_setup_function(NtbPort *p);
 
 /*
+ * Skip this test, and return true, in a QEMU that does not outlive a socket
+ * chardev's first attempt to connect that fails, as 11.0 does not.
+ */
+bool ntb_skip_unless_reconnects(void);
+
+/*
  * Start a QEMU that must end by itself, with status 1 and @words, separated by
  * '|', in what it says.  @fmt: properties, each after a comma.
  */
