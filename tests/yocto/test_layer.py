@@ -1,0 +1,362 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The Yocto layer, as far as it can be tested without BitBake."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from bbfile import BBFile, BBSyntaxError
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+LAYER = TOP / 'yocto/meta-idt-ntb'
+QEMU = LAYER / 'recipes-devtools/qemu'
+KERNEL = LAYER / 'recipes-kernel/linux'
+CACHE = pathlib.Path(os.environ.get('NTB_CACHE') or
+                     pathlib.Path.home() / '.cache/idt-ntb')
+
+# What OpenEmbedded takes for a status
+STATUS = re.compile(
+    r'^Upstream-Status: (Pending|Submitted|Denied|Inappropriate|Backport|'
+    r'Inactive-Upstream)( .+)?$', re.MULTILINE)
+
+
+def run(*command, **kwargs):
+    return subprocess.run(command, stdin=subprocess.DEVNULL, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False, **kwargs)
+
+
+def bb_files():
+    return [BBFile(path) for path in sorted(LAYER.rglob('*'))
+            if path.suffix in ('.bb', '.bbappend', '.inc', '.conf')]
+
+
+class TestCase(unittest.TestCase):
+    def directory(self):
+        path = tempfile.mkdtemp(prefix='ntb-yocto-')
+        self.addCleanup(shutil.rmtree, path)
+        return pathlib.Path(path)
+
+    def succeeds(self, *command, **kwargs):
+        done = run(*command, **kwargs)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return done.stdout
+
+
+class Patches(TestCase):
+    """The copies of patches/ that the layer has."""
+
+    def test_current(self):
+        self.succeeds(TOP / 'scripts/yocto-patches', '--check')
+
+    def checkout(self):
+        """A copy of what scripts/yocto-patches reads and writes."""
+        copy = self.directory() / 'copy'
+        for name in ('patches', 'scripts', 'yocto'):
+            shutil.copytree(TOP / name, copy / name)
+        return copy
+
+    def test_check_sees_a_change(self):
+        copy = self.checkout()
+        script = copy / 'scripts/yocto-patches'
+        patch = next((copy / 'patches/linux').glob('*.patch'))
+        text = patch.read_text()
+        patch.write_text(text.replace('\n+', '\n+ ', 1))
+        self.assertIn('is not what patches/ makes',
+                      run(script, '--check').stdout)
+        self.succeeds(script)
+        self.succeeds(script, '--check')
+        patch.rename(patch.with_name('0009-renamed.patch'))
+        self.assertIn('+recipes-kernel/linux/files/linux/0009-renamed.patch',
+                      run(script, '--check').stdout)
+        self.succeeds(script)
+        self.succeeds(script, '--check')
+
+    def test_status(self):
+        """Of each patch, and not in the message of the commit."""
+        patches = list(LAYER.rglob('*.patch'))
+        self.assertTrue(patches)
+        for patch in patches:
+            text = patch.read_text()
+            self.assertEqual(len(STATUS.findall(text)), 1, patch)
+            work = self.directory()
+            with open(patch, encoding='utf-8') as mail:
+                subprocess.run(['git', 'mailinfo', 'message', 'patch'],
+                               cwd=work, stdin=mail, check=True,
+                               stdout=subprocess.DEVNULL)
+            self.assertNotIn('Upstream-Status',
+                             (work / 'message').read_text(), patch)
+
+    def test_applies(self):
+        """Without fuzz, which OpenEmbedded refuses."""
+        series = list((QEMU / 'files').glob('qemu-*'))
+        self.assertTrue(series)
+        trees = 0
+        for directory in series:
+            source = CACHE / directory.name / 'src'
+            if source.is_dir():
+                self.apply(source, directory)
+                trees += 1
+        if not trees:
+            self.skipTest(f'no source of {series[0].name} in the cache')
+
+    def apply(self, source, directory):
+        tree = self.directory() / 'tree'
+        self.succeeds(TOP / 'scripts/integrate', '--pristine', tree, source)
+        server = pathlib.Path('contrib/ivshmem-server/meson.build')
+        (tree / server.parent).mkdir(parents=True)
+        shutil.copy(source / server, tree / server)
+        for patch in (*sorted((QEMU / 'files').glob('*.patch')),
+                      *sorted(directory.glob('*.patch'))):
+            self.succeeds('patch', '-p1', '-F0', '-i', patch, cwd=tree)
+
+
+class Recipes(TestCase):
+    def test_syntax(self):
+        self.assertGreater(len(bb_files()), 8)
+
+    def test_syntax_errors_are_seen(self):
+        path = self.directory() / 'wrong.inc'
+        for text in ('A = "b', 'A = b"', 'A = "b" c"', 'A "b"', 'A = "\\',
+                     'A = "${@b(}"', 'python () {\n    a b\n}', 'do_a() {',
+                     'python () {\n    a(', 'do_a() {\n    if x\n}'):
+            path.write_text(text + '\n')
+            with self.assertRaises(BBSyntaxError, msg=text):
+                BBFile(path)
+
+    def test_files(self):
+        """What SRC_URI and require name is there, and nothing else is."""
+        named = set()
+        for file in bb_files():
+            here = file.path.parent
+            for value in file.variables.values():
+                for name in re.findall(r'file://([^$\s]+)', value):
+                    path = here / 'files' / name
+                    self.assertTrue(path.is_file(), f'{file.path}: {name}')
+                    named.add(path)
+            for name in re.findall(r'[\w./-]+\.inc', ' '.join(file.includes)):
+                self.assertTrue((here / name).is_file(), file.path)
+        there = {path for path in LAYER.rglob('files/**/*') if path.is_file()}
+        self.assertEqual(named, there)
+
+    def test_licence(self):
+        for path in LAYER.rglob('*'):
+            if path.is_file() and path.suffix not in ('.patch', '.md'):
+                head = path.read_text().splitlines()[:2]
+                self.assertIn('# SPDX-License-Identifier: GPL-2.0-or-later',
+                              head, path)
+
+
+class FakeData:
+    """As much of BitBake's data as the function of qemu-idt-ntb.inc uses."""
+
+    def __init__(self, version, flags):
+        self.values = {'PV': version, 'SRC_URI': 'qemu.tar'}
+        self.flags = flags
+
+    def getVar(self, name):
+        return self.values[name]
+
+    def appendVar(self, name, value):
+        self.values[name] += value
+
+    def getVarFlags(self, name):
+        return self.flags[name]
+
+    def getVarFlag(self, name, flag):
+        return self.flags[name].get(flag)
+
+
+class FakeBB:
+    class parse:
+        class SkipRecipe(Exception):
+            pass
+
+
+class Series(TestCase):
+    """The series is chosen by the version that the recipe has."""
+
+    def src_uri(self, version):
+        chooser = BBFile(QEMU / 'qemu-idt-ntb.inc').python['']
+        lists = BBFile(QEMU / 'qemu-idt-ntb-series.inc').variables
+        flags = {flag: value for (name, flag), value in lists.items()
+                 if name == 'IDT_NTB_SERIES'}
+        data = FakeData(version, {'IDT_NTB_SERIES': flags})
+        exec(chooser, {'d': data, 'bb': FakeBB})
+        return data.values['SRC_URI'].split()
+
+    def test_known(self):
+        for directory in (QEMU / 'files').glob('qemu-*'):
+            patches = [f'file://{directory.name}/{path.name}'
+                       for path in sorted(directory.glob('*.patch'))]
+            self.assertEqual(
+                self.src_uri(directory.name.removeprefix('qemu-') + '.7'),
+                ['qemu.tar'] + patches)
+
+    def test_unknown(self):
+        with self.assertRaisesRegex(FakeBB.parse.SkipRecipe,
+                                    r'10\.2.*, none for 8\.2'):
+            self.src_uri('8.2.7')
+
+
+class Kernel(TestCase):
+    """The kernel fragment, on Debian's kernel source."""
+
+    def configured(self, fragment):
+        if not CACHE.is_dir():
+            self.skipTest(f'no cache {CACHE}: ./ntb guest makes it')
+        return self.succeeds(TOP / 'scripts/yocto-kconfig',
+                             fragment).splitlines()
+
+    def test_fragment(self):
+        fragment = KERNEL / 'files/idt-ntb.cfg'
+        wanted = [line for line in fragment.read_text().splitlines()
+                  if not line.startswith('#')]
+        self.assertIn('CONFIG_NTB_IDT=m', wanted)
+        config = self.configured(fragment)
+        for line in wanted:
+            self.assertIn(line, config)
+
+    def test_others_vanish(self):
+        fragment = self.directory() / 'wrong.cfg'
+        fragment.write_text('CONFIG_NTB_IDT=m\nCONFIG_NTB_UNKNOWN=m\n')
+        config = self.configured(fragment)
+        # Not without the bus
+        self.assertNotIn('CONFIG_NTB_IDT=m', config)
+        self.assertNotIn('CONFIG_NTB_UNKNOWN=m', config)
+
+
+MODPROBE = '''#!/bin/sh
+echo "$*" >>{root}/loaded
+device={root}/sys/bus/ntb/devices/0000:00:05.0
+case $1 in
+    ntb_hw_idt)
+        [ -n "$NO_DEVICE" ] || mkdir -p $device
+        ;;
+    -r)
+        rm -rf $device/driver {root}/sys/kernel/debug/$2
+        sed -i "/^$2 /d" {root}/proc/modules
+        ;;
+    *)
+        echo "$1 20480 0" >>{root}/proc/modules
+        ln -s ../drivers/$1 $device/driver
+        mkdir -p {root}/sys/kernel/debug/$1/0000:00:05.0
+        [ $1 != ntb_pingpong ] ||
+            echo 42 >{root}/sys/kernel/debug/$1/0000:00:05.0/count
+        ;;
+esac
+'''
+
+
+class Client(TestCase):
+    """The program that starts a client at boot, among stubs."""
+
+    FILES = LAYER / 'recipes-idt-ntb/idt-ntb-client/files'
+
+    def setUp(self):
+        self.root = self.directory()
+        for name in ('bin', 'etc/default', 'proc', 'sys/kernel/debug'):
+            (self.root / name).mkdir(parents=True)
+        (self.root / 'proc/modules').write_text('virtio 1 0\n')
+        (self.root / 'proc/mounts').write_text('tmpfs /tmp tmpfs rw 0 0\n')
+        self.cmdline('console=ttyS0')
+        shutil.copy(self.FILES / 'idt-ntb.default',
+                    self.root / 'etc/default/idt-ntb')
+        self.program('modprobe', MODPROBE.format(root=self.root))
+        self.program('mount', f'#!/bin/sh\necho "$*" >>{self.root}/mounted\n')
+        text = (self.FILES / 'idt-ntb').read_text()
+        self.program('idt-ntb', re.sub(r'(?<![\w#!])/(etc|proc|sys)/',
+                                       rf'{self.root}/\1/', text))
+
+    def program(self, name, text):
+        path = self.root / 'bin' / name
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def cmdline(self, text):
+        (self.root / 'proc/cmdline').write_text(text + '\n')
+
+    def idt_ntb(self, *args, status=0, **env):
+        path = f'{self.root}/bin:{os.environ["PATH"]}'
+        done = run(self.root / 'bin/idt-ntb', *args,
+                   env=dict(os.environ, PATH=path, **env))
+        self.assertEqual(done.returncode, status, done.stdout)
+        return done.stdout
+
+    def loaded(self):
+        return (self.root / 'loaded').read_text().splitlines()
+
+    def test_syntax(self):
+        self.succeeds('sh', '-n', self.FILES / 'idt-ntb')
+        self.assertTrue(os.access(self.FILES / 'idt-ntb', os.X_OK))
+
+    def test_boot(self):
+        self.assertEqual(self.idt_ntb('start'),
+                         '0000:00:05.0: ntb_pingpong, count 42\n')
+        self.assertEqual(self.loaded(), ['ntb_hw_idt', 'ntb_pingpong'])
+        self.assertEqual((self.root / 'mounted').read_text(),
+                         f'-t debugfs debugfs {self.root}/sys/kernel/debug\n')
+        self.assertEqual(self.idt_ntb('status'),
+                         '0000:00:05.0: ntb_pingpong, count 42\n')
+
+    def test_debugfs_is_mounted_once(self):
+        (self.root / 'proc/mounts').write_text(
+            f'debugfs {self.root}/sys/kernel/debug debugfs rw 0 0\n')
+        self.idt_ntb('start')
+        self.assertFalse((self.root / 'mounted').exists())
+
+    def test_defaults_file(self):
+        (self.root / 'etc/default/idt-ntb').write_text(
+            'CLIENT=ntb_pingpong\nCLIENT_OPTIONS="delay_ms=1 unsafe=1"\n')
+        self.idt_ntb('start')
+        self.assertEqual(self.loaded(),
+                         ['ntb_hw_idt', 'ntb_pingpong delay_ms=1 unsafe=1'])
+
+    def test_no_defaults_file(self):
+        (self.root / 'etc/default/idt-ntb').unlink()
+        self.idt_ntb('start')
+        self.assertEqual(self.loaded(), ['ntb_hw_idt', 'ntb_pingpong'])
+
+    def test_command_line_goes_first(self):
+        (self.root / 'etc/default/idt-ntb').write_text(
+            'CLIENT=ntb_pingpong\nCLIENT_OPTIONS=delay_ms=1\n')
+        self.cmdline('quiet idt_ntb.client=ntb_tool ro')
+        self.assertEqual(self.idt_ntb('start'), '0000:00:05.0: ntb_tool\n')
+        self.assertEqual(self.loaded(), ['ntb_hw_idt', 'ntb_tool'])
+
+    def test_none(self):
+        self.cmdline('idt_ntb.client=none')
+        self.assertEqual(self.idt_ntb('start'), '0000:00:05.0: no client\n')
+        self.assertEqual(self.loaded(), ['ntb_hw_idt'])
+        self.assertEqual(self.idt_ntb('status', status=3),
+                         '0000:00:05.0: no client\n')
+
+    def test_one_client_at_a_time(self):
+        self.idt_ntb('start')
+        self.assertEqual(self.idt_ntb('start', 'ntb_perf', 'max_mw_size=4096'),
+                         '0000:00:05.0: ntb_perf\n')
+        self.assertEqual(self.loaded()[2:],
+                         ['ntb_hw_idt', '-r ntb_pingpong',
+                          'ntb_perf max_mw_size=4096'])
+        self.idt_ntb('stop')
+        self.assertEqual(self.loaded()[-1], '-r ntb_perf')
+
+    def test_no_device(self):
+        """Such a guest boots as well, and says what is missing."""
+        self.assertIn('-device idt-ntb', self.idt_ntb('start', NO_DEVICE='y'))
+        self.assertEqual(self.loaded(), ['ntb_hw_idt'])
+        self.assertEqual(self.idt_ntb('status', status=3), 'no device\n')
+
+    def test_wrong_use(self):
+        self.assertIn('no client', self.idt_ntb('start', 'ntb_netdev',
+                                                status=1))
+        self.assertFalse((self.root / 'loaded').exists())
+        self.assertIn('usage', self.idt_ntb(status=2))
+
+
+if __name__ == '__main__':
+    unittest.main()
