@@ -237,10 +237,6 @@ case $1 in
     ntb_hw_idt)
         [ -n "$NO_DEVICE" ] || mkdir -p $device
         ;;
-    -r)
-        rm -rf $device/driver {root}/sys/kernel/debug/$2
-        sed -i "/^$2 /d" {root}/proc/modules
-        ;;
     *)
         echo "$1 20480 0" >>{root}/proc/modules
         ln -s ../drivers/$1 $device/driver
@@ -249,6 +245,12 @@ case $1 in
             echo 42 >{root}/sys/kernel/debug/$1/0000:00:05.0/count
         ;;
 esac
+'''
+
+RMMOD = '''#!/bin/sh
+echo "-$1" >>{root}/loaded
+rm -r {root}/sys/bus/ntb/devices/*/driver {root}/sys/kernel/debug/$1
+sed -i "/^$1 /d" {root}/proc/modules
 '''
 
 
@@ -267,6 +269,7 @@ class Client(TestCase):
         shutil.copy(self.FILES / 'idt-ntb.default',
                     self.root / 'etc/default/idt-ntb')
         self.program('modprobe', MODPROBE.format(root=self.root))
+        self.program('rmmod', RMMOD.format(root=self.root))
         self.program('mount', f'#!/bin/sh\necho "$*" >>{self.root}/mounted\n')
         text = (self.FILES / 'idt-ntb').read_text()
         self.program('idt-ntb', re.sub(r'(?<![\w#!])/(etc|proc|sys)/',
@@ -340,10 +343,10 @@ class Client(TestCase):
         self.assertEqual(self.idt_ntb('start', 'ntb_perf', 'max_mw_size=4096'),
                          '0000:00:05.0: ntb_perf\n')
         self.assertEqual(self.loaded()[2:],
-                         ['ntb_hw_idt', '-r ntb_pingpong',
+                         ['ntb_hw_idt', '-ntb_pingpong',
                           'ntb_perf max_mw_size=4096'])
         self.idt_ntb('stop')
-        self.assertEqual(self.loaded()[-1], '-r ntb_perf')
+        self.assertEqual(self.loaded()[-1], '-ntb_perf')
 
     def test_no_device(self):
         """Such a guest boots as well, and says what is missing."""
