@@ -185,8 +185,8 @@ class SharedTestCase(GuestTestCase):
 
     A test finds them with MODULES loaded, however the last one left them, and
     new ones when the last one failed.  make_guests() makes them; classes of
-    one file that agree in what it goes by, NAMES, PORT, KIND and MACHINES, share
-    them, too.
+    one file that agree in what it goes by, NAMES, PORT, KIND and MACHINES,
+    share them, too.
     """
 
     MODULES = ('ntb', 'ntb_hw_idt', 'ntb_pingpong')

@@ -84,8 +84,8 @@ class Guest:
                 '-machine', 'memory-backend=ram', '-object',
                 f'memory-backend-memfd,id=ram,size={ram}M,share=on']
         self.machine = machine
-        self.kernel = kernel or machine.kernel
-        self.initrd = initrd or machine.initrd
+        self.kernel = kernel or machine.kernel or settings.KERNEL
+        self.initrd = initrd or machine.initrd or settings.INITRD
         self.append = append
         self.modules = list(modules)
         self.folder = os.path.join(folder, name)
@@ -103,8 +103,8 @@ class Guest:
         self._starts += 1
         agent = os.path.join(self.folder, f'agent-{self._starts}')
         self.vm = QEMUMachine(
-            self.machine.qemu, name=f'qemu-{self._starts}', log_dir=self.folder,
-            base_temp_dir=self.folder,
+            self.machine.qemu or settings.QEMU, name=f'qemu-{self._starts}',
+            log_dir=self.folder, base_temp_dir=self.folder,
             args=[
                 '-nodefaults', *self.machine.args, '-m', str(self.ram),
                 '-accel', 'tcg',
@@ -119,7 +119,7 @@ class Guest:
                     self.append)),
                 '-serial', f'file:{self._console_path()}',
                 '-chardev', f'socket,id=agent,path={agent},server=on,wait=off',
-                *self.machine.agent,
+                '-serial', 'chardev:agent',
                 *self.args])
         self.vm.launch()
         self._connect(agent)

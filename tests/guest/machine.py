@@ -2,7 +2,7 @@
 """What kinds of machines guests run on."""
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import settings
 
@@ -11,13 +11,13 @@ import settings
 class Machine:
     """An emulator with its kernel, and what differs from others to a test."""
 
-    qemu: str
-    kernel: str
-    initrd: str
     args: tuple
-    # The serial port of the kernel and the test's, and QEMU's for the latter
+    # The kernel's name of the first serial port
     console: str
-    agent: tuple = field(default=('-serial', 'chardev:agent'))
+    # Instead of what ./ntb env says
+    qemu: str = None
+    kernel: str = None
+    initrd: str = None
     # Physical address of its RAM
     ram: int = 0
 
@@ -27,15 +27,14 @@ class Machine:
 
 
 def _foreign(architecture, emulator, *args, **kwargs):
-    """A machine of an architecture as Debian calls it: see ./ntb help."""
+    """A machine of an architecture as Debian calls it: see scripts/guest."""
     folder = os.path.join(settings.GUESTS, architecture)
-    return Machine(os.path.join(settings.BUILD_ALL, emulator),
-                   os.path.join(folder, 'vmlinux'),
-                   os.path.join(folder, 'initrd'), args, **kwargs)
+    return Machine(args, qemu=os.path.join(settings.BUILD_ALL, emulator),
+                   kernel=os.path.join(folder, 'vmlinux'),
+                   initrd=os.path.join(folder, 'initrd'), **kwargs)
 
 
-Q35 = Machine(settings.QEMU, settings.KERNEL, settings.INITRD,
-              ('-M', 'q35'), 'ttyS0')
+Q35 = Machine(('-M', 'q35'), 'ttyS0')
 
 # MSIs by the ITS, by GICv2m, and none at all
 ARM64_ITS = _foreign('arm64', 'qemu-system-aarch64', '-M',

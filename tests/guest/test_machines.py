@@ -6,6 +6,7 @@ What they do is what the usual guests do; test_*.py have it.
 
 import unittest
 
+import ntbtool
 import pingpong
 import test_hotplug
 import test_perf
@@ -59,6 +60,29 @@ class Arm64ToolTest(test_tool.ToolTest):
 @all_only
 class Arm64PairToolTest(test_tool.ToolTest):
     MACHINES = TWO_ARMS
+
+
+@all_only
+class Arm64LargeTest(test_tool.Transfers, GuestTestCase):
+    """Windows of 4 MiB: no larger buffer is to be had of Linux on x86."""
+
+    MACHINES = WITH_X86
+    SIZE = 4 << 20
+
+    def test_windows(self):
+        pair = [self.guest(name, self.switch.port(
+            'bar1-size=4M,bar4-size=4M'), boot=False,
+                           modules=test_tool.MODULES, shared=True)
+                for name in 'AB']
+        self.boot_all(pair)
+        tools = [ntbtool.Tool(guest) for guest in pair]
+        ntbtool.connect(*tools)
+        for sender, receiver in (tools, tools[::-1]):
+            self.transfer(sender, receiver, self.SIZE)
+            self.assertEqual(test_tool.direct_mappings(sender.guest),
+                             test_tool.WINDOWS)
+            sizes = [size for _, size in receiver.allocate(self.SIZE)]
+            self.assertEqual(sizes.count(self.SIZE), 2)
 
 
 @all_only

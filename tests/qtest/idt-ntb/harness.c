@@ -8,7 +8,6 @@
 #include <glib/gstdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include "qemu/bswap.h"
 #include "qobject/qdict.h"
 #include "qobject/qnum.h"
 #include "qobject/qstring.h"
