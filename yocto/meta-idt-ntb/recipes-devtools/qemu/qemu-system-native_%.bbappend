@@ -1,3 +1,3 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 
-require ${@bb.utils.contains('DISTRO_FEATURES', 'idt-ntb', 'qemu-idt-ntb.inc', '', d)}
+require qemu-idt-ntb.inc

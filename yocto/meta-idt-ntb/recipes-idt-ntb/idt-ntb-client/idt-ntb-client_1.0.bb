@@ -12,9 +12,7 @@ SRC_URI = "file://idt-ntb \
            "
 S = "${UNPACKDIR}"
 
-inherit features_check systemd update-rc.d
-
-REQUIRED_DISTRO_FEATURES = "idt-ntb"
+inherit systemd update-rc.d
 
 # The modules are those of the machine's kernel
 PACKAGE_ARCH = "${MACHINE_ARCH}"

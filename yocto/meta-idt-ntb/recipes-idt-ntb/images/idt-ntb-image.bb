@@ -5,9 +5,6 @@ LICENSE = "MIT"
 
 require recipes-core/images/core-image-minimal.bb
 
-inherit features_check
-REQUIRED_DISTRO_FEATURES = "idt-ntb"
-
 IMAGE_INSTALL += "idt-ntb-client"
 
 # To try the device with: root logs in without a password
