@@ -61,6 +61,18 @@ def wait_stopped(guest, deadline=60):
         time.sleep(0.5)
 
 
+def counts_at_rest(first, second):
+    """The counts of two guests while their game stands still, since one of
+    them is halted all the time."""
+    second.vm.cmd('stop')
+    first_count = wait_stopped(first)
+    first.vm.cmd('stop')
+    second.vm.cmd('cont')
+    second_count = wait_stopped(second)
+    first.vm.cmd('cont')
+    return [first_count, second_count]
+
+
 def links(guest):
     """The peers whose link ntb_hw_idt sees up, as a bit for each peer index."""
     info = guest.run('cat /sys/kernel/debug/ntb_hw_idt/info:*')
