@@ -534,13 +534,14 @@ void ntb_add_death_tests(void)
     qtest_add_func("/idt-ntb/death/while-sending", test_kill_while_sending);
     qtest_add_func("/idt-ntb/death/server", test_server_dies);
     qtest_add_func("/idt-ntb/death/server-restarted", test_server_restarts);
-    qtest_add_func("/idt-ntb/death/server-returns", test_server_returns);
-    qtest_add_func("/idt-ntb/death/server-returns-other",
-                   test_server_returns_other);
-    qtest_add_func("/idt-ntb/death/server-returns-to-disabled",
-                   test_server_returns_to_disabled);
-    qtest_add_func("/idt-ntb/death/server-returns-empty",
-                   test_server_returns_empty);
-    qtest_add_func("/idt-ntb/death/server-returns-to-enabled",
-                   test_server_returns_to_enabled);
+    ntb_add_reconnect_test("/idt-ntb/death/server-returns",
+                           test_server_returns);
+    ntb_add_reconnect_test("/idt-ntb/death/server-returns-other",
+                           test_server_returns_other);
+    ntb_add_reconnect_test("/idt-ntb/death/server-returns-to-disabled",
+                           test_server_returns_to_disabled);
+    ntb_add_reconnect_test("/idt-ntb/death/server-returns-empty",
+                           test_server_returns_empty);
+    ntb_add_reconnect_test("/idt-ntb/death/server-returns-to-enabled",
+                           test_server_returns_to_enabled);
 }

@@ -403,5 +403,5 @@ void ntb_add_eeprom_error_tests(void)
     qtest_add_func("idt-ntb/eeprom/agree", test_agree);
     qtest_add_func("idt-ntb/eeprom/agree-properties", test_agree_properties);
     qtest_add_func("idt-ntb/eeprom/hotplug", test_hotplug);
-    qtest_add_func("idt-ntb/eeprom/new-server", test_new_server);
+    ntb_add_reconnect_test("idt-ntb/eeprom/new-server", test_new_server);
 }

@@ -120,10 +120,12 @@ NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
 void ntb_setup_function(NtbPort *p);
 
 /*
- * Skip this test, and return true, in a QEMU that does not outlive a socket
- * chardev's first attempt to connect that fails, as 11.0 does not.
+ * QEMU 11.0 does not outlive a failed attempt of a chardev with reconnect-ms=
+ * to connect.  Skip the running test there, and return true; or add a test that
+ * is skipped there.
  */
 bool ntb_skip_unless_reconnects(void);
+void ntb_add_reconnect_test(const char *path, void (*test)(void));
 
 /*
  * Start a QEMU that must end by itself, with status 1 and @words, separated by

@@ -49,9 +49,6 @@ static void test_chardev_path(void)
         "-chardev socket,id=n,path=/%s,reconnect-ms=100 "
         "-device idt-ntb,chardev=n", name);
 
-    if (ntb_skip_unless_reconnects()) {
-        return;
-    }
     ntb_assert_refused(args, "path|too long");
 }
 
@@ -627,13 +624,13 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/options/no-chardev", test_no_chardev);
     qtest_add_func("/idt-ntb/options/chardev-not-socket",
                    test_chardev_not_socket);
-    qtest_add_func("/idt-ntb/options/chardev-path", test_chardev_path);
+    ntb_add_reconnect_test("/idt-ntb/options/chardev-path", test_chardev_path);
     qtest_add_func("/idt-ntb/options/chardev-abstract", test_chardev_abstract);
     qtest_add_func("/idt-ntb/options/chardev-listens", test_chardev_listens);
     qtest_add_func("/idt-ntb/options/chardev-fd", test_chardev_fd);
     qtest_add_func("/idt-ntb/options/chardev-once", test_chardev_once);
     qtest_add_func("/idt-ntb/options/queue-full", test_queue_full);
-    qtest_add_func("/idt-ntb/options/no-server", test_no_server);
+    ntb_add_reconnect_test("/idt-ntb/options/no-server", test_no_server);
     qtest_add_func("/idt-ntb/options/port", test_port);
     qtest_add_func("/idt-ntb/options/all-taken", test_all_taken);
     qtest_add_func("/idt-ntb/options/partitions", test_partitions);

@@ -1,5 +1,5 @@
 /*
- * QTest testcase for idt-ntb: a QEMU that must not start
+ * QTest testcase for idt-ntb: a QEMU that must not start, or might end
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,7 +31,7 @@ static bool logged(const char *log, const char *words)
     return g_file_get_contents(log, &text, NULL, NULL) && strstr(text, words);
 }
 
-bool ntb_skip_unless_reconnects(void)
+static bool ends_unconnected(void)
 {
     g_autofree char *log = ntb_tmp_path("stderr");
     g_autofree char *path = ntb_tmp_path("socket");
@@ -43,15 +43,48 @@ bool ntb_skip_unless_reconnects(void)
 
     ntb_wait((gone = waitpid(pid, &status, WNOHANG) == pid) ||
              logged(log, "Unable to connect"));
-    if (gone) {
-        g_test_skip("this QEMU ends when a chardev can't connect, see "
-                    "https://gitlab.com/qemu-project/qemu/-/issues/3528");
-    } else {
+    if (!gone) {
         kill(pid, SIGKILL);
         g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
     }
     g_unlink(log);
     return gone;
+}
+
+bool ntb_skip_unless_reconnects(void)
+{
+    static bool known, ends;
+
+    if (!known) {
+        ends = ends_unconnected();
+        known = true;
+    }
+    if (ends) {
+        g_test_skip("this QEMU ends when a chardev can't connect, see "
+                    "https://gitlab.com/qemu-project/qemu/-/issues/3528");
+    }
+    return ends;
+}
+
+typedef struct ReconnectTest {
+    void (*test)(void);
+} ReconnectTest;
+
+static void run_reconnect_test(const void *opaque)
+{
+    const ReconnectTest *t = opaque;
+
+    if (!ntb_skip_unless_reconnects()) {
+        t->test();
+    }
+}
+
+void ntb_add_reconnect_test(const char *path, void (*test)(void))
+{
+    ReconnectTest *t = g_new(ReconnectTest, 1);
+
+    t->test = test;
+    qtest_add_data_func_full(path, t, run_reconnect_test, g_free);
 }
 
 void ntb_assert_refused(const char *args, const char *words)
