@@ -162,12 +162,6 @@ class GuestTestCase(unittest.TestCase):
         self._expected.append(re.compile(pattern))
 
 
-def all_only(test):
-    """Tests that only ./ntb check --all has what it takes for."""
-    return unittest.skipUnless(os.environ.get('NTB_ALL') == '1',
-                               'only in ./ntb check --all')(test)
-
-
 # How the guests of the SharedTestCase that ran last were made, and its Lab
 _shared = None
 
