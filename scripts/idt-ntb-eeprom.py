@@ -15,6 +15,7 @@ One statement a line, comments from "#" to the end of the line:
     LABEL:                    a place
     jump LABEL                go on there; a number is a byte of the image
     checksum                  end the image; at the end of the text if missing
+                              (with a value: that one, be it right or wrong)
     bytes XX XX ...           bytes as they are, such as what is jumped over
     pad SIZE [BYTE]           fill up to SIZE bytes, with 0xff by default
 
@@ -47,6 +48,7 @@ ERASED = 0xff
 
 # The first byte of a block; its name, and its format without the values
 WRITE, WRITE_MANY, JUMP, WAIT, CHECKSUM = 0x00, 0x20, 0x40, 0x60, 0xe0
+SELECTOR = 0x1f
 BLOCKS = {
     WRITE: ('write', '<BHI'),
     WRITE_MANY: ('consecutive write', '<BHH'),
@@ -279,6 +281,10 @@ def read_block(image, at):
     """The block at a byte of an image."""
     if at >= len(image):
         raise ImageError(at, 'the image ends without a checksum block')
+    if image[at] & ~SELECTOR == JUMP != image[at]:
+        raise ImageError(at, f'jump with selector {image[at] & SELECTOR}: when '
+                         'it is taken is not known, only of selector 0: '
+                         'always')
     if image[at] not in BLOCKS:
         raise ImageError(at, f'block of unknown type 0x{image[at]:02x}')
     name, layout = BLOCKS[image[at]]
@@ -311,20 +317,34 @@ def checksum(data):
     return ~sum(data) & 0xff
 
 
-def check_checksum(image, blocks):
-    """The last block; those that are jumped over may count or not."""
+def ignores_checksum(registers, blocks):
+    """Whether the image has turned off the check of its own checksum."""
+    control = registers.named['SMBUSCTL']
+    value = 0
+    for block in blocks:
+        if block.type in (WRITE, WRITE_MANY):
+            first, *values = block.values
+            values = values[block.type == WRITE_MANY:]
+            n = control.addr // 4 - first
+            if 0 <= n < len(values):
+                value = values[n]
+    return control.fields['ICHECKSUM'].extract(value)
+
+
+def bytes_read(image, blocks):
+    """What counts for the checksum: all up to its block's type, but what is
+    jumped over."""
+    return b''.join(image[block.at:block.at + block.size]
+                    for block in blocks[:-1]) + bytes([CHECKSUM])
+
+
+def check_checksum(registers, image, blocks):
+    """Compare what the last block has with what it should have."""
     last = blocks[-1]
-    good = checksum(image[:last.at + 1])
-    executed = checksum(b''.join(
-        image[block.at:block.at + block.size] for block in blocks[:-1]
-    ) + bytes([CHECKSUM]))
-    stored = last.values[0]
-    if stored not in (good, executed):
-        raise ImageError(
-            last.at, f'the checksum is 0x{stored:02x}, but must be '
-            f'0x{good:02x}' +
-            (f', or 0x{executed:02x} without the bytes that are jumped over'
-             if executed != good else ''))
+    good, stored = checksum(bytes_read(image, blocks)), last.values[0]
+    if stored != good and not ignores_checksum(registers, blocks):
+        raise ImageError(last.at, f'the checksum is 0x{stored:02x}, but must '
+                         f'be 0x{good:02x}')
 
 
 def walk(image, blocks):
@@ -340,7 +360,6 @@ def walk(image, blocks):
         done[at:at + block.size] = b'\1' * block.size
         blocks.append(block)
         at = block.next()
-    check_checksum(image, blocks)
 
 
 # From text to image
@@ -513,11 +532,14 @@ class Builder:
             if place >= MAX_SIZE:
                 raise TextError(f'{label} is beyond the largest image')
             struct.pack_into('<H', self.image, at, place)
-        if self.checksum_at >= 0:
-            self.image[self.checksum_at + 1] = checksum(
-                self.image[:self.checksum_at + 1])
+        blocks = []
         try:
-            walk(self.image, [])
+            walk(self.image, blocks)
+            if self.checksum_at >= 0:
+                self.image[self.checksum_at + 1] = checksum(
+                    bytes_read(self.image, blocks))
+                blocks[-1] = read_block(self.image, blocks[-1].at)
+            check_checksum(self.registers, self.image, blocks)
         except ImageError as error:
             statement = bisect.bisect_right(self.lines, (error.at, 1 << 30))
             self.line = self.lines[statement - 1][1] if statement else 1
@@ -534,8 +556,11 @@ class Dumper:
         self.image = image
         self.error = None
         self.blocks = []
+        self.good_checksum = None
         try:
             walk(image, self.blocks)
+            self.good_checksum = checksum(bytes_read(image, self.blocks))
+            check_checksum(registers, image, self.blocks)
         except ImageError as error:
             self.error = error
         self.blocks.sort(key=lambda block: block.at)
@@ -582,9 +607,8 @@ class Dumper:
         if kind == JUMP:
             text = f'jump {self.places[values[0]]}'
         elif kind == CHECKSUM:
-            good = checksum(self.image[:block.at + 1])
             text = 'checksum'
-            if values[0] != good:
+            if values[0] != self.good_checksum:
                 text += f' 0x{values[0]:02x}'
         else:
             register = self.registers.lookup(values[0] * 4)

@@ -70,23 +70,43 @@ static bool block_check_count(const EepromBlock *block, Error **errp)
     return true;
 }
 
+/* The low bits of the type of a jump block */
+#define JUMP_SELECTOR   0x1f
+
+/* Look up the kind of the block that starts with byte @at */
+static bool block_find_type(const GByteArray *image, uint32_t at, unsigned *i,
+                            Error **errp)
+{
+    uint8_t type = image->data[at];
+
+    for (*i = 0; *i < ARRAY_SIZE(block_types); (*i)++) {
+        if (block_types[*i].type == type) {
+            return true;
+        }
+    }
+    if ((type & ~JUMP_SELECTOR) == BLOCK_JUMP) {
+        error_setg(errp, "byte 0x%04x: jump with selector %u: when it is taken "
+                   "is not known, only of selector 0: always", at,
+                   type & JUMP_SELECTOR);
+    } else {
+        error_setg(errp, "byte 0x%04x: block of unknown type 0x%02x", at, type);
+    }
+    return false;
+}
+
 /* Finds the block that starts with byte @at */
 static bool block_get(const GByteArray *image, uint32_t at, EepromBlock *block,
                       Error **errp)
 {
-    unsigned i = 0;
+    unsigned i;
 
     if (at >= image->len) {
         error_setg(errp, "byte 0x%04x: the image ends without a checksum block",
                    at);
         return false;
     }
-    while (block_types[i].type != image->data[at]) {
-        if (++i == ARRAY_SIZE(block_types)) {
-            error_setg(errp, "byte 0x%04x: block of unknown type 0x%02x", at,
-                       image->data[at]);
-            return false;
-        }
+    if (!block_find_type(image, at, &i, errp)) {
+        return false;
     }
     *block = (EepromBlock) {
         .at = at,
@@ -118,35 +138,49 @@ static bool block_get(const GByteArray *image, uint32_t at, EepromBlock *block,
     return true;
 }
 
-/* The checksum at the end of @size bytes that add up to @sum */
+/* The checksum that ends bytes, its block's type among them, of sum @sum */
 static uint8_t checksum(uint8_t sum)
 {
     return ~sum;
 }
 
-/*
- * Whether bytes that are jumped over count is not known: both is accepted.
- * @executed is the sum of those that were not.
- */
-static bool check_checksum(const GByteArray *image, const EepromBlock *block,
-                           uint8_t executed, Error **errp)
-{
-    uint8_t sum = 0;
+/* What an image does to the check of its own checksum, and what that needs */
+typedef struct EepromCheck {
+    uint8_t sum;                /* of the bytes that were read */
+    bool ignored;               /* SMBUSCTL.ICHECKSUM */
+} EepromCheck;
 
-    for (uint32_t i = 0; i <= block->at; i++) {
-        sum += image->data[i];
+static void check_count(EepromCheck *check, const GByteArray *image,
+                        const EepromBlock *block)
+{
+    for (uint32_t i = 0; i < block->size; i++) {
+        check->sum += image->data[block->at + i];
     }
-    if (*block->data == checksum(sum) || *block->data == checksum(executed)) {
+}
+
+static void check_write(EepromCheck *check, const EepromBlock *block)
+{
+    bool many = block->type == BLOCK_WRITE_MANY;
+    const uint8_t *values = block->data + (many ? 4 : 2);
+    uint32_t offset = A_SMBUSCTL - block_addr(block);
+
+    if (A_SMBUSCTL >= block_addr(block) &&
+        offset < (many ? block_count(block) : 1) * 4) {
+        check->ignored = FIELD_EX32(ldl_le_p(values + offset), SMBUSCTL,
+                                    ICHECKSUM);
+    }
+}
+
+static bool check_checksum(const EepromCheck *check, const EepromBlock *block,
+                           Error **errp)
+{
+    uint8_t wanted = checksum(check->sum + block->type);
+
+    if (*block->data == wanted || check->ignored) {
         return true;
     }
-    if (sum == executed) {
-        error_setg(errp, "byte 0x%04x: the checksum is 0x%02x, but must be "
-                   "0x%02x", block->at, *block->data, checksum(sum));
-    } else {
-        error_setg(errp, "byte 0x%04x: the checksum is 0x%02x, but must be "
-                   "0x%02x, or 0x%02x without the bytes that are jumped over",
-                   block->at, *block->data, checksum(sum), checksum(executed));
-    }
+    error_setg(errp, "byte 0x%04x: the checksum is 0x%02x, but must be 0x%02x",
+               block->at, *block->data, wanted);
     return false;
 }
 
@@ -155,9 +189,9 @@ static bool eeprom_check(const GByteArray *image, Error **errp)
 {
     g_autofree unsigned long *done = bitmap_new(MAX(image->len, 1));
     EepromBlock block = {};
-    uint8_t sum = 0;
+    EepromCheck check = {};
 
-    do {
+    while (true) {
         unsigned long again;
 
         if (!block_get(image, block.next, &block, errp)) {
@@ -171,14 +205,13 @@ static bool eeprom_check(const GByteArray *image, Error **errp)
         }
         bitmap_set(done, block.at, block.size);
         if (block.type == BLOCK_CHECKSUM) {
-            sum += block.type;
-        } else {
-            for (uint32_t i = 0; i < block.size; i++) {
-                sum += image->data[block.at + i];
-            }
+            return check_checksum(&check, &block, errp);
         }
-    } while (block.type != BLOCK_CHECKSUM);
-    return check_checksum(image, &block, sum, errp);
+        check_count(&check, image, &block);
+        if (block.type == BLOCK_WRITE || block.type == BLOCK_WRITE_MANY) {
+            check_write(&check, &block);
+        }
+    }
 }
 
 static bool run_wait(const EepromBlock *block, const IdtNtbEepromOps *ops,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the device makes of the images of the example texts."""
+"""What the device makes of the images of the example texts, and of others:
+the same as the tool."""
 
 import pathlib
+import random
 import re
 import subprocess
 import sys
@@ -13,12 +15,17 @@ sys.path.append(str(TOP / 'tests/guest'))
 
 # pylint: disable=wrong-import-position
 import settings
+import test_eeprom
 from switch import Switch
 
 DEADLINE = 60
 
+# The lanes, which are stored and read as zero before, and SMBUSCTL
+HARMLESS = [*range(0x3f000, 0x3f00c, 4), 0x3f18c]
+NO_PORT = 'no port has a mode with an NT function'
 
-class Examples(unittest.TestCase):
+
+class Device(unittest.TestCase):
     def setUp(self):
         directory = tempfile.TemporaryDirectory(prefix='ntb-')
         self.addCleanup(directory.cleanup)
@@ -57,6 +64,45 @@ class Examples(unittest.TestCase):
         self.assertEqual(done.stderr, '')
         return [int(port) for port in
                 re.findall(r'^(\d+)\r?$', done.stdout, re.M)]
+
+    def run_images(self, images):
+        """What QEMU says to each of these images, which it cannot use."""
+        args = ['-nodefaults', '-M', 'q35', '-accel', 'tcg', '-S',
+                '-display', 'none', '-monitor', 'stdio',
+                *self.switch.chardev(reconnect=True),
+                '-device', 'pcie-root-port,id=rp0']
+        commands = ''
+        for n, image in enumerate(images):
+            path = self.path / f'image{n}'
+            path.write_bytes(image)
+            commands += (f'device_add idt-ntb,bus=rp0,chardev=ntb,'
+                         f'eeprom={path}\n')
+        done = subprocess.run(
+            [settings.QEMU, *settings.FIRMWARE, *args],
+            input=commands + 'quit\n', stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=True)
+        return re.findall(r"EEPROM image '.*?': (.*?)\r?$", done.stdout +
+                          done.stderr, re.M)
+
+    def test_agrees_with_tool(self):
+        """Random images, good and bad: the same verdict for the same reason.
+        """
+        rand = random.Random(6)
+        images = []
+        for _ in range(60):
+            image = test_eeprom.random_image(rand, HARMLESS)
+            images += [image, test_eeprom.break_image(rand, image)]
+        verdicts = self.run_images(images)
+        self.assertEqual(len(verdicts), len(images))
+        reasons = set()
+        for image, verdict in zip(images, verdicts):
+            _, error = test_eeprom.dump(image)
+            # What the tool does not look at: what values mean
+            if error or not re.search('wait for register|mode', verdict):
+                with self.subTest(image.hex(' ')):
+                    self.assertEqual(verdict, error or NO_PORT)
+            reasons.add(re.sub('[0-9].*', '', (error or '')[13:]))
+        self.assertGreater(len(reasons), 5)
 
     def test_default(self):
         """The device's own default image is that of the text: any byte that

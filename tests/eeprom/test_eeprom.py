@@ -63,9 +63,54 @@ def wait(addr, value, mask):
     return struct.pack('<BHII', 0x60, addr // 4, value, mask)
 
 
-def end(image):
+def end_read(image, skipped):
+    """The checksum behind an image of which some bytes are jumped over."""
     image += b'\xe0'
-    return image + bytes([255 - sum(image) % 256])
+    return image + bytes([255 - (sum(image) - sum(skipped)) % 256])
+
+
+def end(image):
+    return end_read(image, b'')
+
+
+def random_block(rand, registers):
+    addr = rand.choice(registers)
+    values = [rand.getrandbits(32) for _ in range(rand.randint(1, 6))]
+    return rand.choice((
+        write(addr, values[0]), wait(addr, values[0], values[-1]),
+        write_many(min(addr, 0x40000 - 4 * len(values)), *values)))
+
+
+def random_image(rand, registers=range(0, 0x40000, 4)):
+    """Blocks with jumps between them, in any order, and gaps."""
+    pieces = [b''.join(random_block(rand, registers)
+                       for _ in range(rand.randint(0, 9)))
+              for _ in range(rand.randint(1, 9))]
+    order = list(range(len(pieces)))
+    rand.shuffle(order)
+    gaps = [rand.randbytes(rand.choice((0, 0, 1, 5, 40))) for _ in order]
+    places, at = {}, 3
+    for n, gap in zip(order, gaps):
+        places[n] = at
+        at += len(pieces[n]) + 3 + len(gap)
+    image = jump(places[0])
+    for n, gap in zip(order, gaps):
+        last = n == len(pieces) - 1
+        image += pieces[n]
+        image += (b'\xe0\0\0' if last else jump(places[n + 1])) + gap
+    checksum_at = places[len(pieces) - 1] + len(pieces[-1])
+    total = (sum(map(sum, pieces)) + 0xe0 +
+             sum(sum(jump(place)) for place in places.values()))
+    image = bytearray(image)
+    image[checksum_at + 1] = 255 - total % 256
+    return bytes(image)
+
+
+def break_image(rand, image):
+    """The same but for one bit."""
+    image = bytearray(image)
+    image[rand.randrange(len(image))] ^= 1 << rand.randrange(8)
+    return bytes(image)
 
 
 class Build(unittest.TestCase):
@@ -85,7 +130,7 @@ class Build(unittest.TestCase):
         self.check('wait SWPORT2STS = 2',
                    bytes.fromhex('60 91f8 02000000 00000000 e0 34'))
         self.check('jump there\nbytes aa bb\nthere:',
-                   bytes.fromhex('40 0500 aabb e0 75'))
+                   bytes.fromhex('40 0500 aabb e0 da'))
         self.check('', bytes.fromhex('e0 1f'))
 
     def test_names(self):
@@ -128,21 +173,44 @@ class Build(unittest.TestCase):
         """Forward, back, over the checksum, and with numbers."""
         image = (jump(10) + write(8, 1) + jump(19) + b'\xe0\0' +
                  bytes(4) + jump(13))
-        image = image[:14] + bytes([255 - sum(image[:14]) % 256]) + image[15:]
+        total = sum(image[:3] + image[10:14] + image[19:])
+        image = image[:14] + bytes([255 - total % 256]) + image[15:]
         text = ('jump far\nback: 0x8 = 1\njump 19\nhere:\nchecksum\n'
                 'bytes 0 0 00 00\njump here')
         self.check(text.replace('far', '10').replace('back:', ''), image)
         self.check('jump over\nlabel:\nbytes 12 ff\nover :\njump on\non:',
-                   end(jump(5) + b'\x12\xff' + jump(8)))
+                   end_read(jump(5) + b'\x12\xff' + jump(8), b'\x12\xff'))
+
+    def test_checksum(self):
+        """Of the bytes that are read: jumps count, what they skip does not."""
+        self.check('jump on\nbytes 01 02 03\non:',
+                   jump(6) + b'\1\2\3\xe0\xd9')
+        # With them it would be 0xd3
+        for text in ('jump on\nbytes 01 02 03\non:\nchecksum 0xd3',
+                     'checksum 0x00'):
+            with self.assertRaisesRegex(tool.TextError, 'the checksum is'):
+                build(text)
+
+    def test_ichecksum(self):
+        """SMBUSCTL.ICHECKSUM, as it is at the end, turns the check off."""
+        ignore = write(0x3f18c, 1 << 17)
+        self.check('SMBUSCTL = ICHECKSUM\nchecksum 0',
+                   ignore + b'\xe0\0')
+        self.check('EEPROMINTF = 0\nSMBUSSTS = 0, 0x20000, 5\nchecksum 1',
+                   write(0x3f190, 0) + write_many(0x3f188, 0, 0x20000, 5) +
+                   b'\xe0\1')
+        for text in ('SMBUSCTL = ~ICHECKSUM', 'SMBUSCTL = ICHECKSUM\n'
+                     'SMBUSSTS = 0, 0', 'SMBUSSTS = 0x20000', 'jump on\n'
+                     'SMBUSCTL = ICHECKSUM\non:'):
+            with self.subTest(text), self.assertRaisesRegex(
+                    tool.TextError, 'the checksum is 0x00, but must be 0x'):
+                build(f'{text}\nchecksum 0')
 
     def test_end(self):
         self.check('0 = 1\nchecksum\nbytes 01\npad 0x10',
                    end(write(0, 1)) + b'\1' + b'\xff' * 6)
         self.check('0 = 1\nchecksum 0x1e\npad 12 0',
                    end(write(0, 1)) + bytes(3))
-        # Without those that are jumped over
-        self.check('jump on\nbytes 01 02 03\non:\nchecksum 0xd9',
-                   jump(6) + b'\1\2\3\xe0\xd9')
         self.assertEqual(len(build('pad 65536\n'.join(('checksum\n', '')))),
                          65536)
 
@@ -219,10 +287,10 @@ class TextErrors(unittest.TestCase):
 
 class Dump(unittest.TestCase):
     def test_text(self):
-        text, error = dump(end(write(0x3e24c, 1) + write(0x3e240, 0x400013) +
-                               write_many(0x3e200, 5) + jump(28) + b'\1\2' +
-                               wait(0x9480, 0x8000011f, 0xf)) +
-                           b'\0' * 3)
+        text, error = dump(end_read(
+            write(0x3e24c, 1) + write(0x3e240, 0x400013) +
+            write_many(0x3e200, 5) + jump(28) + b'\1\2' +
+            wait(0x9480, 0x8000011f, 0xf), b'\1\2') + b'\0' * 3)
         self.assertIsNone(error)
         self.assertEqual([' '.join(line.split()) for line in text.split('\n')],
                          ['0x3e24c = 0x00000001 # 0x0000',
@@ -247,6 +315,10 @@ class Dump(unittest.TestCase):
                 (start + b'\xff', '0007: block of unknown type 0xff'),
                 (start + start[:6], '0007: the image ends after 6 of the 7 '
                  'bytes of a write block'),
+                (start + b'\x41\x0a\0', '0007: jump with selector 1: when it '
+                 'is taken is not known, only of selector 0: always'),
+                (b'\x5f', '0000: jump with selector 31: when it is taken is '
+                 'not known, only of selector 0: always'),
                 (b'\x20', '0000: the image ends after 1 of the 5 bytes of a '
                  'consecutive write block'),
                 (write_many(0, 1, 2)[:-1], '0000: the image ends after 12 of '
@@ -275,7 +347,10 @@ class Dump(unittest.TestCase):
                 (start + b'\xe0\0', '0007: the checksum is 0x00, but must be '
                  '0x26'),
                 (jump(4) + b'\1\xe0\0', '0004: the checksum is 0x00, but must '
-                 'be 0xda, or 0xdb without the bytes that are jumped over')):
+                 'be 0xdb'),
+                # With the byte that is jumped over
+                (jump(4) + b'\1\xe0\xda', '0004: the checksum is 0xda, but '
+                 'must be 0xdb')):
             with self.subTest(error):
                 text, found = dump(image)
                 self.assertEqual(found, f'byte 0x{error}')
@@ -315,51 +390,18 @@ class RoundTrip(unittest.TestCase):
         self.check(end(b''.join(write(addr, 1)
                                 for addr in range(0, 0x40000, 0x24))))
 
-    def block(self, rand):
-        addr = rand.randrange(0x10000) * 4
-        values = [rand.getrandbits(32) for _ in range(rand.randint(1, 6))]
-        return rand.choice((
-            write(addr, values[0]), wait(addr, values[0], values[-1]),
-            write_many(min(addr, 0x40000 - 4 * len(values)), *values)))
-
-    def pieces(self, rand):
-        """Blocks with jumps between them, in any order, and gaps."""
-        pieces = [b''.join(self.block(rand) for _ in range(rand.randint(0, 9)))
-                  for _ in range(rand.randint(1, 9))]
-        order = list(range(len(pieces)))
-        rand.shuffle(order)
-        gaps = [rand.randbytes(rand.choice((0, 0, 1, 5, 40))) for _ in order]
-        places, at = {}, 3
-        for n, gap in zip(order, gaps):
-            places[n] = at
-            at += len(pieces[n]) + 3 + len(gap)
-        image = jump(places[0])
-        for n, gap in zip(order, gaps):
-            last = n == len(pieces) - 1
-            image += pieces[n]
-            image += (b'\xe0\0\0' if last else jump(places[n + 1])) + gap
-        checksum_at = places[len(pieces) - 1] + len(pieces[-1])
-        total = sum(image[:checksum_at + 1])
-        if rand.randrange(2):
-            total = (sum(jump(places[0])) + sum(map(sum, pieces)) + 0xe0 +
-                     sum(sum(jump(places[n])) for n in range(1, len(pieces))))
-        image = bytearray(image)
-        image[checksum_at + 1] = 255 - total % 256
-        return bytes(image)
-
     def test_random_images(self):
         rand = random.Random(4)
         for _ in range(300):
-            self.check(self.pieces(rand))
+            self.check(random_image(rand))
 
     def test_broken_images(self):
         """Whatever the bytes are: a text, and an error or the same image."""
         rand = random.Random(5)
         good = 0
         for _ in range(300):
-            image = bytearray(self.pieces(rand))
-            image[rand.randrange(len(image))] ^= 1 << rand.randrange(8)
-            text, error = dump(bytes(image))
+            image = break_image(rand, random_image(rand))
+            text, error = dump(image)
             if error is None:
                 good += 1
                 self.assertEqual(build(text), image)

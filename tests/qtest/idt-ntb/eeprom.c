@@ -511,13 +511,12 @@ static unsigned sum_of(GByteArray *image, unsigned from, unsigned to)
 
 /*
  * Forward, back, and on behind what was there before, with bytes between that
- * are no blocks and count for the checksum or do not: @data says
+ * are no blocks and do not count for the checksum
  */
-static void test_jumps(const void *data)
+static void test_jumps(void)
 {
     static const uint8_t junk[] = { 0xff, 0x80, 0x01, 0xe0 };
     static const uint32_t values[] = { 0x11, 0x22, 0x33, 0 };
-    bool counted = !strcmp(data, "counted");
     NtbServer *server = ntb_server_start();
     GByteArray *image = g_byte_array_new();
     unsigned back, on;
@@ -540,12 +539,8 @@ static void test_jumps(const void *data)
     set_place(image, on, image->len);
     image_write_many(image, A_GIDBELLMSK0 + 4 * 31, values, 1);
     image_topology(image, 2);
-    if (counted) {
-        image_end(image);
-    } else {
-        image_end_sum(image, sum_of(image, 0, 10) +
-                      sum_of(image, 10 + sizeof(junk), image->len));
-    }
+    image_end_sum(image, sum_of(image, 0, 10) +
+                  sum_of(image, 10 + sizeof(junk), image->len));
     g_byte_array_append(image, junk, sizeof(junk));
     path = image_save(image);
     p = boot(server, path, 0, 0);
@@ -560,12 +555,34 @@ static void test_jumps(const void *data)
     image_free(path);
 }
 
+/* SMBUSCTL.ICHECKSUM at the end of the image: any checksum will do */
+static void test_checksum_ignored(void)
+{
+    static const uint32_t values[] = { 0, R_SMBUSCTL_ICHECKSUM_MASK, 7 };
+    NtbServer *server = ntb_server_start();
+    GByteArray *image = g_byte_array_new();
+    NtbPort *p;
+    char *path;
+
+    image_topology(image, 2);
+    image_write_many(image, A_SMBUSSTS, values, G_N_ELEMENTS(values));
+    image_end_sum(image, sum_of(image, 0, image->len) + 1);
+    path = image_save(image);
+    p = boot(server, path, 0, 0);
+    g_assert_cmphex(ntb_gas_read(p, A_SMBUSCTL), ==,
+                    R_SMBUSCTL_ICHECKSUM_MASK);
+    ntb_quit(p);
+    ntb_server_stop(server);
+    image_free(path);
+}
+
 /* 64 KiB, to the last byte: the checksum */
 static void test_largest(void)
 {
     NtbServer *server = ntb_server_start();
     GByteArray *image = g_byte_array_new();
     uint32_t values[IDT_NUM_DOORBELLS];
+    unsigned jump_end;
     NtbPort *p;
     char *path;
 
@@ -576,13 +593,14 @@ static void test_largest(void)
     while (image->len < 65000) {
         image_write_many(image, A_GIDBELLMSK0, values, G_N_ELEMENTS(values));
     }
-    image_jump(image, 0xfff7);
-    set_place(image, image->len - 3, 65536 - 2 - 7);
+    image_jump(image, 65536 - 2 - 7);
+    jump_end = image->len;
     while (image->len < 65536 - 2 - 7) {
         g_byte_array_append(image, (const uint8_t *)"\xff", 1);
     }
     image_write(image, A_GIDBELLMSK0, 0x5a);
-    image_end(image);
+    image_end_sum(image, sum_of(image, 0, jump_end) +
+                  sum_of(image, 65536 - 2 - 7, image->len));
     g_assert_cmpuint(image->len, ==, 65536);
     path = image_save(image);
     p = boot(server, path, 0, 0);
@@ -653,9 +671,8 @@ void ntb_add_eeprom_tests(void)
     qtest_add_func("idt-ntb/eeprom/configuration", test_configuration);
     qtest_add_func("idt-ntb/eeprom/deeds", test_deeds);
     qtest_add_func("idt-ntb/eeprom/registers", test_registers);
-    qtest_add_data_func("idt-ntb/eeprom/jumps-counted", "counted", test_jumps);
-    qtest_add_data_func("idt-ntb/eeprom/jumps-executed", "executed",
-                        test_jumps);
+    qtest_add_func("idt-ntb/eeprom/jumps", test_jumps);
+    qtest_add_func("idt-ntb/eeprom/checksum-ignored", test_checksum_ignored);
     qtest_add_func("idt-ntb/eeprom/largest", test_largest);
     qtest_add_func("idt-ntb/eeprom/every-register", test_every_register);
 }

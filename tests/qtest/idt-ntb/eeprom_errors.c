@@ -72,8 +72,17 @@ static const Bad bad[] = {
     { "checksum", "e0 27", false,
       "byte 0x0007: the checksum is 0x27, but must be 0x26" },
     { "checksum-after-jump", "40 0b00 01 e0 00", false,
-      "byte 0x000b: the checksum is 0x00, but must be 0xda, or 0xdb without "
-      "the bytes that are jumped over" },
+      "byte 0x000b: the checksum is 0x00, but must be 0xdb" },
+    /* Right with the byte that is jumped over, which is not read */
+    { "checksum-of-all", "40 0b00 01 e0 da", false,
+      "byte 0x000b: the checksum is 0xda, but must be 0xdb" },
+    /* SMBUSCTL.ICHECKSUM was set, but is not any more */
+    { "checksum-not-ignored", "00 63fc 00000200 00 63fc fffffdff e0 00", false,
+      "byte 0x0015: the checksum is 0x00, but must be 0x" },
+    { "jump-selector", "41 0a00", true,
+      "byte 0x0007: jump with selector 1: when it is taken is not known" },
+    { "jump-selector-31", "5f 0a00", true,
+      "byte 0x0007: jump with selector 31" },
     { "wait", "60 00f8 02000000 fcffffff", true,
       "byte 0x0007: wait for register 0x3e000 to be 0x00000002 (mask "
       "0xfffffffc) does not end: it is 0x00000001" },
