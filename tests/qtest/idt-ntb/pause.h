@@ -1,9 +1,9 @@
 /*
  * QTest testcase for idt-ntb: stop a QEMU between two instructions
  *
- * A race is not hoped for but forced: QEMU is stopped by a hardware watchpoint
- * (ptrace) right after it has written, or read, a word of the shared memory;
- * the test lets the other side act, and lets QEMU go on.
+ * A race is not hoped for but forced: ptrace() stops QEMU right after it has
+ * written, or read, a word of the shared memory; the test lets the other side
+ * act, and lets QEMU go on.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,16 +14,18 @@
 #include "harness.h"
 
 typedef enum PauseOn {
-    PAUSE_ON_WRITE = 1,
-    PAUSE_ON_ACCESS = 3,
+    PAUSE_ON_WRITE,
+    PAUSE_ON_ACCESS,
 } PauseOn;
 
 typedef struct Pause {
     pid_t qemu;
-    pid_t writer;               /* who waits for QEMU's answer */
-    uint64_t watched;           /* address in QEMU */
-    const void *word;           /* here */
+    pid_t writer;               /* the process that waits for QEMU's answer */
+    const void *word;           /* of the test's mapping */
     unsigned size;
+    uint64_t watched;           /* the word's address in QEMU */
+    uint64_t syscall_insn;      /* address of such an instruction in QEMU */
+    int signo;                  /* what QEMU gets when it goes on */
 } Pause;
 
 /* True when this host lets us do that; else the case is skipped */
