@@ -286,6 +286,23 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
     return false;
 }
 
+/* Shows the other processes that it is us who holds the lock of the port */
+static bool attach_claim(IdtNtbSwitch *sw, Error **errp)
+{
+    size_t size = qemu_fd_getpagesize(sw->fd);
+    void *claim = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE,
+                       sw->fd, idt_ntb_switch_claim_offset(sw->port));
+
+    if (claim == MAP_FAILED) {
+        error_setg_errno(errp, errno, "can't map the claim of port %u",
+                         sw->port);
+        return false;
+    }
+    sw->claim = claim;
+    sw->claim_size = size;
+    return true;
+}
+
 /* Remembers the layout of our BARs; another process may have broken it */
 static bool attach_take_bars(IdtNtbSwitch *sw, Error **errp)
 {
@@ -355,6 +372,10 @@ static void attach_unmap(IdtNtbSwitch *sw)
         munmap(sw->shm, sw->shm_size);
         sw->shm = NULL;
     }
+    if (sw->claim) {
+        munmap(sw->claim, sw->claim_size);
+        sw->claim = NULL;
+    }
     if (sw->fd >= 0) {
         close(sw->fd);          /* drops the locks */
         sw->fd = -1;
@@ -402,6 +423,7 @@ static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
     IdtNtbSwitch new = *sw;
 
     new.shm = NULL;
+    new.claim = NULL;
     new.fd = attach_open(shm_fd, errp);
     if (new.fd < 0) {
         return false;
@@ -410,6 +432,7 @@ static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
         !attach_lock_header(new.fd, timeout_ms, errp) ||
         !attach_create_or_check(&new, old, errp) ||
         !attach_lock_port(&new, port, errp) ||
+        !attach_claim(&new, errp) ||
         !attach_take_bars(&new, errp)) {
         attach_unmap(&new);
         return false;

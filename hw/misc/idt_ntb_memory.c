@@ -10,16 +10,16 @@
 #include "qemu/main-loop.h"
 #include "qemu/memfd.h"
 #include "qemu/thread.h"
+#include "qemu/units.h"
 #include "exec/ramblock.h"
 #include "idt_ntb_memory.h"
-#include "idt_ntb_peers.h"
 #include "trace.h"
 
 /* How often to look at a table that changes all the time */
 #define MAX_SEQ_TRIES   16
 
-/* More of /proc/PID/fdinfo is not read: a peer can make it long */
-#define MAX_FDINFO      (64 * 1024)
+/* More of a file in /proc/PID is not read: a peer can make it long */
+#define MAX_PROC_FILE   (4 * MiB)
 
 static IdtNtbShmMemory *memory_table(const IdtNtbSwitch *sw, unsigned peer)
 {
@@ -237,7 +237,7 @@ struct IdtNtbOpenJob {
     dev_t dev;                  /* the memory of the switch */
     ino_t ino;
     uint64_t lock;              /* the byte that the owner of the port locks */
-    int shm_fd;                 /* as received from the server */
+    uint64_t claim;             /* the offset that it has mapped */
     IdtNtbRam ram;
     bool trust;
     int fd;                     /* the result */
@@ -253,16 +253,14 @@ static void open_job_unref(IdtNtbOpenJob *job)
         if (job->fd >= 0) {
             close(job->fd);
         }
-        close(job->shm_fd);
         qemu_sem_destroy(&job->done);
         g_free(job);
     }
 }
 
-/* The text of /proc/PID/fdinfo/@fd; NULL if there is none. */
-static char *read_fdinfo(int proc, uint32_t fd)
+/* The text of /proc/PID/@name; NULL if there is none. */
+static char *read_proc_file(int proc, const char *name)
 {
-    g_autofree char *name = g_strdup_printf("fdinfo/%u", fd);
     g_autoptr(GString) text = g_string_new(NULL);
     char buf[4096];
     ssize_t len;
@@ -274,15 +272,22 @@ static char *read_fdinfo(int proc, uint32_t fd)
     do {
         len = RETRY_ON_EINTR(read(file, buf, sizeof(buf)));
         g_string_append_len(text, buf, MAX(len, 0));
-    } while (len > 0 && text->len < MAX_FDINFO);
+    } while (len > 0 && text->len < MAX_PROC_FILE);
     close(file);
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
 
+static char *read_fdinfo(int proc, uint32_t fd)
+{
+    g_autofree char *name = g_strdup_printf("fdinfo/%u", fd);
+
+    return read_proc_file(proc, name);
+}
+
 /*
- * True if @fdinfo shows the write lock on the byte of the port.  A lock that
- * was taken through the descriptor that the server gave to all is not its
- * owner's, though: it shows in the fdinfo of every client.
+ * True if @fdinfo shows the write lock on the byte of the port.  That is not
+ * enough: a lock that was taken through a descriptor which a server gave to
+ * several processes shows in the fdinfo of each of them.
  */
 static bool holds_lock(const IdtNtbOpenJob *job, const char *fdinfo)
 {
@@ -296,7 +301,26 @@ static bool holds_lock(const IdtNtbOpenJob *job, const char *fdinfo)
         if (g_str_has_prefix(lines[i], "lock:") &&
             strstr(lines[i], " OFDLCK ") && strstr(lines[i], " WRITE ") &&
             g_str_has_suffix(lines[i], end)) {
-            return qemu_lock_fd_test(job->shm_fd, job->lock, 1, true) < 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* True if the process has mapped the claim of the port: it alone can do that */
+static bool has_claim(const IdtNtbOpenJob *job, int proc)
+{
+    /* 7f2d46c7f000-7f2d46c80000 ---s 40000000 00:17 42     /dev/shm/ivshmem */
+    g_autofree char *claim = g_strdup_printf(
+        " ---s %08" PRIx64 " %02x:%02x %" PRIu64 " ", job->claim,
+        major(job->dev), minor(job->dev), (uint64_t)job->ino);
+    g_autofree char *maps = read_proc_file(proc, "maps");
+    g_auto(GStrv) lines = g_strsplit(maps ?: "", "\n", -1);
+
+    for (unsigned i = 0; lines[i]; i++) {
+        /* Not further behind: there are names, which others choose */
+        if (g_str_has_prefix(lines[i] + strcspn(lines[i], " "), claim)) {
+            return true;
         }
     }
     return false;
@@ -419,7 +443,7 @@ static void *open_thread(void *opaque)
         fdinfo = read_fdinfo(proc, job->ram.lock_fd);
         if (!fdinfo) {
             job->why = "its process does not belong to the same user";
-        } else if (!holds_lock(job, fdinfo)) {
+        } else if (!holds_lock(job, fdinfo) || !has_claim(job, proc)) {
             job->why = "its process does not hold the port";
         } else {
             job->fd = open_ram(job, proc);
@@ -441,7 +465,7 @@ IdtNtbOpenJob *idt_ntb_memory_open(const IdtNtbSwitch *sw, unsigned peer,
         .dev = sw->dev,
         .ino = sw->ino,
         .lock = idt_ntb_switch_lock_offset(idt_ntb_switch_port(sw, peer)),
-        .shm_fd = qemu_dup(sw->peers->shm_fd),
+        .claim = idt_ntb_switch_claim_offset(idt_ntb_switch_port(sw, peer)),
         .ram = *ram,
         .trust = trust,
         .fd = -1,

@@ -30,7 +30,7 @@ typedef struct IdtNtbChip {
 const IdtNtbChip *idt_ntb_chip_find(const char *name, Error **errp);
 
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
-#define IDT_NTB_SHM_VERSION 3
+#define IDT_NTB_SHM_VERSION 4
 #define IDT_NTB_SHM_BLOCK   4096
 #define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
 #define IDT_NTB_DIGEST_SIZE 32
@@ -277,6 +277,8 @@ typedef struct IdtNtbSwitch {
     IdtNtbShm *shm;             /* valid at all times after attach */
     size_t shm_size;            /* mapped */
     int fd;                     /* holds the lock of the port */
+    void *claim;                /* see idt_ntb_switch_claim_offset() */
+    size_t claim_size;
     dev_t dev;                  /* the file that the memory is */
     ino_t ino;
     bool attached;              /* once, so that the BARs are known */
@@ -304,6 +306,18 @@ bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b);
 
 /* Where the lock of @port is in the file of the memory: one byte. */
 uint64_t idt_ntb_switch_lock_offset(unsigned port);
+
+/*
+ * Where the claim of @port is in the file of the memory: far behind its end, at
+ * the start of any page.  The owner of a port maps a page there, without access
+ * (PROT_NONE).  Other processes see that in its /proc/PID/maps, and know that
+ * it is the owner: no other process can change what it has mapped, but locks
+ * can be taken through any descriptor that processes share.
+ */
+static inline uint64_t idt_ntb_switch_claim_offset(unsigned port)
+{
+    return (uint64_t)(port + 1) << 30;
+}
 
 /* The block of @port. */
 IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port);

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include "hw/pci/pci_regs.h"
 #include "fake_port.h"
 
@@ -90,10 +91,20 @@ int fake_port_lock(FakePort *f, unsigned port, short type)
     return fd;
 }
 
+void fake_port_claim(FakePort *f)
+{
+    f->claim = mmap(NULL, qemu_real_host_page_size(), PROT_NONE, MAP_SHARED,
+                    f->server->shm_fd, idt_ntb_switch_claim_offset(PORT));
+    g_assert_true(f->claim != MAP_FAILED);
+}
+
+void fake_port_disclaim(FakePort *f)
+{
+    munmap(f->claim, qemu_real_host_page_size());
+}
+
 void fake_port_join(FakePort *f)
 {
-    IdtNtbShmPort *p;
-
     f->shm = (IdtNtbShm *)f->server->base.mem;
     f->base = win_bar(f->a, 1);
     /* QEMU shall know whom to signal */
@@ -101,7 +112,14 @@ void fake_port_join(FakePort *f)
     fake_settle(f->server, 0, f->a);
     f->lock = fake_port_lock(f, PORT, F_WRLCK);
     g_assert_cmpint(f->lock, >=, 0);
-    p = fake_port_block(f);
+    fake_port_claim(f);
+    fake_port_revive(f);
+}
+
+void fake_port_revive(FakePort *f)
+{
+    IdtNtbShmPort *p = fake_port_block(f);
+
     p->client = CLIENT;
     p->cfg[PCI_COMMAND / 4] |= PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY;
     qatomic_set_mb(&p->state, IDT_NTB_PORT_UP);
@@ -120,6 +138,7 @@ void fake_port_stop(FakePort *f)
         fake_port_receive_stop(f);
     }
     qatomic_set_mb(&fake_port_block(f)->state, IDT_NTB_PORT_FREE);
+    fake_port_disclaim(f);
     if (f->lock >= 0) {
         close(f->lock);
     }

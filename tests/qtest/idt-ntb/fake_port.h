@@ -20,6 +20,7 @@ typedef struct FakePort {
     NtbPort *a;                 /* the QEMU, client 0 */
     uint64_t base;              /* its BAR1: a window onto us */
     int lock;                   /* holds the lock of our port */
+    void *claim;                /* mapped, as the owner of a port does */
     GThread *receiver;
     bool quit;                  /* the receiver shall */
 } FakePort;
@@ -30,6 +31,10 @@ void fake_port_stop(FakePort *f);
 
 /* The same at @server, for QEMU @a that has started */
 void fake_port_join(FakePort *f);
+
+/* Map the claim of our port, or take it back */
+void fake_port_claim(FakePort *f);
+void fake_port_disclaim(FakePort *f);
 
 /* What comes from the QEMU, and what we send to it */
 IdtNtbShmMailbox *fake_port_inbox(FakePort *f);
@@ -54,6 +59,9 @@ IdtNtbShmMemory *fake_port_table(FakePort *f);
  */
 void fake_port_publish(FakePort *f, pid_t pid, int lock_fd,
                        const IdtNtbShmRam *ram);
+
+/* QEMU may have taken us for dead while we had no lock: be there again */
+void fake_port_revive(FakePort *f);
 
 /* Wake the QEMU */
 void fake_port_signal(FakePort *f);

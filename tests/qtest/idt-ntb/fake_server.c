@@ -115,6 +115,14 @@ void fake_serve(FakeServer *fake, int client)
     g_mutex_unlock(&fake->lock);
 }
 
+bool fake_is_connected(QTestState *qts)
+{
+    g_autofree char *text = qtest_hmp(qts, "info chardev");
+    const char *entry = strstr(text, "ntb: filename=");
+
+    return entry && !g_str_has_prefix(entry, "ntb: filename=disconnected:");
+}
+
 void fake_settle(FakeServer *fake, unsigned id, NtbPort *p)
 {
     int unread;

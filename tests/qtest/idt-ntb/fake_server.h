@@ -60,6 +60,9 @@ void fake_wait_close(int client);
  */
 void fake_serve(FakeServer *fake, int client);
 
+/* True when the chardev "ntb" has a connection, and not only is about to */
+bool fake_is_connected(QTestState *qts);
+
 /* Until the client has read all that was sent to it, and acted on it */
 void fake_settle(FakeServer *fake, unsigned id, NtbPort *p);
 

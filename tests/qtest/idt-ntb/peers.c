@@ -424,15 +424,6 @@ static void test_returns_with_bad_memory(void)
                      "port 0 can't attach");
 }
 
-/* True when the chardev has a connection, and not only is about to */
-static bool is_connected(QTestState *qts)
-{
-    g_autofree char *text = qtest_hmp(qts, "info chardev");
-    const char *entry = strstr(text, "ntb: filename=");
-
-    return entry && !g_str_has_prefix(entry, "ntb: filename=disconnected:");
-}
-
 /* The device is unplugged while a new server keeps it waiting */
 static void test_unplug_in_handshake(void)
 {
@@ -447,7 +438,7 @@ static void test_unplug_in_handshake(void)
     p = ntb_open_plugged(qts);
     shutdown(fake->sockets[0], SHUT_RDWR);
     ntb_wait(qatomic_read(&accepted) == 2);
-    ntb_wait(is_connected(qts));
+    ntb_wait(fake_is_connected(qts));
     ntb_quit(p);
     ntb_device_del(qts);
     ntb_device_add(qts);

@@ -24,6 +24,7 @@ void ntb_add_eeprom_error_tests(void);
 void ntb_add_peer_tests(void);
 void ntb_add_host_tests(void);
 void ntb_add_race_tests(void);
+void ntb_add_trust_tests(void);
 void ntb_add_window_option_tests(void);
 void ntb_add_window_register_tests(void);
 void ntb_add_window_tests(void);

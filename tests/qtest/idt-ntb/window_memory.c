@@ -217,14 +217,6 @@ static void test_no_process(void)
 }
 
 /* The table names a descriptor that is no lock of our port */
-/* QEMU may have taken us for dead while we had no lock */
-static void restore_port(void)
-{
-    fake_port_block(&f)->client = 1;
-    fake_port_block(&f)->cfg[1] |= 6;
-    qatomic_set_mb(&fake_port_block(&f)->state, IDT_NTB_PORT_UP);
-}
-
 static void test_lock(void)
 {
     IdtNtbShmRam lie;
@@ -245,17 +237,45 @@ static void test_lock(void)
     g_assert_cmpint(f.lock, >=, 0);
     assert_refuses(0, -1, &lie);
     close(f.lock);
-    /*
-     * Through the description that the server gave to all it would show in the
-     * fdinfo of everybody, and so make anybody the owner
-     */
-    g_assert_cmpint(fake_port_lock_by(&f, f.server->shm_fd, 2, F_WRLCK), ==, 0);
-    restore_port();
-    assert_refuses(0, f.server->shm_fd, &lie);
-    g_assert_cmpint(fake_port_lock_by(&f, f.server->shm_fd, 2, F_UNLCK), ==, 0);
     f.lock = fake_port_lock(&f, 2, F_WRLCK);
-    restore_port();
+    fake_port_revive(&f);
     assert_honest();
+    teardown();
+}
+
+/* The lock alone does not make a process the owner: it claims the port too */
+static void check_claims(void)
+{
+    struct {
+        int fd;
+        int access;
+        unsigned port;
+    } wrong[] = {
+        { f.server->shm_fd, PROT_NONE, 4 },
+        { f.server->shm_fd, PROT_READ | PROT_WRITE, 2 },
+        { ram_fd, PROT_NONE, 2 },
+    };
+    IdtNtbShmRam lie = honest();
+
+    fake_port_disclaim(&f);
+    assert_refuses(0, -1, &lie);
+    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        void *map = mmap(NULL, qemu_real_host_page_size(), wrong[i].access,
+                         MAP_SHARED, wrong[i].fd,
+                         idt_ntb_switch_claim_offset(wrong[i].port));
+
+        g_assert_true(map != MAP_FAILED);
+        assert_refuses(0, -1, &lie);
+        munmap(map, qemu_real_host_page_size());
+    }
+    fake_port_claim(&f);
+    assert_honest();
+}
+
+static void test_claim(void)
+{
+    setup();
+    check_claims();
     teardown();
 }
 
@@ -738,6 +758,7 @@ void ntb_add_window_memory_tests(void)
                    test_other_process);
     qtest_add_func("/idt-ntb/window-memory/no-process", test_no_process);
     qtest_add_func("/idt-ntb/window-memory/lock", test_lock);
+    qtest_add_func("/idt-ntb/window-memory/claim", test_claim);
     qtest_add_func("/idt-ntb/window-memory/user-file", test_user_file);
     qtest_add_func("/idt-ntb/window-memory/fifo", test_fifo);
     qtest_add_func("/idt-ntb/window-memory/other-files", test_other_files);
