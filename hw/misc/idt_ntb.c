@@ -128,6 +128,9 @@ static void idt_ntb_follow_topology(IdtNtbState *s)
     is_up = idt_ntb_switch_is_up(&s->sw);
     if (idt_ntb_topology_is_settled(&s->sw, s->sw.port) &&
         idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up) {
+        if (is_up) {
+            idt_ntb_train_link(s);      /* another process may hide it */
+        }
         return;
     }
     if (idt_ntb_requests_serving()) {

@@ -354,8 +354,10 @@ static void attach_settle_all(IdtNtbSwitch *sw)
 static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
-    bool abandoned = qatomic_read(&p->state) != IDT_NTB_PORT_FREE;
+    uint32_t state = qatomic_read(&p->state);
+    bool abandoned = state != IDT_NTB_PORT_FREE;
 
+    sw->is_up = state == IDT_NTB_PORT_UP;
     idt_ntb_switch_put_down(sw, sw->port);
     idt_ntb_topology_settle(sw, sw->port);
     if (abandoned) {

@@ -31,11 +31,9 @@ static IdtNtbShmMemory *memory_table(const IdtNtbSwitch *sw, unsigned peer)
 static void memory_publish(IdtNtbMemory *m)
 {
     IdtNtbShmMemory *table = memory_table(m->sw, m->sw->self);
-    uint32_t seq = qatomic_read(&table->seq) | 1;
     unsigned count = m->hidden ? 0 : m->count;
 
-    /* Who died while writing left it odd */
-    qatomic_set(&table->seq, seq);
+    qatomic_set(&table->seq, m->seq | 1);
     smp_wmb();                  /* who sees any of it sees the odd number */
     qatomic_set(&table->pid, getpid());
     qatomic_set(&table->lock_fd, m->sw->fd);
@@ -47,7 +45,8 @@ static void memory_publish(IdtNtbMemory *m)
         qatomic_set(&table->ram[i].fd, m->ram[i].fd);
     }
     smp_wmb();                  /* who sees the even number sees all of it */
-    qatomic_set_mb(&table->seq, seq + 1);
+    m->seq = (m->seq | 1) + 1;
+    qatomic_set_mb(&table->seq, m->seq);
 
     memcpy(m->shown, m->ram, count * sizeof(m->ram[0]));
     m->shown_count = count;
@@ -157,7 +156,7 @@ void idt_ntb_memory_start(IdtNtbMemory *m, IdtNtbSwitch *sw, PCIDevice *pci,
     };
     memory_listener_register(&m->listener, &pci->bus_master_as);
     m->started = true;
-    memory_publish(m);
+    idt_ntb_memory_reset(m);
 }
 
 void idt_ntb_memory_stop(IdtNtbMemory *m)
@@ -176,6 +175,8 @@ void idt_ntb_memory_hide(IdtNtbMemory *m, bool hidden)
 
 void idt_ntb_memory_reset(IdtNtbMemory *m)
 {
+    /* Go on where the last owner of the port ended, be it while it wrote */
+    m->seq = qatomic_read(&memory_table(m->sw, m->sw->self)->seq);
     memory_publish(m);
 }
 

@@ -28,6 +28,7 @@ typedef struct IdtNtbMemory {
     uint64_t fingerprint;       /* of all RAM, shared or not */
     IdtNtbShmRam shown[IDT_NTB_MAX_RAM];    /* as published */
     unsigned shown_count;
+    uint32_t seq;               /* of the table, in case others change it */
     uint64_t shown_fingerprint;
     bool hidden;                /* while the VM is stopped */
     bool changed;               /* since idt_ntb_memory_take_changed() */

@@ -136,18 +136,34 @@ int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition)
     return -1;
 }
 
-bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port)
+/*
+ * What we are the only one to change of our port we know, and show the others.
+ * Another process may have written there.
+ */
+static bool switch_is_trained(const IdtNtbSwitch *sw, unsigned port)
+{
+    return port == sw->port ? sw->is_up :
+           qatomic_read(&idt_ntb_switch_block(sw, port)->state) ==
+           IDT_NTB_PORT_UP;
+}
+
+static bool switch_is_master(const IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
 
-    return qatomic_read(&p->state) == IDT_NTB_PORT_UP &&
+    return port == sw->port ? sw->is_master :
+           qatomic_read(&p->cfg[PCI_COMMAND / 4]) & PCI_COMMAND_MASTER;
+}
+
+bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned port)
+{
+    return switch_is_trained(sw, port) &&
            idt_ntb_topology_allows_link(sw, port);
 }
 
 bool idt_ntb_switch_is_up(const IdtNtbSwitch *sw)
 {
-    return qatomic_read(&idt_ntb_switch_block(sw, sw->port)->state) ==
-           IDT_NTB_PORT_UP;
+    return sw->is_up;
 }
 
 bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,
@@ -247,11 +263,6 @@ void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event)
 }
 
 /* Link */
-
-static bool switch_is_master(const IdtNtbShmPort *p)
-{
-    return qatomic_read(&p->cfg[PCI_COMMAND / 4]) & PCI_COMMAND_MASTER;
-}
 
 uint32_t idt_ntb_switch_default_cfg(const IdtNtbSwitch *sw, unsigned port,
                                     unsigned offset)
@@ -368,9 +379,12 @@ static void switch_close_onto(IdtNtbSwitch *sw, unsigned port)
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
-    uint32_t state = qatomic_read(&p->state);
-    bool tell = state == IDT_NTB_PORT_UP || state == IDT_NTB_PORT_GOING_DOWN;
+    bool tell = switch_is_trained(sw, port) ||
+                qatomic_read(&p->state) == IDT_NTB_PORT_GOING_DOWN;
 
+    if (port == sw->port) {
+        sw->is_up = false;
+    }
     qatomic_set_mb(&p->state,
                    tell ? IDT_NTB_PORT_GOING_DOWN : IDT_NTB_PORT_DOWN);
     qatomic_inc(&p->send_epoch);
@@ -389,19 +403,27 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 
 void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
 {
-    if (idt_ntb_switch_is_up(sw) ||
-        !idt_ntb_topology_allows_link(sw, sw->port)) {
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
+    bool was_up = sw->is_up;
+
+    if (!idt_ntb_topology_allows_link(sw, sw->port)) {
+        return;
+    }
+    sw->is_up = true;
+    if (qatomic_read(&p->state) != IDT_NTB_PORT_UP) {
+        qatomic_set_mb(&p->state, IDT_NTB_PORT_UP);
+    }
+    if (was_up) {
         return;
     }
     trace_idt_ntb_link(sw->port, true);
-    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state, IDT_NTB_PORT_UP);
     idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKUP, sw->port, sw->port);
 }
 
 bool idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
-    bool was_master = switch_is_master(p);
+    bool was_master = sw->is_master;
 
     for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
         uint32_t value = ldl_le_p(config + i * 4);
@@ -411,7 +433,8 @@ bool idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)
             qatomic_set(&p->cfg[i], value);
         }
     }
-    if (!was_master || switch_is_master(p)) {
+    sw->is_master = lduw_le_p(config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+    if (!was_master || sw->is_master) {
         return false;
     }
     qatomic_inc(&p->receive_epoch);
@@ -451,7 +474,7 @@ bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to)
 
     return idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, from)) &&
            idt_ntb_switch_link(sw, target) &&
-           switch_is_master(idt_ntb_switch_block(sw, target)) &&
+           switch_is_master(sw, target) &&
            !qatomic_read(&idt_ntb_switch_block(sw, target)->refuses) &&
            idt_ntb_switch_admitted(sw, from);
 }

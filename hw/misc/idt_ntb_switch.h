@@ -282,6 +282,8 @@ typedef struct IdtNtbSwitch {
     dev_t dev;                  /* the file that the memory is */
     ino_t ino;
     bool attached;              /* once, so that the BARs are known */
+    bool is_up;                 /* our link, whatever our port block says */
+    bool is_master;             /* our function, likewise */
     const IdtNtbChip *chip;
     unsigned num_ports;         /* that can carry an NT function */
     unsigned port;
@@ -417,7 +419,10 @@ bool idt_ntb_switch_reap(IdtNtbSwitch *sw);
  */
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port);
 
-/* Brings our link up, and tells the others. */
+/*
+ * Brings our link up, if it may be, and tells the others; that it is up they
+ * are shown again in any case.
+ */
 void idt_ntb_switch_link_up(IdtNtbSwitch *sw);
 
 /*

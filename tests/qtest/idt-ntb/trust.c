@@ -1,16 +1,20 @@
 /*
- * QTest testcase for idt-ntb: processes that pass for another one
- *
- * The test has port 2 and says that a third QEMU has it.  No other QEMU may map
- * the RAM of that one in the place of ours.
+ * QTest testcase for idt-ntb: nothing in shared memory is trusted
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include <sys/socket.h>
+#include "hw/pci/pci_regs.h"
 #include "fake_port.h"
 #include "tests.h"
+
+/*
+ * Processes that pass for another one: the test has port 2 and says that a
+ * third QEMU has it.  No other QEMU may map the RAM of that one in the place of
+ * ours.
+ */
 
 #define RAM_NAME    "/memfd:memory-backend-memfd"
 
@@ -187,6 +191,81 @@ static void test_before_attach(void)
     stop();
 }
 
+/*
+ * What a QEMU has said of its own port it knows by itself, whatever another
+ * process writes there.  The test has port 2, the QEMU port 0.
+ */
+
+static void test_own_master(void)
+{
+    IdtNtbShmPort *p;
+    uint32_t epoch;
+
+    fake_port_start(&f, NULL);
+    p = &f.shm->port[0].p;
+    epoch = qatomic_read(&p->receive_epoch);
+    p->cfg[PCI_COMMAND / 4] &= ~PCI_COMMAND_MASTER;
+    /* Its memory is closed now: what was sent before comes too late */
+    ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    g_assert_cmpuint(qatomic_read(&p->receive_epoch), ==, epoch + 1);
+    p->cfg[PCI_COMMAND / 4] |= PCI_COMMAND_MASTER;
+    ntb_cfg_writew(f.a, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    g_assert_cmphex(p->cfg[PCI_COMMAND / 4] & 7, ==, PCI_COMMAND_MEMORY);
+    fake_port_stop(&f);
+}
+
+static void test_own_link(void)
+{
+    static const uint32_t lies[] = {
+        IDT_NTB_PORT_FREE, IDT_NTB_PORT_DOWN, IDT_NTB_PORT_GOING_DOWN, 77
+    };
+    IdtNtbShmPort *p;
+
+    fake_port_start(&f, NULL);
+    p = &f.shm->port[0].p;
+    for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++) {
+        uint32_t *down = &f.shm->sw.selinkdnsts;
+
+        /* A reset is a link down and a link up */
+        qatomic_set(down, 0);
+        qatomic_set(&p->state, lies[i]);
+        ntb_cfg_writew(f.a, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
+                       PCI_EXP_DEVCTL_BCR_FLR);
+        g_assert_cmphex(qatomic_read(down), ==, 1 << 0);
+        g_assert_cmpuint(qatomic_read(&p->state), ==, IDT_NTB_PORT_UP);
+        /* It is shown again, too, and nothing has happened */
+        qatomic_set(down, 0);
+        qatomic_set(&f.shm->sw.selinkupsts, 0);
+        qatomic_set(&p->state, lies[i]);
+        fake_port_signal(&f);
+        ntb_wait(qatomic_read(&p->state) == IDT_NTB_PORT_UP);
+        g_assert_cmphex(qatomic_read(down), ==, 0);
+        g_assert_cmphex(qatomic_read(&f.shm->sw.selinkupsts), ==, 0);
+    }
+    fake_port_stop(&f);
+}
+
+/* A table that changes has a number that it never had, or mappings stay */
+static void test_own_table(void)
+{
+    IdtNtbShmMemory *table;
+    uint32_t seq;
+
+    fake_port_start(&f, NULL);
+    table = &f.shm->memory[0].m;
+    seq = qatomic_read(&table->seq);
+    for (unsigned i = 0; i < 4; i++) {
+        static const uint32_t lies[] = { -2, -1, 1, 1u << 31 };
+
+        qatomic_set(&table->seq, seq + lies[i]);
+        qtest_qmp_assert_success(f.a->qts, i % 2 ? "{'execute': 'cont'}" :
+                                                   "{'execute': 'stop'}");
+        seq += 2;
+        g_assert_cmphex(qatomic_read(&table->seq), ==, seq);
+    }
+    fake_port_stop(&f);
+}
+
 void ntb_add_trust_tests(void)
 {
     qtest_add_func("/idt-ntb/trust/same-server", test_same_server);
@@ -195,4 +274,7 @@ void ntb_add_trust_tests(void)
                            test_earlier_server);
     ntb_add_reconnect_test("/idt-ntb/trust/later-server", test_later_server);
     qtest_add_func("/idt-ntb/trust/before-attach", test_before_attach);
+    qtest_add_func("/idt-ntb/trust/own-master", test_own_master);
+    qtest_add_func("/idt-ntb/trust/own-link", test_own_link);
+    qtest_add_func("/idt-ntb/trust/own-table", test_own_table);
 }
