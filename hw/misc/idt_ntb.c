@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
+#include "qemu/log.h"
 #include "qemu/module.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
@@ -113,6 +114,55 @@ static void idt_ntb_train_link(IdtNtbState *s)
     }
 }
 
+static void idt_ntb_register_bars(IdtNtbState *s,
+                                  const uint32_t old[IDT_NUM_BARS],
+                                  const uint32_t new[IDT_NUM_BARS])
+{
+    MemoryRegion *mr[IDT_NUM_BARS] = { &s->bar0 };
+
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        mr[bar] = &s->windows.bar[bar].mr;
+    }
+    idt_ntb_bars_register(PCI_DEVICE(s), mr, old, new);
+}
+
+/*
+ * Gives the BARs the layout that the BARSETUP registers ask for; not while the
+ * function decodes memory.
+ */
+static void idt_ntb_follow_barsetup(IdtNtbState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+    uint32_t layout[IDT_NUM_BARS];
+    Error *err = NULL;
+
+    if (!s->sw.shm ||
+        pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MEMORY) {
+        return;
+    }
+    idt_ntb_switch_layout(idt_ntb_switch_block(&s->sw, s->sw.port), layout);
+    if (!memcmp(layout, s->layout_seen, sizeof(layout))) {
+        return;
+    }
+    if (idt_ntb_requests_serving()) {
+        qemu_bh_schedule(s->look_bh);   /* not inside a request */
+        return;
+    }
+    memcpy(s->layout_seen, layout, sizeof(layout));
+    if (!idt_ntb_bars_check(layout, &err)) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: the BARs stay as "
+                      "they are: %s\n", s->sw.port, error_get_pretty(err));
+        error_free(err);
+        return;
+    }
+    idt_ntb_windows_close_outbound(&s->windows);
+    idt_ntb_register_bars(s, s->sw.barsetup, layout);
+    memcpy(s->sw.barsetup, layout, sizeof(layout));
+    trace_idt_ntb_bars(s->sw.port, layout[0], layout[1], layout[2], layout[3],
+                       layout[4], layout[5]);
+    idt_ntb_switch_publish(&s->sw, pci->config);
+}
+
 /*
  * Lets a change of our port or partition take place: takes the link down, which
  * resets the function, if there is one, and up again if there is to be one.
@@ -141,6 +191,7 @@ static void idt_ntb_follow_topology(IdtNtbState *s)
         s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
         s->following_topology = false;
+        idt_ntb_follow_barsetup(s);
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
@@ -171,6 +222,8 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     if (!s->sw.shm) {
         return;         /* from a vCPU that waited for the BQL at unplug */
     }
+    /* What another port wrote may not have been looked at yet */
+    idt_ntb_follow_barsetup(s);
     idt_ntb_regs_write(&s->regs, addr, value, size);
     /* The global address space reaches header and capabilities too */
     if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
@@ -183,6 +236,7 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
         idt_ntb_train_link(s);
         s->regs.windows_changed |= BIT(s->sw.self);
     }
+    idt_ntb_follow_barsetup(s);
     idt_ntb_windows_changed(&s->windows, s->regs.windows_changed,
                             s->regs.memory_closed);
     s->regs.windows_changed = 0;
@@ -244,6 +298,7 @@ static void idt_ntb_look(void *opaque)
     IdtNtbState *s = opaque;
 
     idt_ntb_windows_look(&s->windows);
+    idt_ntb_follow_barsetup(s);
     idt_ntb_follow_topology(s);
     idt_ntb_tell_guest(s);
 }
@@ -396,6 +451,7 @@ static void idt_ntb_reset_exit(Object *obj, ResetType type)
 
     /* A doorbell that was on its way when the link went down is too late */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_follow_barsetup(s);
     idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
     idt_ntb_train_link(s);
 }
@@ -443,7 +499,6 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
     }
     s->sw.num_ports = s->sw.chip->num_ports;
     s->sw.boot = &s->boot;
-    s->sw.attached = false;
     s->sw.peers = &s->peers;
     s->windows.peers = &s->peers;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
@@ -489,16 +544,14 @@ static bool idt_ntb_init_boot(IdtNtbState *s, Error **errp)
 /* The BARs, whose layout is known now */
 static void idt_ntb_init_bars(IdtNtbState *s)
 {
-    PCIDevice *pci = PCI_DEVICE(s);
+    static const uint32_t none[IDT_NUM_BARS];
 
     idt_ntb_bars_warn(s->sw.barsetup);
     memory_region_init_io(&s->bar0, OBJECT(s), &idt_ntb_bar0_ops, s,
                           "idt-ntb-cfg", IDT_NT_CFG_SIZE);
-    if (s->sw.barsetup[0]) {
-        pci_register_bar(pci, 0, idt_ntb_bar_type(s->sw.barsetup[0]),
-                         &s->bar0);
-    }
     idt_ntb_init_windows(s);
+    idt_ntb_register_bars(s, none, s->sw.barsetup);
+    memcpy(s->layout_seen, s->sw.barsetup, sizeof(s->layout_seen));
 }
 
 static void idt_ntb_realize(PCIDevice *pci, Error **errp)

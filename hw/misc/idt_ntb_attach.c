@@ -303,32 +303,24 @@ static bool attach_claim(IdtNtbSwitch *sw, Error **errp)
     return true;
 }
 
-/* Remembers the layout of our BARs; another process may have broken it */
-static bool attach_take_bars(IdtNtbSwitch *sw, Error **errp)
+/*
+ * Remembers the layout of our BARs.  A function that comes from @old keeps its
+ * own until its reset.  Another process may have broken the new one.
+ */
+static bool attach_take_bars(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
+                             Error **errp)
 {
     ERRP_GUARD();
-    const IdtNtbShmPort *boot = idt_ntb_switch_boot(sw, sw->port);
-    uint32_t barsetup[IDT_NUM_BARS];
+    uint32_t layout[IDT_NUM_BARS];
 
-    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
-        barsetup[bar] = qatomic_read(&boot->barsetup[bar]) &
-                        ~R_BARSETUP0_TPART_MASK;
-        if (!FIELD_EX32(barsetup[bar], BARSETUP0, EN)) {
-            barsetup[bar] = 0;
-        }
-    }
-    if (!idt_ntb_bars_check(barsetup, errp)) {
+    idt_ntb_switch_layout(idt_ntb_switch_boot(sw, sw->port), layout);
+    if (!idt_ntb_bars_check(layout, errp)) {
         error_prepend(errp, "port %u: ", sw->port);
         return false;
     }
-    /* A function that has its BARs keeps them */
-    if (sw->attached && memcmp(sw->barsetup, barsetup, sizeof(barsetup))) {
-        error_setg(errp, "port %u: the BARs are others in the new switch",
-                   sw->port);
-        return false;
+    if (!old) {
+        memcpy(sw->barsetup, layout, sizeof(layout));
     }
-    memcpy(sw->barsetup, barsetup, sizeof(barsetup));
-    sw->attached = true;
     return true;
 }
 
@@ -435,7 +427,7 @@ static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
         !attach_create_or_check(&new, old, errp) ||
         !attach_lock_port(&new, port, errp) ||
         !attach_claim(&new, errp) ||
-        !attach_take_bars(&new, errp)) {
+        !attach_take_bars(&new, old, errp)) {
         attach_unmap(&new);
         return false;
     }

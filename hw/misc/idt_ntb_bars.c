@@ -9,7 +9,6 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/units.h"
-#include "hw/pci/pci_regs.h"
 #include "idt_ntb_bars.h"
 
 /* Configuration space, 32-bit BAR, enabled, 4 KiB: what the driver asks for */
@@ -204,7 +203,18 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
     return true;
 }
 
-/* Layouts that an EEPROM image makes */
+/* Layouts that registers make */
+
+void idt_ntb_bars_layout(const uint32_t barsetup[IDT_NUM_BARS],
+                         uint32_t layout[IDT_NUM_BARS])
+{
+    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
+        bool is_upper = bar % 2 && idt_ntb_bar_is_64bit(barsetup[bar - 1]);
+
+        layout[bar] = bar_is_on(barsetup[bar]) && !is_upper ?
+                      barsetup[bar] & ~R_BARSETUP0_TPART_MASK : 0;
+    }
+}
 
 static bool barsetup_check(unsigned bar, uint32_t barsetup, Error **errp)
 {
@@ -286,4 +296,34 @@ uint8_t idt_ntb_bar_type(uint32_t barsetup)
         type |= PCI_BASE_ADDRESS_MEM_PREFETCH;
     }
     return type;
+}
+
+/* What pci_register_bar() did */
+static void bar_unregister(PCIDevice *pci, unsigned bar, uint32_t barsetup)
+{
+    unsigned first = PCI_BASE_ADDRESS_0 + bar * 4;
+    unsigned size = idt_ntb_bar_is_64bit(barsetup) ? 8 : 4;
+
+    pci->io_regions[bar] = (PCIIORegion) { .addr = PCI_BAR_UNMAPPED };
+    memset(pci->config + first, 0, size);
+    memset(pci->wmask + first, 0, size);
+    memset(pci->cmask + first, 0, size);
+}
+
+void idt_ntb_bars_register(PCIDevice *pci, MemoryRegion *mr[IDT_NUM_BARS],
+                           const uint32_t old[IDT_NUM_BARS],
+                           const uint32_t new[IDT_NUM_BARS])
+{
+    /* All before any: a BAR may take the place of another one's upper half */
+    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
+        if (old[bar] != new[bar]) {
+            bar_unregister(pci, bar, old[bar]);
+        }
+    }
+    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
+        if (old[bar] != new[bar] && new[bar]) {
+            memory_region_set_size(mr[bar], idt_ntb_bar_size(new[bar]));
+            pci_register_bar(pci, bar, idt_ntb_bar_type(new[bar]), mr[bar]);
+        }
+    }
 }

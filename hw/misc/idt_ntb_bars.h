@@ -9,6 +9,7 @@
 #ifndef HW_MISC_IDT_NTB_BARS_H
 #define HW_MISC_IDT_NTB_BARS_H
 
+#include "hw/pci/pci_device.h"
 #include "idt_ntb_regs.h"
 
 /* The properties of one BAR. */
@@ -28,6 +29,13 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
                         uint32_t barsetup[IDT_NUM_BARS], Error **errp);
 
 /*
+ * Makes the layout that registers of values @barsetup ask for: without TPART, 0
+ * for a BAR that is off or the upper half of the one before it.
+ */
+void idt_ntb_bars_layout(const uint32_t barsetup[IDT_NUM_BARS],
+                         uint32_t layout[IDT_NUM_BARS]);
+
+/*
  * Checks the layout that registers @barsetup make, TPART aside: windows that
  * can be modelled, in BAR1 to BAR5, and the configuration space or nothing in
  * BAR0.
@@ -35,6 +43,16 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
  * Returns: true, or false with @errp set.
  */
 bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
+
+/*
+ * Changes the BARs of @pci from layout @old (all 0: it has none yet) to @new,
+ * both as of idt_ntb_bars_layout(); @new is checked.  A BAR that changes loses
+ * its address.  @mr: their regions, whose sizes change with them.  The function
+ * must not decode memory.
+ */
+void idt_ntb_bars_register(PCIDevice *pci, MemoryRegion *mr[IDT_NUM_BARS],
+                           const uint32_t old[IDT_NUM_BARS],
+                           const uint32_t new[IDT_NUM_BARS]);
 
 /* Warns of what Linux can't use in a layout that is right. */
 void idt_ntb_bars_warn(const uint32_t barsetup[IDT_NUM_BARS]);

@@ -11,9 +11,11 @@
 #include "idt_ntb_regs_access.h"
 #include "trace.h"
 
-static uint32_t word_update(uint32_t *word, uint32_t value, uint32_t rw,
-                            uint32_t clear)
+uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
+                            uint32_t value, uint32_t lanes)
 {
+    uint32_t clear = value & reg->w1c & lanes;
+    uint32_t rw = reg->rw & lanes;
     uint32_t old, new;
 
     if (!rw) {
@@ -32,12 +34,6 @@ static uint32_t word_update(uint32_t *word, uint32_t value, uint32_t rw,
     }
     qatomic_set_mb(word, new);
     return new;
-}
-
-uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
-                            uint32_t value, uint32_t lanes)
-{
-    return word_update(word, value, reg->rw & lanes, value & reg->w1c & lanes);
 }
 
 /* 40 degrees Celsius: a chip at work */
@@ -158,11 +154,7 @@ static void reg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
     if (reg->window) {
         regs->windows_changed |= BIT(idt_ntb_switch_index(regs->sw, port));
     }
-    if (regs->boot && reg->boot_rw) {
-        word_update(reg_word(regs, reg, port, addr), value,
-                    (reg->rw | reg->boot_rw) & lanes,
-                    value & reg->w1c & lanes);
-    } else if (reg->write) {
+    if (reg->write) {
         reg->write(regs, reg, port, reg_number(reg, addr), value, lanes);
     } else if (reg->word) {
         idt_ntb_reg_update(reg, reg_word(regs, reg, port, addr), value, lanes);

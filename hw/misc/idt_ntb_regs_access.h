@@ -47,7 +47,6 @@ struct IdtNtbReg {
     bool window;        /* makes the windows of its function */
     uint32_t reset;
     uint32_t rw;        /* writable bits */
-    uint32_t boot_rw;   /* bits that are writable for an EEPROM image only */
     uint32_t w1c;       /* bits that writing 1 clears */
     /* In place of reading @word */
     uint32_t (*read)(IdtNtbRegs *regs, unsigned port, unsigned n);

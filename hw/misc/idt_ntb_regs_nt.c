@@ -8,6 +8,7 @@
 #include "qemu/atomic.h"
 #include "qemu/log.h"
 #include "hw/pci/pcie_regs.h"
+#include "idt_ntb_bars.h"
 #include "idt_ntb_regs_access.h"
 
 /*
@@ -204,18 +205,13 @@ static void ntctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
 
 /* Windows */
 
-static void barsetup_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                           unsigned port, unsigned n, uint32_t value,
-                           uint32_t lanes)
+/* The upper half of a BAR of 64 bits has no layout of its own */
+static uint32_t barsetup_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
-    uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->barsetup[n];
+    const uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->barsetup[n];
 
-    if (n > 0 && FIELD_EX32(qatomic_read(word), BARSETUP0, EN)) {
-        idt_ntb_reg_update(reg, word, value, lanes);
-    } else {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: write to BARSETUP%u "
-                      "of a BAR that is no window\n", port, n);
-    }
+    return n % 2 && idt_ntb_bar_is_64bit(qatomic_read(word - 1)) ? 0 :
+           qatomic_read(word);
 }
 
 /* The entry that LUTOFFSET selects; NULL if there is none */
@@ -427,8 +423,7 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
       .rw = MSGSTS_ALL, .write = ntint_write },
 
     { .name = "BARSETUP", .addr = A_BARSETUP0, BAR_REGS(barsetup),
-      .rw = R_BARSETUP0_TPART_MASK, .boot_rw = BARSETUP_ALL, .window = true,
-      .write = barsetup_write },
+      .rw = BARSETUP_ALL, .window = true, .read = barsetup_read },
     { .name = "BARLIMIT", .addr = A_BARLIMIT0, BAR_REGS(barlimit),
       .rw = UINT32_MAX, .window = true },
     { .name = "BARLTBASE", .addr = A_BARLTBASE0, BAR_REGS(barltbase),

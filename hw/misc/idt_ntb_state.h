@@ -42,6 +42,7 @@ struct IdtNtbState {
     IdtNtbWindows windows;
     IdtNtbErrors errors;
     MemoryRegion bar0;
+    uint32_t layout_seen[IDT_NUM_BARS]; /* of the BARSETUP registers */
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
     bool following_topology;    /* resets the function for it */
     bool intx;                  /* level of the pin then, for tracing */

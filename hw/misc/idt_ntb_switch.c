@@ -79,6 +79,17 @@ IdtNtbShmPort *idt_ntb_switch_boot(const IdtNtbSwitch *sw, unsigned port)
     return &sw->shm->boot[idt_ntb_switch_index(sw, port)].p;
 }
 
+void idt_ntb_switch_layout(const IdtNtbShmPort *block,
+                           uint32_t layout[IDT_NUM_BARS])
+{
+    uint32_t barsetup[IDT_NUM_BARS];
+
+    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
+        barsetup[bar] = qatomic_read(&block->barsetup[bar]);
+    }
+    idt_ntb_bars_layout(barsetup, layout);
+}
+
 bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b)
 {
     return a->dev == b->dev && a->ino == b->ino;

@@ -281,7 +281,6 @@ typedef struct IdtNtbSwitch {
     size_t claim_size;
     dev_t dev;                  /* the file that the memory is */
     ino_t ino;
-    bool attached;              /* once, so that the BARs are known */
     bool is_up;                 /* our link, whatever our port block says */
     bool is_master;             /* our function, likewise */
     const IdtNtbChip *chip;
@@ -291,7 +290,7 @@ typedef struct IdtNtbSwitch {
     IdtNtbPeers *peers;         /* who is signalled through it */
     const IdtNtbBoot *boot;     /* what a new switch is configured by */
     uint32_t cfg[IDT_NT_REGS / 4];  /* of a port in reset, all but its number */
-    uint32_t barsetup[IDT_NUM_BARS];    /* of our NT function, TPART 0 */
+    uint32_t barsetup[IDT_NUM_BARS];    /* layout that our BARs have */
 } IdtNtbSwitch;
 
 /*
@@ -329,6 +328,10 @@ IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port);
  * its registers as the EEPROM image left them.
  */
 IdtNtbShmPort *idt_ntb_switch_boot(const IdtNtbSwitch *sw, unsigned port);
+
+/* The layout of BARs that the registers in @block ask for. */
+void idt_ntb_switch_layout(const IdtNtbShmPort *block,
+                           uint32_t layout[IDT_NUM_BARS]);
 
 /* True when @port, another one, is claimed by client @id. */
 bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned port,

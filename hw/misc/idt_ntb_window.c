@@ -426,20 +426,14 @@ static void window_vm_state(void *opaque, bool running, RunState state)
 void idt_ntb_windows_init(IdtNtbWindows *w)
 {
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
-        uint32_t barsetup = w->sw->barsetup[bar];
         g_autofree char *name = g_strdup_printf("idt-ntb-bar%u", bar);
 
-        if (!barsetup) {
-            continue;
-        }
         w->bar[bar].windows = w;
         w->bar[bar].bar = bar;
         memory_region_init_io(&w->bar[bar].mr, OBJECT(w->pci), &window_ops,
-                              &w->bar[bar], name, idt_ntb_bar_size(barsetup));
+                              &w->bar[bar], name, 0);
         /* A wait serves others, who may reach us: window_access() decides */
         w->bar[bar].mr.disable_reentrancy_guard = true;
-        pci_register_bar(w->pci, bar, idt_ntb_bar_type(barsetup),
-                         &w->bar[bar].mr);
     }
 }
 

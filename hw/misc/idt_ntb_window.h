@@ -26,7 +26,7 @@ typedef struct IdtNtbWindows IdtNtbWindows;
 typedef struct IdtNtbWindowBar {
     IdtNtbWindows *windows;
     unsigned bar;
-    MemoryRegion mr;            /* answers what no mapping covers */
+    MemoryRegion mr;            /* answers accesses outside of mappings */
 } IdtNtbWindowBar;
 
 typedef struct IdtNtbWindowsOps {
@@ -70,7 +70,7 @@ typedef struct IdtNtbTranslation {
     uint64_t end;
 } IdtNtbTranslation;
 
-/* Registers the BARs of @w->sw->barsetup with @w->pci. */
+/* Makes the regions of the BARs, which get their sizes with their layout. */
 void idt_ntb_windows_init(IdtNtbWindows *w);
 
 /*

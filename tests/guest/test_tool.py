@@ -2,6 +2,7 @@
 """Unmodified ntb_tool in two guests: windows, doorbells, messages, link."""
 
 import random
+import re
 import struct
 import unittest
 
@@ -14,6 +15,12 @@ PAGE = 4096
 
 # As a real board: BAR1, 24 entries of BAR2's lookup table, BAR4
 WINDOWS = 26
+# BARSETUP of BAR2: 64 bits, prefetchable, a table of 24 entries, 2^25; the same
+# with 2^24
+BARSETUP2 = 0x490
+LUT24_32M = 0x8000119c
+LUT24_16M = 0x8000118c
+
 # The same with windows of one page, for the slow path, and on a busy host
 SMALL = 'bar1-size=4K,bar2-size=128K,bar4-size=4K,completion-timeout=5000'
 
@@ -129,6 +136,39 @@ class ToolTest(Transfers, SharedPairTestCase):
 
             ntbtool.connect(*self.tools)
             self.assertEqual(sender.digests('peer_mw', numbers, 4096), sent)
+
+    @staticmethod
+    def window_sizes(guest):
+        info = guest.run('cat /sys/kernel/debug/ntb_hw_idt/info:*')
+        return [int(size) for size in re.findall(r'Size max (\d+)', info)]
+
+    def test_layout(self):
+        """Linux gives BAR2 another size, and its old one: it finds what the
+        register says when it enumerates the device again, and the other
+        guest when it loads its driver."""
+        guest = self.guest_a
+        device = guest.run('readlink -f '
+                           '/sys/bus/pci/drivers/ntb_hw_idt/0000:*').strip()
+        for setup, size in (LUT24_16M, 512 << 10), (LUT24_32M, 1 << 20):
+            value = ''.join(f'\\x{byte:02x}'
+                            for byte in struct.pack('<I', setup))
+            guest.run(f'cd {device} && printf "{value}" | '
+                      f'dd of=config bs=4 seek={BARSETUP2 // 4} '
+                      'conv=notrunc 2>/dev/null && '
+                      'echo 1 >remove && echo 1 >/sys/bus/pci/rescan')
+            self.guest_b.run('rmmod ntb_tool ntb_hw_idt && load ntb_hw_idt')
+            self.tools = [ntbtool.Tool(guest) for guest in self.guests]
+            # Its own windows and the other guest's, of BAR1, BAR2 and BAR4
+            self.assertEqual([self.window_sizes(guest)
+                              for guest in self.guests],
+                             [[1 << 20, size, 1 << 20] + [1 << 20] * 3,
+                              [1 << 20] * 3 + [1 << 20, size, 1 << 20]])
+            if size != 1 << 20:
+                ntbtool.connect(*self.tools)
+                self.transfer(*self.tools, size)
+                self.assertEqual(direct_mappings(self.guest_a), WINDOWS)
+                self.tools[0].close()
+                self.tools[1].free()
 
     def test_doorbells(self):
         """All 32, one by one, and an interrupt."""

@@ -446,14 +446,15 @@ static bool is_logged(const char *log, const char *what)
 }
 
 /*
- * Others have made a switch on the new memory in which our BARs are not what
- * the guest has seen: we can't go on there, but without.
+ * Others have made a switch on the new memory in which our reset image is
+ * broken: we can't go on there, but without.
  */
 static void test_server_returns_other(void)
 {
     g_autofree char *log = ntb_tmp_path("stderr");
     NtbServer *server = ntb_server_start_process();
     IdtNtbShm *shm;
+    uint32_t barsetup;
     QTestState *qts;
     NtbPort *a, *b;
 
@@ -468,14 +469,15 @@ static void test_server_returns_other(void)
     ntb_server_restart_empty(server);
     b = ntb_boot(server, ",port=2");
     shm = (IdtNtbShm *)server->mem;
-    shm->boot[0].p.barsetup[1] += 1 << R_BARSETUP0_SIZE_SHIFT;
+    barsetup = shm->boot[0].p.barsetup[1];
+    shm->boot[0].p.barsetup[1] = R_BARSETUP0_EN_MASK;
     ntb_thaw(a);
-    ntb_wait(is_logged(log, "port 0: the BARs are others"));
+    ntb_wait(is_logged(log, "port 0: BARSETUP1 = 0x80000000: SIZE"));
     assert_marked(a);
     g_assert_true(ntb_link_up(a, 0));
     g_assert_false(ntb_link_up(b, 0));
     /* The port is free for others, and for us when the switch fits again */
-    shm->boot[0].p.barsetup[1] -= 1 << R_BARSETUP0_SIZE_SHIFT;
+    shm->boot[0].p.barsetup[1] = barsetup;
     ntb_wait(is_up_in(server, 0));
     ntb_settle(a->qts);
     assert_marked(a);

@@ -412,17 +412,32 @@ static void test_limit64(WinPath path)
     win_stop(&w);
 }
 
-/* LUT windows have none */
+/*
+ * LUT windows have none: what drivers write there is harmless, such as the
+ * inclusive end of the segments or all ones.  And BAR0 has none.
+ */
 static void test_limit_lut(WinPath path)
 {
+    static const uint64_t ends[] = { 24 * WIN_SIZE, 5 * WIN_SIZE, 0x1000, 0 };
+    uint64_t bar, last;
+
     win_start(&w, path, NULL);
+    bar = win_bar(w.a, 2);
+    last = bar + 23 * WIN_SIZE;
     win_open_lut(w.a, 2, 4, w.b->partition, WIN_X);
-    win_assert_shows(w.a, win_bar(w.a, 2) + 4 * WIN_SIZE, w.b, WIN_X);
-    win_limit(w.a, 2, win_bar(w.a, 2) + 0x1000);
-    win_assert_shows(w.a, win_bar(w.a, 2) + 5 * WIN_SIZE - 64, w.b,
-                     WIN_X + WIN_SIZE - 64);
+    win_open_lut(w.a, 2, 23, w.b->partition, WIN_X);
+    for (unsigned i = 0; i < G_N_ELEMENTS(ends); i++) {
+        win_limit(w.a, 2, ends[i] ? bar + ends[i] - 1 : ends[i] - 1);
+        win_assert_shows(w.a, bar + 4 * WIN_SIZE, w.b, WIN_X);
+        win_assert_shows(w.a, last + WIN_SIZE - 64, w.b,
+                         WIN_X + WIN_SIZE - 64);
+    }
     win_limit(w.a, 2, 0x1000);
-    win_assert_shows(w.a, win_bar(w.a, 2) + 4 * WIN_SIZE, w.b, WIN_X);
+    win_assert_shows(w.a, bar + 4 * WIN_SIZE, w.b, WIN_X);
+    ntb_write(w.a, A_BARLIMIT0, 0xfffffc00);
+    win_assert_shows(w.a, last, w.b, WIN_X);
+    ntb_write(w.a, A_BARLIMIT0, 0);
+    win_assert_shows(w.a, last, w.b, WIN_X);
     win_stop(&w);
 }
 
