@@ -17,7 +17,7 @@
 #include "idt_ntb_peers.h"
 #include "trace.h"
 
-/* How long to sleep while the server's queue of connections is full */
+/* How long to sleep while the server has not accepted us */
 #define CONNECT_RETRY_MS 10
 
 /* A server that invents clients shall not use up our descriptors. */
@@ -373,10 +373,9 @@ static void peers_event(void *opaque, QEMUChrEvent event)
  * Connects to a UNIX socket.  connect(2) would wait without a bound for a place
  * in the queue of a server that does not accept.
  */
-static int peers_connect_unix(const UnixSocketAddress *addr,
-                              unsigned timeout_ms, Error **errp)
+static int peers_connect_unix(const UnixSocketAddress *addr, int64_t deadline,
+                              Error **errp)
 {
-    int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms;
     struct sockaddr_un un = { .sun_family = AF_UNIX };
     /* The name of an abstract socket starts with a NUL byte */
     char *path = un.sun_path + (addr->has_abstract && addr->abstract);
@@ -410,18 +409,32 @@ static int peers_connect_unix(const UnixSocketAddress *addr,
     return fd;
 }
 
-/* A chardev that reconnects may be at it: the outcome is near. */
-static void peers_chardev_settle(Chardev *cd)
+/*
+ * A chardev that reconnects may be at it, in a thread that connect(2) can keep
+ * without a bound.  When it is through it leaves a source in the main context,
+ * which we take.
+ */
+static bool peers_chardev_settle(Chardev *cd, int64_t deadline, Error **errp)
 {
     SocketChardev *socket = SOCKET_CHARDEV(cd);
+    QIOTask *task = socket->connect_task;
 
-    if (socket->state == TCP_CHARDEV_STATE_CONNECTING &&
-        socket->connect_task) {
-        /* As qemu_chr_wait_connected() does, but without trying for ever */
-        g_main_context_acquire(cd->gcontext);
-        qio_task_wait_thread(socket->connect_task);
-        g_main_context_release(cd->gcontext);
+    if (socket->state != TCP_CHARDEV_STATE_CONNECTING || !task) {
+        return true;
     }
+    while (!g_main_context_find_source_by_user_data(cd->gcontext, task)) {
+        if (qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= deadline) {
+            error_setg(errp, "the server of chardev '%s' accepts no "
+                       "connection", cd->label);
+            error_append_hint(errp, "Restart the ivshmem-server.\n");
+            return false;
+        }
+        g_usleep(CONNECT_RETRY_MS * 1000);
+    }
+    g_main_context_acquire(cd->gcontext);
+    qio_task_wait_thread(task);
+    g_main_context_release(cd->gcontext);
+    return true;
 }
 
 static bool peers_chardev_check(Chardev *cd, Error **errp)
@@ -459,17 +472,19 @@ static bool peers_chardev_check(Chardev *cd, Error **errp)
 static bool peers_chardev_connect(IdtNtbPeers *peers, Error **errp)
 {
     Chardev *cd = qemu_chr_fe_get_driver(peers->chr);
+    int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                       peers->timeout_ms;
     int fd;
 
-    if (!peers_chardev_check(cd, errp)) {
+    if (!peers_chardev_check(cd, errp) ||
+        !peers_chardev_settle(cd, deadline, errp)) {
         return false;
     }
-    peers_chardev_settle(cd);
     if (qemu_chr_fe_backend_open(peers->chr)) {
         return true;
     }
-    fd = peers_connect_unix(&SOCKET_CHARDEV(cd)->addr->u.q_unix,
-                            peers->timeout_ms, errp);
+    fd = peers_connect_unix(&SOCKET_CHARDEV(cd)->addr->u.q_unix, deadline,
+                            errp);
     if (fd < 0) {
         return false;
     }

@@ -9,9 +9,12 @@
 #include <glib/gstdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb_switch.h"
 #include "hw/pci/pci_regs.h"
+#include "qobject/qdict.h"
 #include "fake_server.h"
 #include "harness.h"
 #include "tests.h"
@@ -452,6 +455,57 @@ static void test_unplug_in_handshake(void)
     fake_server_stop(fake);
 }
 
+/* A socket whose queue of connections is full: connect(2) waits for a place */
+static int listen_full(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client;
+
+    g_strlcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    g_assert_cmpint(bind(listener, (struct sockaddr *)&addr, sizeof(addr)), ==,
+                    0);
+    g_assert_cmpint(listen(listener, 0), ==, 0);
+    do {
+        client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    } while (connect(client, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+    g_assert_cmpint(errno, ==, EAGAIN);
+    close(client);
+    return listener;
+}
+
+static void test_queue_full(void)
+{
+    g_autofree char *path = ntb_tmp_path("socket");
+    NtbServer full = { .socket = path };
+    int listener = listen_full(path);
+    g_autofree char *reconnects = g_strdup_printf(
+        "-chardev socket,id=n,path=%s,reconnect-ms=100 "
+        "-device idt-ntb,chardev=n,server-timeout=300", path);
+    QTestState *qts;
+    QDict *reply;
+    NtbPort *p;
+
+    ntb_assert_refused(reconnects, "accepts no connection");
+    /* A guest that runs goes on, and the next server is a good one */
+    qts = ntb_boot_root_port(&full);
+    ntb_device_add_send(qts, ", 'server-timeout': 300");
+    reply = qtest_qmp_receive(qts);
+    g_assert_true(qdict_haskey(reply, "error"));
+    qobject_unref(reply);
+    fake = fake_server_start(fake_serve, NULL);
+    g_assert_cmpint(g_rename(fake->base.socket, path), ==, 0);
+    close(listener);
+    ntb_device_add(qts);
+    p = ntb_open_plugged(qts);
+    g_assert_cmphex(ntb_read(p, A_BARSETUP0), ==, 0x800004c0);
+    ntb_quit(p);
+    ntb_device_del(qts);
+    qtest_quit(qts);
+    fake_server_stop(fake);
+    g_unlink(path);
+}
+
 /*
  * The eventfd of a new port can come after its link is up and after the first
  * signals to it: then it is signalled once more.
@@ -707,6 +761,7 @@ void ntb_add_peer_tests(void)
                    test_returns_with_bad_memory);
     qtest_add_func("/idt-ntb/server/unplug-in-handshake",
                    test_unplug_in_handshake);
+    ntb_add_reconnect_test("/idt-ntb/server/queue-full", test_queue_full);
     qtest_add_func("/idt-ntb/peer/signals", ntb_test_signals);
     qtest_add_func("/idt-ntb/peer/late-signal", test_late_signal);
     qtest_add_func("/idt-ntb/peer/late-eventfd", test_late_eventfd);
