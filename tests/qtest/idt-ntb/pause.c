@@ -281,7 +281,11 @@ static void detach(Pause *pause)
  * The page that is watched
  */
 
-/* Where @pid has the mapping @name.  Returns: its size, 0 if it has none */
+/*
+ * Where @pid has the beginning of the file @name mapped.
+ *
+ * Returns: the size of the mapping; 0 if there is none.
+ */
 static uint64_t find_mapping(pid_t pid, const char *name, uint64_t *start)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/maps", pid);
@@ -292,7 +296,7 @@ static uint64_t find_mapping(pid_t pid, const char *name, uint64_t *start)
     g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
     lines = g_strsplit(text, "\n", 0);
     for (unsigned i = 0; lines[i]; i++) {
-        if (strstr(lines[i], name)) {
+        if (strstr(lines[i], name) && strstr(lines[i], " 00000000 ")) {
             *start = g_ascii_strtoull(lines[i], &end, 16);
             return g_ascii_strtoull(end + 1, NULL, 16) - *start;
         }
