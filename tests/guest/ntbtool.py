@@ -66,9 +66,10 @@ class Tool:
             (int(n, 16) for n in re.findall(r'Window Size\s+(\S+)', text))))
 
     def open(self, buffers):
-        """Translate this side's windows to the peer's buffers."""
+        """Translate this side's windows to the peer's buffers: by decimal
+        numbers, the only ones that kernel 7.2 takes."""
         self.run('\n'.join(
-            f'echo {address:#x}:{size} >peer0/peer_mw_trans{number}'
+            f'echo {address}:{size} >peer0/peer_mw_trans{number}'
             for number, (address, size) in enumerate(buffers)))
 
     def close(self):

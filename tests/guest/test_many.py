@@ -278,7 +278,7 @@ class ToolTests:
         sent = {}
         for turn in range(2 * SOAK):
             self.all_tools(['\n'.join(
-                f'echo {buffers[there][here, number]:#x}:{PAGE} '
+                f'echo {buffers[there][here, number]}:{PAGE} '
                 f'>peer{self.index(here, there)}/peer_mw_trans{number}'
                 for number in numbers
                 for there in [self.target(here, number, turn)])

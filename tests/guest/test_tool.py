@@ -259,7 +259,7 @@ class TranslationTest(SharedPairTestCase):
             address = buffers[number][0]
             # One command a line, and all of them the shell's own: no process
             sender.run('\n'.join(
-                f'echo {address + 4 * n:#x}:1048576 '
+                f'echo {address + 4 * n}:1048576 '
                 f'>peer0/peer_mw_trans{number}\n'
                 f"printf '\\x{n % 256:02x}\\x{n // 256:02x}\\0\\0' "
                 f'>peer0/peer_mw{number}' for n in range(PAGE // 4)),
