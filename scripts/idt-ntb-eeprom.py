@@ -4,6 +4,7 @@
 
     idt-ntb-eeprom.py build TEXT IMAGE     make IMAGE of what TEXT says
     idt-ntb-eeprom.py dump IMAGE [TEXT]    say what IMAGE does, as such a text
+    idt-ntb-eeprom.py compare ONE OTHER    say how two images or texts differ
 
 One statement a line, comments from "#" to the end of the line:
 
@@ -638,13 +639,18 @@ def read_image(path):
     return image
 
 
-def build(registers, text, image):
+def build_image(registers, text):
+    """The image that the text in a file makes."""
     builder = Builder(registers)
     try:
         builder.build(text.read_text(encoding='utf-8', errors='replace'))
     except TextError as error:
         sys.exit(f'{text}:{builder.line}: {error}')
-    image.write_bytes(builder.image)
+    return bytes(builder.image)
+
+
+def build(registers, text, image):
+    image.write_bytes(build_image(registers, text))
 
 
 def dump(registers, image, text):
@@ -660,6 +666,45 @@ def dump(registers, image, text):
         sys.exit(f'{image}: {dumper.error}')
 
 
+def is_text(path):
+    """Images have bytes that no text has: 0, or the last block's type."""
+    try:
+        return '\0' not in path.read_text(encoding='utf-8')
+    except UnicodeDecodeError:
+        return False
+
+
+def read_either(registers, path):
+    """An image, or the one that a text makes."""
+    if is_text(path):
+        return build_image(registers, path)
+    try:
+        return read_image(path)
+    except ImageError as error:
+        sys.exit(f'{path}: {error}')
+
+
+def without_places(text):
+    """The lines of a dump, but for where blocks are and what is erased."""
+    return [re.sub(r'# 0x[0-9a-f]{4}\b', '#', line)
+            for line in text.splitlines()
+            if not re.fullmatch(f'pad .* 0x{ERASED:02x}', line)]
+
+
+def compare(registers, *paths):
+    """Say in what two images differ; what is erased behind them is the same."""
+    images = [read_either(registers, path) for path in paths]
+    size = max(len(image) for image in images)
+    images = [image.ljust(size, bytes([ERASED])) for image in images]
+    if images[0] == images[1]:
+        return
+    texts = [without_places(Dumper(registers, image).text())
+             for image in images]
+    print('\n'.join(line.rstrip(' #') for line in difflib.unified_diff(
+        *texts, *map(str, paths), lineterm='')))
+    sys.exit(1)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__,
@@ -673,6 +718,10 @@ def main():
     command = commands.add_parser('dump', help='make a text of an image')
     command.add_argument('image', type=pathlib.Path)
     command.add_argument('text', type=pathlib.Path, nargs='?')
+    command = commands.add_parser('compare', help='compare two images or texts'
+                                  '; the status is 0 if they are the same')
+    command.add_argument('one', type=pathlib.Path)
+    command.add_argument('other', type=pathlib.Path)
     args = parser.parse_args()
     try:
         if not args.registers.is_file():
@@ -681,6 +730,8 @@ def main():
         registers = Registers(args.registers)
         if args.command == 'build':
             build(registers, args.text, args.image)
+        elif args.command == 'compare':
+            compare(registers, args.one, args.other)
         else:
             dump(registers, args.image, args.text)
     except HeaderError as error:

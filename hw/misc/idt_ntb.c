@@ -275,15 +275,19 @@ static const MemoryRegionOps idt_ntb_bar0_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
-/* BAR0 in a request of another port */
+/* BAR0 in a request of another port, which must not write to our user's file */
 static void idt_ntb_registers(void *opaque, uint64_t offset, void *buf,
                               unsigned len, bool is_write)
 {
+    IdtNtbState *s = opaque;
+
+    s->regs.flash = NULL;
     if (is_write) {
-        idt_ntb_access_write(opaque, offset, ldn_le_p(buf, len), len);
+        idt_ntb_access_write(s, offset, ldn_le_p(buf, len), len);
     } else {
-        stn_le_p(buf, len, idt_ntb_access_read(opaque, offset, len));
+        stn_le_p(buf, len, idt_ntb_access_read(s, offset, len));
     }
+    s->regs.flash = s->flash;
 }
 
 static const IdtNtbWindowsOps idt_ntb_windows_ops = {
@@ -479,6 +483,11 @@ static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
                    s->partitions, chip->name, chip->num_ports);
         return false;
     }
+    if (s->eeprom_writable && !s->eeprom) {
+        error_setg(errp, "eeprom-writable=on needs eeprom=FILE, the file that "
+                   "the guest may write");
+        return false;
+    }
     if (s->completion_timeout < 1 ||
         s->completion_timeout > MAX_COMPLETION_TIMEOUT_MS) {
         error_setg(errp, "completion-timeout=%u is out of range; use 1 to %u",
@@ -514,7 +523,11 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
         stl_le_p(pci->config + i * 4,
                  idt_ntb_switch_reset_cfg(&s->sw, s->port, i * 4));
     }
-    s->regs = (IdtNtbRegs) { .sw = &s->sw, .pci = pci };
+    if (s->boot.fd >= 0) {
+        s->flash = idt_ntb_flash_new(&s->sw, s->boot.fd, s->eeprom);
+        s->boot.fd = -1;
+    }
+    s->regs = (IdtNtbRegs) { .sw = &s->sw, .pci = pci, .flash = s->flash };
     return true;
 }
 
@@ -537,8 +550,9 @@ static bool idt_ntb_init_boot(IdtNtbState *s, Error **errp)
     uint32_t barsetup[IDT_NUM_BARS];
 
     return idt_ntb_bars_setup(s->bars, barsetup, errp) &&
-           idt_ntb_boot_init(&s->boot, s->sw.chip, s->eeprom, s->partitions,
-                             barsetup, errp);
+           idt_ntb_boot_init(&s->boot, s->sw.chip, s->eeprom,
+                             s->eeprom_writable, s->partitions, barsetup,
+                             errp);
 }
 
 /* The BARs, whose layout is known now */
@@ -603,6 +617,7 @@ static void idt_ntb_unrealize(PCIDevice *pci)
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_windows_close_inbound(&s->windows);
     idt_ntb_windows_stop(&s->windows);
+    g_clear_pointer(&s->flash, idt_ntb_flash_free);
     idt_ntb_switch_detach(&s->sw);
     idt_ntb_peers_disconnect(&s->peers);
     g_clear_pointer(&s->look_bh, qemu_bh_delete);
@@ -638,6 +653,7 @@ static const Property idt_ntb_properties[] = {
     DEFINE_PROP_UINT32("partitions", IdtNtbState, partitions,
                        IDT_NTB_DEFAULT_PARTITIONS),
     DEFINE_PROP_STRING("eeprom", IdtNtbState, eeprom),
+    DEFINE_PROP_BOOL("eeprom-writable", IdtNtbState, eeprom_writable, false),
     DEFINE_PROP_UINT32("server-timeout", IdtNtbState, server_timeout, 5000),
     DEFINE_PROP_UINT32("completion-timeout", IdtNtbState, completion_timeout,
                        100),
@@ -723,6 +739,8 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
         "Number of ports with an NT function, the same for all");
     object_class_property_set_description(klass, "eeprom",
         "EEPROM image that configures the switch, the same for all");
+    object_class_property_set_description(klass, "eeprom-writable",
+        "Let the guest write the file of eeprom= through EEPROMINTF");
     object_class_property_set_description(klass, "server-timeout",
         "How long to wait for the server at start, in milliseconds");
     object_class_property_set_description(klass, "completion-timeout",

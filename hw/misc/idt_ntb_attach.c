@@ -17,6 +17,7 @@
 #include "qemu/timer.h"
 #include "idt_ntb_bars.h"
 #include "idt_ntb_boot.h"
+#include "idt_ntb_flash.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
 #include "idt_ntb_topology.h"
@@ -213,6 +214,7 @@ static bool attach_create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
     }
     if (old) {
         idt_ntb_regs_copy_switch(&sw->shm->sw, &old->shm->sw);
+        idt_ntb_flash_copy(sw, old);
     }
     return true;
 }
@@ -354,6 +356,7 @@ static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
     idt_ntb_topology_settle(sw, sw->port);
     if (abandoned) {
         attach_settle_all(sw);
+        idt_ntb_flash_abandon(sw, sw->port);
     }
     qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
     qatomic_set(&p->client, client);
@@ -481,6 +484,7 @@ void idt_ntb_switch_detach(IdtNtbSwitch *sw)
     }
     idt_ntb_switch_put_down(sw, sw->port);
     idt_ntb_topology_settle(sw, sw->port);
+    idt_ntb_flash_abandon(sw, sw->port);
     qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state,
                    IDT_NTB_PORT_FREE);
     trace_idt_ntb_detach(sw->port);
@@ -515,6 +519,7 @@ static bool attach_reap_port(IdtNtbSwitch *sw, unsigned port)
         idt_ntb_topology_settle(sw, port);
         qatomic_set(&idt_ntb_switch_block(sw, port)->holds, 0);
         attach_settle_all(sw);
+        idt_ntb_flash_abandon(sw, port);
         qatomic_set_mb(&idt_ntb_switch_block(sw, port)->state,
                        IDT_NTB_PORT_FREE);
     }

@@ -7,10 +7,12 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "qemu/error-report.h"
 #include "idt_ntb_bars.h"
 #include "idt_ntb_boot.h"
 #include "idt_ntb_bridge.h"
 #include "idt_ntb_eeprom.h"
+#include "idt_ntb_flash.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_topology.h"
 
@@ -97,14 +99,19 @@ static GByteArray *make_image(const IdtNtbChip *chip, unsigned partitions,
 }
 
 bool idt_ntb_boot_init(IdtNtbBoot *boot, const IdtNtbChip *chip,
-                       const char *file, unsigned partitions,
+                       const char *file, bool writable, unsigned partitions,
                        const uint32_t barsetup[IDT_NUM_BARS], Error **errp)
 {
     g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
     gsize size = sizeof(boot->digest);
     bool is_default;
 
-    *boot = (IdtNtbBoot) { .file = file, .partitions = partitions };
+    *boot = (IdtNtbBoot) {
+        .file = file,
+        .writable = writable,
+        .fd = -1,
+        .partitions = partitions,
+    };
     memcpy(boot->barsetup, barsetup, sizeof(boot->barsetup));
     is_default = partitions == IDT_NTB_DEFAULT_PARTITIONS &&
                  idt_ntb_bars_are_default(barsetup);
@@ -116,7 +123,8 @@ bool idt_ntb_boot_init(IdtNtbBoot *boot, const IdtNtbChip *chip,
     }
     if (!file) {
         boot->image = make_image(chip, partitions, barsetup);
-    } else if (!idt_ntb_eeprom_load(file, &boot->image, errp)) {
+    } else if (!idt_ntb_eeprom_load(file, writable, &boot->image, &boot->fd,
+                                    errp)) {
         return false;
     }
     g_checksum_update(checksum, boot->image->data, boot->image->len);
@@ -127,6 +135,10 @@ bool idt_ntb_boot_init(IdtNtbBoot *boot, const IdtNtbChip *chip,
 void idt_ntb_boot_cleanup(IdtNtbBoot *boot)
 {
     g_clear_pointer(&boot->image, g_byte_array_unref);
+    if (boot->fd >= 0) {
+        qemu_close(boot->fd);
+        boot->fd = -1;
+    }
 }
 
 /* Executing it */
@@ -147,6 +159,12 @@ static bool is_bridge_function(const IdtNtbSwitch *sw, uint32_t addr,
     *port = addr / IDT_GAS_PORT_STRIDE;
     *offset = addr % IDT_GAS_PORT_STRIDE;
     return idt_ntb_bridge_has(sw, *port, *offset);
+}
+
+/* True if @addr, which is below the registers of the switch, is a port's */
+static bool has_port(const IdtNtbSwitch *sw, uint32_t addr)
+{
+    return sw->chip->all_ports & BIT(addr / IDT_GAS_PORT_STRIDE);
 }
 
 static uint32_t boot_read(void *opaque, uint32_t addr)
@@ -187,7 +205,9 @@ static bool boot_write(void *opaque, uint32_t addr, uint32_t value,
         !check_port_mode(regs->sw, control / IDT_SWPORT_STRIDE, value, errp)) {
         return false;
     }
-    if (is_nt_header(regs->sw, addr, &port, &offset)) {
+    if (addr < IDT_GAS_SWITCH && !has_port(regs->sw, addr)) {
+        qatomic_or(&regs->sw->shm->sw.smbussts, R_SMBUSSTS_URIA_MASK);
+    } else if (is_nt_header(regs->sw, addr, &port, &offset)) {
         idt_ntb_switch_boot_cfg(regs->sw, port, offset, value);
     } else if (is_bridge_function(regs->sw, addr, &port, &offset)) {
         idt_ntb_bridge_boot_write(regs->sw, port, offset, value);
@@ -242,10 +262,40 @@ static void describe(IdtNtbShmHeader *header, const IdtNtbBoot *boot)
     memcpy(header->image_digest, boot->digest, sizeof(header->image_digest));
 }
 
+/*
+ * Executes the image.  One that guests may write is the board's, as they left
+ * it: what it does before an error is done, and the error shows in SMBUSSTS.
+ */
+static bool execute(IdtNtbSwitch *sw, Error **errp)
+{
+    IdtNtbRegs regs = { .sw = sw, .boot = true };
+    g_autoptr(Error) fault = NULL;
+
+    idt_ntb_flash_fill(sw, sw->boot->image);
+    if (!idt_ntb_eeprom_run(sw->boot->image, sw->boot->writable, &boot_ops,
+                            &regs, &fault)) {
+        qatomic_or(&sw->shm->sw.smbussts, R_SMBUSSTS_EED_MASK);
+    }
+    qatomic_or(&sw->shm->sw.smbussts, R_SMBUSSTS_EEPROMDONE_MASK);
+    if (fault && !sw->boot->writable) {
+        error_propagate(errp, g_steal_pointer(&fault));
+        return false;
+    }
+    if (!keep_nt_functions(sw, fault ? NULL : errp)) {
+        error_propagate(errp, g_steal_pointer(&fault));
+        return false;
+    }
+    if (fault) {
+        warn_report("idt-ntb: EEPROM image '%s': %s; the switch has what was "
+                    "loaded until there", sw->boot->file,
+                    error_get_pretty(fault));
+    }
+    return true;
+}
+
 bool idt_ntb_boot_run(IdtNtbSwitch *sw, Error **errp)
 {
     ERRP_GUARD();
-    IdtNtbRegs regs = { .sw = sw, .boot = true };
 
     for (unsigned i = 0; i < sw->num_ports; i++) {
         IdtNtbShmPort *boot = idt_ntb_switch_boot(sw,
@@ -257,8 +307,7 @@ bool idt_ntb_boot_run(IdtNtbSwitch *sw, Error **errp)
         }
     }
     describe(&sw->shm->header, sw->boot);
-    if (idt_ntb_eeprom_run(sw->boot->image, &boot_ops, &regs, errp) &&
-        keep_nt_functions(sw, errp)) {
+    if (execute(sw, errp)) {
         return true;
     }
     error_prepend(errp, "EEPROM image '%s': ",
@@ -268,13 +317,16 @@ bool idt_ntb_boot_run(IdtNtbSwitch *sw, Error **errp)
 
 /* Agreeing with what runs */
 
-static bool is_same_image(const IdtNtbShmHeader *header, const IdtNtbBoot *boot)
+/* The image that the switch was configured by, or what guests made of it */
+static bool is_same_image(const IdtNtbSwitch *sw, const IdtNtbBoot *boot)
 {
+    const IdtNtbShmHeader *header = &sw->shm->header;
     uint8_t digest[IDT_NTB_DIGEST_SIZE];
 
     memcpy(digest, header->image_digest, sizeof(digest));
-    return qatomic_read(&header->image_size) == boot->image->len &&
-           !memcmp(digest, boot->digest, sizeof(digest));
+    return (qatomic_read(&header->image_size) == boot->image->len &&
+            !memcmp(digest, boot->digest, sizeof(digest))) ||
+           idt_ntb_flash_holds(sw, boot->image);
 }
 
 static bool check_bars(const IdtNtbShmHeader *header, const IdtNtbBoot *boot,
@@ -319,7 +371,15 @@ bool idt_ntb_boot_check(const IdtNtbSwitch *sw, Error **errp)
     if (!boot->file && !from_file) {
         return check_properties(header, boot, errp);
     }
-    if (is_same_image(header, boot) || boot->is_default) {
+    /* Nobody writes the file yet: the port is new, not at a new server */
+    if (boot->fd >= 0 && !idt_ntb_flash_holds(sw, boot->image)) {
+        error_setg(errp, "eeprom=%s does not hold what the EEPROM of the "
+                   "switch that is running holds now, so that it can't be "
+                   "written with eeprom-writable=on; use one file for all "
+                   "ports", boot->file);
+        return false;
+    }
+    if (is_same_image(sw, boot) || boot->is_default) {
         return true;
     }
     if (boot->file) {

@@ -20,6 +20,8 @@
 struct IdtNtbBoot {
     GByteArray *image;
     const char *file;           /* of the user's image; NULL: made from these */
+    bool writable;              /* guests may write it */
+    int fd;                     /* of it then, until somebody takes it; or -1 */
     unsigned partitions;
     uint32_t barsetup[IDT_NUM_BARS];
     bool is_default;            /* nothing was asked for */
@@ -27,14 +29,14 @@ struct IdtNtbBoot {
 };
 
 /*
- * Loads the image @file, or makes one if it is NULL: the first @partitions
- * ports of @chip carry an NT function with the BARs of @barsetup, each in a
- * partition of its own.
+ * Loads the image @file, which guests may write if @writable, or makes one if
+ * it is NULL: the first @partitions ports of @chip carry an NT function with
+ * the BARs of @barsetup, each in a partition of its own.
  *
  * Returns: true, or false with @errp set.
  */
 bool idt_ntb_boot_init(IdtNtbBoot *boot, const IdtNtbChip *chip,
-                       const char *file, unsigned partitions,
+                       const char *file, bool writable, unsigned partitions,
                        const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
 void idt_ntb_boot_cleanup(IdtNtbBoot *boot);
 

@@ -171,41 +171,45 @@ static void check_write(EepromCheck *check, const EepromBlock *block)
     }
 }
 
-static bool check_checksum(const EepromCheck *check, const EepromBlock *block,
+static void check_checksum(const EepromCheck *check, const EepromBlock *block,
                            Error **errp)
 {
     uint8_t wanted = checksum(check->sum + block->type);
 
-    if (*block->data == wanted || check->ignored) {
-        return true;
+    if (*block->data != wanted && !check->ignored) {
+        error_setg(errp, "byte 0x%04x: the checksum is 0x%02x, but must be "
+                   "0x%02x", block->at, *block->data, wanted);
     }
-    error_setg(errp, "byte 0x%04x: the checksum is 0x%02x, but must be 0x%02x",
-               block->at, *block->data, wanted);
-    return false;
 }
 
-/* Goes the way through the image, which the registers do not change */
-static bool eeprom_check(const GByteArray *image, Error **errp)
+/*
+ * Goes the way through the image, which the registers do not change.
+ *
+ * Returns: how many blocks are executed until it ends, or until the error that
+ * @errp says.
+ */
+static unsigned eeprom_check(const GByteArray *image, Error **errp)
 {
     g_autofree unsigned long *done = bitmap_new(MAX(image->len, 1));
     EepromBlock block = {};
     EepromCheck check = {};
 
-    while (true) {
+    for (unsigned blocks = 0; ; blocks++) {
         unsigned long again;
 
         if (!block_get(image, block.next, &block, errp)) {
-            return false;
+            return blocks;
         }
         again = find_next_bit(done, block.at + block.size, block.at);
         if (again < block.at + block.size) {
             error_setg(errp, "byte 0x%04lx: executed a second time: the image "
                        "does not end", again);
-            return false;
+            return blocks;
         }
         bitmap_set(done, block.at, block.size);
         if (block.type == BLOCK_CHECKSUM) {
-            return check_checksum(&check, &block, errp);
+            check_checksum(&check, &block, errp);
+            return blocks;
         }
         check_count(&check, image, &block);
         if (block.type == BLOCK_WRITE || block.type == BLOCK_WRITE_MANY) {
@@ -265,19 +269,22 @@ static bool block_run(const EepromBlock *block, const IdtNtbEepromOps *ops,
     }
 }
 
-bool idt_ntb_eeprom_run(const GByteArray *image, const IdtNtbEepromOps *ops,
-                        void *opaque, Error **errp)
+bool idt_ntb_eeprom_run(const GByteArray *image, bool to_error,
+                        const IdtNtbEepromOps *ops, void *opaque, Error **errp)
 {
+    g_autoptr(Error) fault = NULL;
+    unsigned blocks = eeprom_check(image, &fault);
     EepromBlock block = {};
 
-    if (!eeprom_check(image, errp)) {
-        return false;
-    }
-    while (block.type != BLOCK_CHECKSUM) {
+    for (unsigned i = 0; i < blocks && (to_error || !fault); i++) {
         if (!block_get(image, block.next, &block, errp) ||
             !block_run(&block, ops, opaque, errp)) {
             return false;
         }
+    }
+    if (fault) {
+        error_propagate(errp, g_steal_pointer(&fault));
+        return false;
     }
     return true;
 }
@@ -295,10 +302,10 @@ static bool file_read(int fd, const char *path, GByteArray *image, Error **errp)
                    path);
         return false;
     }
-    if (st.st_size < 1 || st.st_size > IDT_NTB_EEPROM_MAX_SIZE) {
+    if (st.st_size < 1 || st.st_size > IDT_NTB_EEPROM_SIZE) {
         error_setg(errp, "'%s' has %jd bytes, an EEPROM image has 1 to %u; "
                    "make one with idt-ntb-eeprom.py", path,
-                   (intmax_t)st.st_size, IDT_NTB_EEPROM_MAX_SIZE);
+                   (intmax_t)st.st_size, IDT_NTB_EEPROM_SIZE);
         return false;
     }
     g_byte_array_set_size(image, st.st_size);
@@ -316,20 +323,26 @@ static bool file_read(int fd, const char *path, GByteArray *image, Error **errp)
     return true;
 }
 
-bool idt_ntb_eeprom_load(const char *path, GByteArray **image, Error **errp)
+bool idt_ntb_eeprom_load(const char *path, bool writable, GByteArray **image,
+                         int *fd, Error **errp)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     /* Opening a FIFO would wait for who writes to it */
-    int fd = qemu_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, errp);
+    int file = qemu_open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK |
+                               O_NOCTTY, errp);
     bool good;
 
-    if (fd < 0) {
+    if (file < 0) {
         return false;
     }
-    good = file_read(fd, path, bytes, errp);
-    qemu_close(fd);
+    good = file_read(file, path, bytes, errp);
     if (good) {
         *image = g_steal_pointer(&bytes);
+    }
+    if (good && writable) {
+        *fd = file;
+    } else {
+        qemu_close(file);
     }
     return good;
 }
@@ -338,7 +351,7 @@ bool idt_ntb_eeprom_load(const char *path, GByteArray **image, Error **errp)
 
 static void put_bytes(GByteArray *image, const void *bytes, unsigned size)
 {
-    assert(image->len + size <= IDT_NTB_EEPROM_MAX_SIZE);
+    assert(image->len + size <= IDT_NTB_EEPROM_SIZE);
     g_byte_array_append(image, bytes, size);
 }
 

@@ -13,8 +13,7 @@
 #ifndef HW_MISC_IDT_NTB_EEPROM_H
 #define HW_MISC_IDT_NTB_EEPROM_H
 
-/* Places in the image have 16 bits. */
-#define IDT_NTB_EEPROM_MAX_SIZE 0x10000
+#include "idt_ntb_switch.h"
 
 /*
  * What an image is executed on: the dword at @addr of the global address
@@ -27,29 +26,32 @@ typedef struct IdtNtbEepromOps {
 } IdtNtbEepromOps;
 
 /*
- * Reads the file @path: a regular one of 1 to IDT_NTB_EEPROM_MAX_SIZE bytes.
- * Does not wait for what is no regular file, nor read it.
+ * Reads the file @path: a regular one of 1 to IDT_NTB_EEPROM_SIZE bytes.  Does
+ * not wait for what is no regular file, nor read it.  @writable: a descriptor
+ * for it, which can be written, remains in @fd.
  *
  * Returns: true with @image set, to be freed with g_byte_array_unref(); or
  * false with @errp set.
  */
-bool idt_ntb_eeprom_load(const char *path, GByteArray **image, Error **errp);
+bool idt_ntb_eeprom_load(const char *path, bool writable, GByteArray **image,
+                         int *fd, Error **errp);
 
 /*
- * Executes @image.  All of it is checked first, except for waits, so that what
- * is malformed or does not end writes nothing.  A wait fails unless the
- * register has its value already: nothing but the image changes it.  Takes time
- * in proportion to the size of the image.
+ * Executes @image.  A wait fails unless the register has its value already:
+ * nothing but the image changes it.  Takes time in proportion to the size of
+ * the image.  @to_error: executes it up to an error, as the chip does; else an
+ * image that is malformed or does not end writes nothing.
  *
  * Returns: true, or false with @errp set, which names the byte of the image.
  */
-bool idt_ntb_eeprom_run(const GByteArray *image, const IdtNtbEepromOps *ops,
-                        void *opaque, Error **errp);
+bool idt_ntb_eeprom_run(const GByteArray *image, bool to_error,
+                        const IdtNtbEepromOps *ops, void *opaque,
+                        Error **errp);
 
 /*
  * A new image, without any blocks; the next ones append blocks to it.  @addr is
  * as in IdtNtbEepromOps.  All of them together must not make more than
- * IDT_NTB_EEPROM_MAX_SIZE bytes.
+ * IDT_NTB_EEPROM_SIZE bytes.
  */
 GByteArray *idt_ntb_eeprom_new(void);
 

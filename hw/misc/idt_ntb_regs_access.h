@@ -11,12 +11,14 @@
 #define HW_MISC_IDT_NTB_REGS_ACCESS_H
 
 #include "hw/pci/pci.h"
+#include "idt_ntb_flash.h"
 #include "idt_ntb_switch.h"
 
 /* What the decoder works on: one NT function and its switch. */
 typedef struct IdtNtbRegs {
     IdtNtbSwitch *sw;
     PCIDevice *pci;             /* header and capabilities */
+    IdtNtbFlash *flash;         /* what EEPROMINTF writes to, too; or NULL */
     bool boot;                  /* of a new switch: nobody is attached */
     uint32_t ecfgaddr;
     uint32_t gasaaddr;

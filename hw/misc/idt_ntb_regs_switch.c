@@ -124,12 +124,27 @@ static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                       ~(value & lanes & R_TMPALARM_IRQ_MASK));
 }
 
+static uint32_t eepromintf_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+{
+    return idt_ntb_flash_read(regs->sw);
+}
+
+static void eepromintf_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                             unsigned port, unsigned n, uint32_t value,
+                             uint32_t lanes)
+{
+    idt_ntb_flash_write(regs->sw, regs->flash, value, lanes);
+}
+
 #define SWITCH_WORD(field)  .word = offsetof(IdtNtbShmSwitch, field)
 
 #define ALL_PORTS       MAKE_64BIT_MASK(0, IDT_MAX_PORTS)
 #define ALL_PARTITIONS  MAKE_64BIT_MASK(0, IDT_MAX_PARTITIONS)
 #define ALL_FCAPS       MAKE_64BIT_MASK(0, IDT_NUM_FAILOVER_CAPS)
 #define ALL_EVENTS      0x3f
+#define SMBUSSTS_ERRORS (R_SMBUSSTS_NAERR_MASK | R_SMBUSSTS_LAERR_MASK | \
+                         R_SMBUSSTS_OTHERERR_MASK | R_SMBUSSTS_ICSERR_MASK | \
+                         R_SMBUSSTS_URIA_MASK | R_SMBUSSTS_EED_MASK)
 
 /* Registers that are there to be read back: see docs/specs/idt-ntb.rst */
 #define STORED_N(_name, _addr, _field, _count, _stride) \
@@ -230,9 +245,11 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
              IDT_SERDES_STRIDE),
     /* GPIOFUNC, GPIOAFSEL, GPIOCFG, GPIOD, HPCFGCTL */
     STORED_N("GPIO", A_GPIOFUNC, gpio, IDT_NUM_GPIO_REGS, 4),
-    { .name = "SMBUSSTS", .addr = A_SMBUSSTS },
+    { .name = "SMBUSSTS", .addr = A_SMBUSSTS, SWITCH_WORD(smbussts),
+      .w1c = SMBUSSTS_ERRORS },
     STORED("SMBUSCTL", A_SMBUSCTL, smbusctl),
-    STORED("EEPROMINTF", A_EEPROMINTF, eepromintf),
+    { .name = "EEPROMINTF", .addr = A_EEPROMINTF, SWITCH_WORD(eepromintf),
+      .read = eepromintf_read, .write = eepromintf_write },
     STORED_N("IOEXPADDRx", A_IOEXPADDR0, ioexpaddr, IDT_NUM_IO_EXPANDERS, 4),
     STORED("GPECTL", A_GPECTL, gpectl),
     { .name = "GPESTS", .addr = A_GPESTS },

@@ -27,6 +27,7 @@ struct IdtNtbState {
     CharBackend chr;
     char *chip;
     char *eeprom;
+    bool eeprom_writable;
     int32_t port;
     uint32_t partitions;
     uint32_t server_timeout;
@@ -36,6 +37,7 @@ struct IdtNtbState {
     IdtNtbBarConfig bars[IDT_NUM_BARS];
 
     IdtNtbBoot boot;
+    IdtNtbFlash *flash;         /* the image file, if the guest may write it */
     IdtNtbPeers peers;
     IdtNtbSwitch sw;
     IdtNtbRegs regs;

@@ -34,6 +34,7 @@ const IdtNtbChip *idt_ntb_chip_find(const char *name, Error **errp);
 #define IDT_NTB_SHM_BLOCK   4096
 #define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
 #define IDT_NTB_DIGEST_SIZE 32
+#define IDT_NTB_EEPROM_SIZE 0x10000     /* places in it have 16 bits */
 
 typedef struct IdtNtbShmHeader {
     uint64_t magic;             /* written last by the creator */
@@ -101,13 +102,16 @@ typedef struct IdtNtbShmSwitch {
     uint32_t srxeqlctl[IDT_NUM_SERDES];
     uint32_t gpio[IDT_NUM_GPIO_REGS];
     uint32_t smbusctl;
-    uint32_t eepromintf;
+    uint32_t eepromintf;        /* and FIELD(SHM_EEPROMINTF, ...) */
     uint32_t ioexpaddr[IDT_NUM_IO_EXPANDERS];
     uint32_t gpectl;
     uint32_t tsslope;
     uint32_t smbuscbhl;
     uint32_t boot_mtbl[IDT_NUM_MTBL];   /* @mtbl as the image left it */
+    uint32_t smbussts;
 } IdtNtbShmSwitch;
+
+FIELD(SHM_EEPROMINTF, SLOT, 27, 3)      /* whose operation makes it busy */
 
 /*
  * A port is claimed by who holds the write lock (F_OFD_SETLK) of the first byte
@@ -247,6 +251,7 @@ typedef struct IdtNtbShm {
         IdtNtbShmMailbox m;
         uint8_t block[IDT_NTB_SHM_MAILBOX];
     } mailbox[IDT_MAX_NT_PORTS][IDT_MAX_NT_PORTS];  /* [from][to] */
+    uint8_t eeprom[IDT_NTB_EEPROM_SIZE];            /* see idt_ntb_flash.h */
 } IdtNtbShm;
 
 /* The bits of NTINTSTS that latch; MSG and DBELL are derived. */

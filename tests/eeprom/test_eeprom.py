@@ -431,6 +431,34 @@ class Program(unittest.TestCase):
         self.assertEqual(self.run_tool('dump', 'image'), (0, text, ''))
         self.assertEqual(build(text), image)
 
+    def test_compare(self):
+        """Images, read-outs of an EEPROM and texts, with each other."""
+        (self.path / 'text').write_text('SWCTL = 1\nTMPADJ = 5\n')
+        (self.path / 'other').write_text('SWCTL = 1\nSWPORT2CTL = MODE(NT)\n'
+                                         'TMPADJ = 6\n')
+        for name in 'text', 'other':
+            self.run_tool('build', name, f'{name}.img')
+        image = (self.path / 'text.img').read_bytes()
+        (self.path / 'rom').write_bytes(image.ljust(0x10000, b'\xff'))
+        names = 'text', 'text.img', 'rom'
+        for one in names:
+            for two in names:
+                self.assertEqual(self.run_tool('compare', one, two),
+                                 (0, '', ''))
+            status, text, error = self.run_tool('compare', one, 'other.img')
+            self.assertEqual((status, error), (1, ''))
+            self.assertEqual(
+                [' '.join(line.split()) for line in text.splitlines()], [
+                     f'--- {one}', '+++ other.img', '@@ -1,3 +1,4 @@',
+                     'SWCTL = 0x00000001',
+                     '-TMPADJ = 0x00000005 # OFFSET(5)',
+                     '+SWPORT2CTL = 0x00000003 # MODE(NT)',
+                     '+TMPADJ = 0x00000006 # OFFSET(6)', 'checksum'])
+        self.assertEqual(self.run_tool('compare', 'text', 'nothing')[0], 1)
+        (self.path / 'rom').write_bytes(b'\0' * 0x10001)
+        self.assertEqual(self.run_tool('compare', 'text', 'rom'), (
+            1, '', 'rom: byte 0x0000: an image has 1 to 65536 bytes\n'))
+
     def test_wrong_use(self):
         (self.path / 'text').write_text('SWCTL = 1\nSWCLT = 1\n')
         self.assertEqual(self.run_tool('build', 'text', 'image'), (

@@ -22,6 +22,7 @@ static void add_q35_tests(void)
     ntb_add_barsetup_tests();
     ntb_add_eeprom_tests();
     ntb_add_eeprom_error_tests();
+    ntb_add_flash_tests();
     ntb_add_peer_tests();
     ntb_add_trust_tests();
     ntb_add_host_tests();

@@ -110,9 +110,8 @@ static const Register switch_registers[] = {
     { "SxRXEQLCTL", A_S0RXEQLCTL, IDT_SERDES_STRIDE, IDT_NUM_SERDES, 0,
       0xffffffff },
     { "GPIO", A_GPIOFUNC, 4, IDT_NUM_GPIO_REGS, 0, 0xffffffff },
-    { "SMBUSSTS", A_SMBUSSTS, 0, 1, 0, 0 },
+    { "SMBUSSTS", A_SMBUSSTS, 0, 1, R_SMBUSSTS_EEPROMDONE_MASK, 0 },
     { "SMBUSCTL", A_SMBUSCTL, 0, 1, 0, 0xffffffff },
-    { "EEPROMINTF", A_EEPROMINTF, 0, 1, 0, 0xffffffff },
     { "IOEXPADDRx", A_IOEXPADDR0, 4, IDT_NUM_IO_EXPANDERS, 0, 0xffffffff },
     { "GPECTL", A_GPECTL, 0, 1, 0, 0xffffffff },
     { "GPESTS", A_GPESTS, 0, 1, 0, 0 },
@@ -430,6 +429,7 @@ static bool is_switch_register(uint32_t address)
            (address >= A_SWPART0CTL && address < A_SWPORT0CTL +
             IDT_SWPORT_STRIDE * IDT_MAX_PORTS) ||
            address == A_SELINKUPSTS || address == A_GASAPROT ||
+           address == A_EEPROMINTF ||
            (address >= A_TMPCTL && address <= A_TMPALARM);
 }
 
