@@ -12,7 +12,7 @@
 #include "hw/misc/idt_ntb_switch.h"
 #include "image.h"
 #include "tests.h"
-#include "window.h"
+#include "vcpu.h"
 
 #define ADDR(n)     (n)
 #define DATA(n)     ((uint32_t)(n) << R_EEPROMINTF_DATA_SHIFT)
@@ -259,6 +259,36 @@ static void test_procedure(void)
     image_free(path);
 }
 
+/* The same by a guest that runs */
+static void test_vcpu(void)
+{
+    g_autoptr(GByteArray) image = make_image(2, 0);
+    NtbServer *server;
+    g_autofree char *props = NULL;
+    char *path;
+    NtbPort *p;
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    server = ntb_server_start();
+    path = image_save(make_image(2, 0));
+    props = g_strdup_printf(",eeprom=%s,eeprom-writable=on", path);
+    p = win_boot(server, WIN_PLAIN, vcpu_args(), props);
+    vcpu_write(p, p->bar0 + A_GASAADDR, 4, A_EEPROMINTF);
+    for (unsigned i = 0; i < 64; i++) {
+        vcpu_write(p, p->bar0 + A_GASADATA, 4, ADDR(i) | DATA(i + 1));
+        ntb_wait(!(vcpu_read(p, p->bar0 + A_GASADATA, 4) & BUSY));
+        g_assert_cmphex(vcpu_read(p, p->bar0 + A_GASADATA, 4), ==,
+                        ADDR(i) | DATA(i + 1) | DONE);
+        image->data[i] = i + 1;
+    }
+    assert_file(path, image);
+    ntb_quit(p);
+    ntb_server_stop(server);
+    image_free(path);
+}
+
 /* It grows, erased in between, up to 64 KiB */
 static void test_growth(void)
 {
@@ -478,6 +508,7 @@ void ntb_add_flash_tests(void)
     qtest_add_func("idt-ntb/flash/not-by-image", test_not_by_image);
     qtest_add_func("idt-ntb/flash/death", test_death);
     qtest_add_func("idt-ntb/flash/procedure", test_procedure);
+    qtest_add_func("idt-ntb/flash/vcpu", test_vcpu);
     qtest_add_func("idt-ntb/flash/growth", test_growth);
     qtest_add_func("idt-ntb/flash/other-guest", test_other_guest);
     qtest_add_func("idt-ntb/flash/through-window", test_through_window);
