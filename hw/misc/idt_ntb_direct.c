@@ -26,23 +26,6 @@ static IdtNtbShmPort *port_block(const IdtNtbDirect *d, unsigned peer)
     return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, peer));
 }
 
-/* Giving up */
-
-static void give_up(IdtNtbDirect *d, IdtNtbMapping *m)
-{
-    const IdtNtbSwitch *sw = d->windows->sw;
-
-    trace_idt_ntb_unmap(sw->port, m->bar, m->start,
-                        idt_ntb_switch_port(sw, m->peer));
-    QLIST_REMOVE(m, next);
-    if (d->ones < 0) {
-        d->ones = idt_ntb_ones_file();
-    }
-    if (!idt_ntb_mapping_give_up(m, d->stopping, d->ones)) {
-        d->late = true;
-    }
-}
-
 /* Forgets the RAM of a peer of which nothing is mapped. */
 static void release_ram(IdtNtbTakenRam *taken)
 {
@@ -71,55 +54,6 @@ static void update_holds(IdtNtbDirect *d)
     if (qatomic_read(&p->holds) != holds) {
         qatomic_set_mb(&p->holds, holds);
     }
-}
-
-typedef bool MappingFilter(const IdtNtbDirect *d, IdtNtbMapping *m,
-                           const void *opaque);
-
-static void give_up_if(IdtNtbDirect *d, MappingFilter *filter,
-                       const void *opaque)
-{
-    IdtNtbMapping *m, *next;
-
-    if (!d->started) {
-        return;
-    }
-    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
-        if (filter(d, m, opaque)) {
-            give_up(d, m);
-        }
-    }
-    update_holds(d);
-}
-
-static bool mapping_any(const IdtNtbDirect *d, IdtNtbMapping *m,
-                        const void *opaque)
-{
-    return true;
-}
-
-typedef struct BarRange {
-    unsigned bar;
-    uint64_t start;
-    uint64_t end;
-} BarRange;
-
-static bool mapping_overlaps(const IdtNtbDirect *d, IdtNtbMapping *m,
-                             const void *opaque)
-{
-    const BarRange *range = opaque;
-
-    return m->bar == range->bar && m->start < range->end &&
-           range->start < m->end;
-}
-
-/* Makes room for a mapping of @range. */
-static void give_up_overlaps(IdtNtbDirect *d, unsigned bar,
-                             const MapRange *range)
-{
-    BarRange place = { .bar = bar, .start = range->start, .end = range->end };
-
-    give_up_if(d, mapping_overlaps, &place);
 }
 
 /*
@@ -164,10 +98,6 @@ static bool remote_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
     const IdtNtbSwitch *sw = d->windows->sw;
     IdtNtbRam ram;
 
-    if (qatomic_read(&port_block(d, m->peer)->generation) !=
-        m->generation) {
-        return false;
-    }
     if (idt_ntb_memory_seq(sw, m->peer) == m->seq) {
         return true;
     }
@@ -181,31 +111,163 @@ static bool remote_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
     return true;
 }
 
-static bool mapping_is_not_allowed(const IdtNtbDirect *d, IdtNtbMapping *m,
-                                   const void *opaque)
+static bool ram_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
+{
+    return m->local ? local_is_allowed(d, m) : remote_is_allowed(d, m);
+}
+
+/*
+ * Returns: the offset up to which the window that @m is in is open and leads
+ * to the same port and address as when @m was made; @m->start if it does not.
+ */
+static uint64_t open_end(const IdtNtbDirect *d, const IdtNtbMapping *m)
 {
     const IdtNtbSwitch *sw = d->windows->sw;
     IdtNtbTranslation t;
 
     idt_ntb_windows_translate(d->windows, m->bar, m->start, &t);
-    if (!t.ok || t.peer != m->peer || m->end > t.end ||
+    if (!t.ok || t.peer != m->peer ||
         t.addr + (m->start - t.start) != m->addr ||
-        !idt_ntb_switch_open(sw, sw->self, m->peer)) {
+        !idt_ntb_switch_open(sw, sw->self, m->peer) ||
+        (!m->local &&
+         qatomic_read(&port_block(d, m->peer)->generation) != m->generation)) {
+        return m->start;
+    }
+    return MIN(t.end, m->end);
+}
+
+/* Giving up */
+
+static void forget(IdtNtbMapping *m)
+{
+    m->left = NULL;
+    QLIST_REMOVE(m, next);
+    object_unref(OBJECT(m));
+}
+
+/* Cuts off what @m has from offset @from on; true if that can't be reached. */
+static bool cut_off(IdtNtbDirect *d, IdtNtbMapping *m, uint64_t from)
+{
+    if (m->local) {
         return true;
     }
-    return m->local ? !local_is_allowed(d, m) : !remote_is_allowed(d, m);
+    if (d->ones < 0) {
+        d->ones = idt_ntb_ones_file();
+    }
+    return idt_ntb_mapping_cut_off(m, from, d->ones);
+}
+
+/* @m is out of the guest's address space. */
+static void mapping_left(IdtNtbMapping *m)
+{
+    IdtNtbDirect *d = m->owner;
+
+    /* DMA of another thread may still refer to it */
+    cut_off(d, m, m->start);
+    forget(m);
+    update_holds(d);
+    idt_ntb_requests_wake(&d->windows->requests);
+    if (qatomic_read(&port_block(d, d->windows->sw->self)->close_req) !=
+        d->acknowledged) {
+        qemu_bh_schedule(d->windows->requests.signalled);
+    }
+}
+
+/*
+ * Gives up @m, whose window is open up to offset @end.
+ *
+ * With TCG, vCPUs can store to the pages until they leave their block of code.
+ * What is closed is cut off at once: such stores are void, and the closer does
+ * not wait for vCPUs, which may be waiting for it.  What is open is not cut off:
+ * such stores arrive, and later ones come to window_access().
+ */
+static void give_up(IdtNtbDirect *d, IdtNtbMapping *m, uint64_t end)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+    uint64_t from = m->start + ROUND_UP(end - m->start,
+                                        qemu_real_host_page_size());
+    bool done;
+
+    trace_idt_ntb_unmap(sw->port, m->bar, m->start,
+                        idt_ntb_switch_port(sw, m->peer));
+    m->left = mapping_left;
+    if (idt_ntb_mapping_leave(m, d->stopping, end < m->end)) {
+        cut_off(d, m, m->start);
+        forget(m);
+        return;
+    }
+    if (end == m->end) {
+        return;
+    }
+    done = from >= m->end || cut_off(d, m, from);
+    if (done && from == m->start) {
+        forget(m);
+        return;
+    }
+    m->closed |= !done || from != end;
+    m->end = end;
+}
+
+static void give_up_all(IdtNtbDirect *d)
+{
+    IdtNtbMapping *m, *next;
+
+    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
+        give_up(d, m, m->start);
+    }
+    update_holds(d);
+}
+
+/* Makes room for a mapping of @range. */
+static void give_up_overlaps(IdtNtbDirect *d, unsigned bar,
+                             const MapRange *range)
+{
+    IdtNtbMapping *m, *next;
+
+    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
+        if (m->open && m->bar == bar && m->start < range->end &&
+            range->start < m->end) {
+            give_up(d, m, open_end(d, m));
+        }
+    }
+    update_holds(d);
 }
 
 void idt_ntb_direct_drop_all(IdtNtbDirect *d)
 {
-    give_up_if(d, mapping_any, NULL);
+    if (d->started) {
+        give_up_all(d);
+    }
 }
 
 void idt_ntb_direct_sync(IdtNtbDirect *d)
 {
-    if (!QLIST_EMPTY(&d->mappings)) {
-        give_up_if(d, mapping_is_not_allowed, NULL);
+    IdtNtbMapping *m, *next;
+
+    if (!d->started || QLIST_EMPTY(&d->mappings)) {
+        return;
     }
+    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
+        uint64_t end = open_end(d, m);
+
+        if (end < m->end || (m->open && !ram_is_allowed(d, m))) {
+            give_up(d, m, end);
+        }
+    }
+    update_holds(d);
+}
+
+/* True if what is closed can still be reached: mapping_left() ends that. */
+static bool is_late(const IdtNtbDirect *d)
+{
+    IdtNtbMapping *m;
+
+    QLIST_FOREACH(m, &d->mappings, next) {
+        if (m->closed) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void idt_ntb_direct_look(IdtNtbDirect *d)
@@ -223,10 +285,7 @@ void idt_ntb_direct_look(IdtNtbDirect *d)
     }
     d->windows->requests.changes++;
     idt_ntb_direct_sync(d);
-    if (d->late) {
-        /* Until the vCPUs have left it, and we come again */
-        d->late = false;
-        qemu_bh_schedule(d->windows->requests.signalled);
+    if (is_late(d)) {
         return;
     }
     d->acknowledged = request;
@@ -269,6 +328,7 @@ static void insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
 {
     const IdtNtbSwitch *sw = d->windows->sw;
 
+    m->owner = d;
     m->bar = bar;
     m->peer = t->peer;
     m->addr = t->addr + (range->start - t->start);
@@ -382,8 +442,8 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     m->file_offset = range.offset;
     insert(d, m, bar, t, &range);
     /* What was closed since @t was made; what is from now on asks us */
-    if (mapping_is_not_allowed(d, m, NULL)) {
-        give_up(d, m);
+    if (open_end(d, m) < m->end || !ram_is_allowed(d, m)) {
+        give_up(d, m, m->start);
         goto fail;
     }
     return m;
@@ -441,7 +501,8 @@ void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
     IdtNtbMapping *m;
 
     QLIST_FOREACH(m, &d->mappings, next) {
-        if (m->bar == bar && m->start <= offset && offset < m->end) {
+        if (m->open && m->bar == bar && m->start <= offset &&
+            offset < m->end) {
             break;
         }
     }
@@ -479,6 +540,7 @@ bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned peer)
 typedef struct CloseWait {
     IdtNtbDirect *d;
     uint32_t pending;           /* a bit per peer */
+    bool all;                   /* what is mapped of ours, open or not */
     uint32_t request[IDT_MAX_NT_PORTS];
 } CloseWait;
 
@@ -487,11 +549,14 @@ static bool has_closed(const CloseWait *w, unsigned i)
     const IdtNtbSwitch *sw = w->d->windows->sw;
     IdtNtbShmPort *p = port_block(w->d, i);
     uint32_t ack = qatomic_load_acquire(&p->close_ack);
+    uint32_t holds = qatomic_load_acquire(&p->holds);
 
     /* The dead have no link, and hold nothing; in a reset one holds a while */
-    return (int32_t)(ack - w->request[i]) >= 0 ||
-           (!qatomic_read(&p->holds) &&
-            !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, i)));
+    if (!holds && !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, i))) {
+        return true;
+    }
+    return (int32_t)(ack - w->request[i]) >= 0 &&
+           !(w->all && holds & BIT(sw->self));
 }
 
 static bool all_have_closed(void *opaque)
@@ -534,37 +599,79 @@ static void set_silent(IdtNtbDirect *d, unsigned i, uint32_t request)
                 d->windows->timeout_ms);
 }
 
-void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
+/* Asks @holders; what to wait for is in @w. */
+static void ask(CloseWait *w, uint32_t holders)
 {
-    IdtNtbSwitch *sw = d->windows->sw;
-    CloseWait w = { .d = d };
+    IdtNtbSwitch *sw = w->d->windows->sw;
 
     for (unsigned i = 0; i < sw->num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(sw, i);
+
         if (i == sw->self || !(holders & BIT(i)) ||
-            (!qatomic_read(&port_block(d, i)->holds) &&
-             !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, i)))) {
+            (!qatomic_read(&port_block(w->d, i)->holds) &&
+             !idt_ntb_switch_link(sw, port))) {
             continue;
         }
-        w.request[i] =
-            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, i));
-        if (!is_silent(d, i)) {
-            w.pending |= BIT(i);
+        w->request[i] = idt_ntb_switch_ask_close(sw, port);
+        if (!is_silent(w->d, i)) {
+            w->pending |= BIT(i);
         }
     }
+}
+
+static void wait_for_holders(CloseWait *w, bool serve)
+{
+    IdtNtbDirect *d = w->d;
+
+    if (!w->pending ||
+        idt_ntb_requests_wait(&d->windows->requests, all_have_closed, w,
+                              serve)) {
+        return;
+    }
+    for (unsigned i = 0; i < d->windows->sw->num_ports; i++) {
+        if (w->pending & BIT(i)) {
+            set_silent(d, i, w->request[i]);
+        }
+    }
+}
+
+void idt_ntb_direct_ask(IdtNtbDirect *d)
+{
+    CloseWait w = { .d = d };
+
+    ask(&w, idt_ntb_switch_holders(d->windows->sw, BIT(d->windows->sw->self)));
+}
+
+void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
+{
+    CloseWait w = { .d = d };
+
+    ask(&w, holders);
     /*
      * Without serving: it could unplug us, in the middle of a reset even.  And
      * while serving others wait already.
      */
-    if (!w.pending || idt_ntb_requests_serving() ||
-        idt_ntb_requests_wait(&d->windows->requests, all_have_closed, &w,
-                              false)) {
-        return;
+    if (!idt_ntb_requests_serving()) {
+        wait_for_holders(&w, false);
     }
+}
+
+void idt_ntb_direct_expel(IdtNtbDirect *d)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+    CloseWait w = { .d = d, .all = true };
+
+    smp_mb();                   /* pairs with hold() */
+    ask(&w, idt_ntb_switch_holders(sw, BIT(sw->self)));
     for (unsigned i = 0; i < sw->num_ports; i++) {
-        if (w.pending & BIT(i)) {
-            set_silent(d, i, w.request[i]);
+        if (idt_ntb_requests_local(&d->windows->requests, i)) {
+            w.pending &= ~BIT(i);       /* its vCPUs have stopped too */
         }
     }
+    /* A vCPU that waits for us can't leave its block of code: serve it */
+    d->windows->requests.draining = true;
+    wait_for_holders(&w, true);
+    d->windows->requests.draining = false;
 }
 
 /* Start and stop; what there is to see */
@@ -590,7 +697,7 @@ void idt_ntb_direct_stop(IdtNtbDirect *d)
         return;
     }
     d->stopping = true;
-    idt_ntb_direct_drop_all(d);
+    give_up_all(d);
     d->stopping = false;
     for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
         g_clear_pointer(&d->peer[i].job, idt_ntb_memory_open_end);

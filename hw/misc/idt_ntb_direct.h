@@ -10,10 +10,14 @@
  * and shows in close_ack which request it has seen.  A port sets its bit in
  * @holds before it looks whether it may map: one of both sees the other.
  *
- * To give up a mapping of another process's memory is to put private memory in
- * its place: from then on no thread of ours can reach it, whatever QEMU's
- * memory API or a translated block still refers to.  With TCG the guest's
- * address space follows when no vCPU is in translated code.
+ * To give up a mapping whose window is closed is to put private memory in its
+ * place: from then on no thread of ours can reach the peer's, whatever QEMU's
+ * memory API or a translated block still refers to.  The port acknowledges at
+ * once, and with TCG the guest's address space follows when no vCPU is in
+ * translated code.  If the window stays open (because the peer's RAM changes,
+ * its VM stops, or a larger mapping is made) no store may get lost: the mapping
+ * leaves the address space first.  Until then it is in @holds, and a peer whose
+ * VM stops waits for that.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -51,7 +55,6 @@ typedef struct IdtNtbDirect {
     bool started;
     bool stopping;
     int ones;                   /* a file of ones, or -1 */
-    bool late;                  /* a mapping could not be cut off at once */
 } IdtNtbDirect;
 
 void idt_ntb_direct_start(IdtNtbDirect *d, IdtNtbWindows *windows);
@@ -80,10 +83,19 @@ bool idt_ntb_direct_holds(const IdtNtbDirect *d, unsigned peer);
 
 /*
  * Asks the ports in @holders, a bit per peer, to look at their mappings,
- * and waits for them up to the completion timeout.  What they send after that
- * they send by the registers as they are now.
+ * and waits up to the completion timeout until they have closed what is closed.
+ * What they send after that they send by the registers as they are now.
  */
 void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders);
+
+/* Asks all that have memory of ours mapped, which has changed. */
+void idt_ntb_direct_ask(IdtNtbDirect *d);
+
+/*
+ * The same while our VM stops and shows no memory; waits, up to the completion
+ * timeout, until nobody has any of it mapped.
+ */
+void idt_ntb_direct_expel(IdtNtbDirect *d);
 
 /* The number of mappings, and a text that lists them, to be freed. */
 unsigned idt_ntb_direct_count(const IdtNtbDirect *d);

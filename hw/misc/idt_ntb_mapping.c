@@ -37,26 +37,48 @@ static void mapping_apply(IdtNtbMapping *m)
 
 static void mapping_apply_work(CPUState *cpu, run_on_cpu_data data)
 {
+    IdtNtbMapping *m = data.host_ptr;
+
     BQL_LOCK_GUARD();
-    mapping_apply(data.host_ptr);
-    object_unref(OBJECT(data.host_ptr));
+    mapping_apply(m);
+    if (!m->open && m->left) {
+        m->left(m);
+    }
+    object_unref(OBJECT(m));
+}
+
+/* True if a vCPU can be in translated code. */
+static bool runs_code(void)
+{
+    CPUState *cpu;
+
+    if (tcg_enabled()) {
+        CPU_FOREACH(cpu) {
+            if (cpu->created && !cpu_is_stopped(cpu)) {
+                return true;
+            }
+        }
+    }
+    return false;
 }
 
 /*
- * TCG's vCPUs use what they know of the address space until they come to flush
- * it, up to the end of a translated block, and that includes numbers which a
- * change of the address space makes those of other devices.  So it changes
- * while none of them is in translated code; until then window_access() does it.
+ * A vCPU in translated code uses what it knows of the address space until it
+ * leaves the block, and that includes section numbers, which a commit of the
+ * address space gives to other sections.  So commit while all vCPUs are out.
+ * With @all, each vCPU leaves its block and waits for that: none begins another
+ * block with the old address space.
  */
-static void mapping_apply_soon(IdtNtbMapping *m)
+static void mapping_apply_soon(IdtNtbMapping *m, bool all)
 {
-    CPUState *cpu = current_cpu ? current_cpu : first_cpu;
+    CPUState *first = current_cpu ? current_cpu : first_cpu;
+    CPUState *cpu;
 
-    if (tcg_enabled() && cpu && cpu->created) {
-        async_safe_run_on_cpu(cpu, mapping_apply_work,
-                              RUN_ON_CPU_HOST_PTR(object_ref(OBJECT(m))));
-    } else {
-        mapping_apply(m);
+    CPU_FOREACH(cpu) {
+        if (cpu->created && (all || cpu == first)) {
+            async_safe_run_on_cpu(cpu, mapping_apply_work,
+                                  RUN_ON_CPU_HOST_PTR(object_ref(OBJECT(m))));
+        }
     }
 }
 
@@ -73,34 +95,45 @@ void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar, uint64_t start,
     memory_region_init_alias(&m->alias, OBJECT(m), "idt-ntb-window", mr,
                              offset, end - start);
     m->open = true;
-    mapping_apply_soon(m);
+    if (runs_code()) {
+        mapping_apply_soon(m, false);
+    } else {
+        mapping_apply(m);
+    }
 }
 
-/* Giving up */
+bool idt_ntb_mapping_leave(IdtNtbMapping *m, bool at_once, bool all)
+{
+    m->open = false;
+    if (at_once || !runs_code()) {
+        mapping_apply(m);
+    } else if (m->alias.container) {
+        mapping_apply_soon(m, all);
+    }
+    return !m->alias.container;
+}
+
+/* Cutting off */
 
 int idt_ntb_ones_file(void)
 {
-    g_autofree uint8_t *ones = g_malloc(ONES_SIZE);
     int fd = qemu_memfd_create("idt-ntb-ones", ONES_SIZE, false, 0, 0, NULL);
+    uint8_t ones[4 * KiB];
 
-    memset(ones, 0xff, ONES_SIZE);
-    if (fd >= 0 && pwrite(fd, ones, ONES_SIZE, 0) != ONES_SIZE) {
-        close(fd);
-        return -1;
+    memset(ones, 0xff, sizeof(ones));
+    for (unsigned at = 0; fd >= 0 && at < ONES_SIZE; at += sizeof(ones)) {
+        if (pwrite(fd, ones, sizeof(ones), at) != sizeof(ones)) {
+            close(fd);
+            fd = -1;
+        }
     }
     return fd;
 }
 
-/*
- * Puts private memory in the place of the pages of the other process: what our
- * vCPUs still store there is theirs alone, and what they load is all ones.
- *
- * Returns: false if there is no memory for it.
- */
-static bool mapping_cut_off(IdtNtbMapping *m, int ones)
+bool idt_ntb_mapping_cut_off(IdtNtbMapping *m, uint64_t from, int ones)
 {
-    uint64_t size = m->host_size;
-    uint8_t *host = m->host;
+    uint8_t *host = from == m->start ? m->host : m->ptr + (from - m->start);
+    uint64_t size = (uint8_t *)m->host + m->host_size - host;
 
     if (mmap(host, size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
@@ -118,23 +151,6 @@ static bool mapping_cut_off(IdtNtbMapping *m, int ones)
         }
     }
     return true;
-}
-
-bool idt_ntb_mapping_give_up(IdtNtbMapping *m, bool at_once, int ones)
-{
-    bool done;
-
-    at_once |= !tcg_enabled();
-    m->open = false;
-    if (at_once) {
-        mapping_apply(m);
-    }
-    done = m->local || mapping_cut_off(m, ones);
-    if (!at_once) {
-        mapping_apply_soon(m);
-    }
-    object_unref(OBJECT(m));
-    return done;
 }
 
 /* Making */

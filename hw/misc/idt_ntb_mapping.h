@@ -34,6 +34,9 @@ struct IdtNtbMapping {
     uint64_t end;
 
     /* What it is of; the owner's */
+    void *owner;
+    void (*left)(IdtNtbMapping *m);     /* see idt_ntb_mapping_leave() */
+    bool closed;                /* part of it is, but can be reached */
     unsigned bar;
     unsigned peer;
     uint64_t addr;              /* bus address there of @start */
@@ -63,16 +66,25 @@ void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar, uint64_t start,
                            uint64_t end);
 
 /*
- * Gives up @m and the reference on it.  On return no thread of this process can
- * reach the pages of another; vCPUs that still try see ones, from file @ones
- * (idt_ntb_ones_file()), or zeros if it is -1.  @at_once: the BAR goes away.
+ * Takes @m out of the guest's address space: @at_once, as when its BAR goes
+ * away, or with TCG when no vCPU is in translated code; @m->left is called
+ * then, if it is set.  With @all, no vCPU begins another block of code before.
  *
- * Returns: false if there is no memory for it, and they can until they have
- * left translated code.
+ * Returns: true if it is out already; @m->left is not called.
  */
-bool idt_ntb_mapping_give_up(IdtNtbMapping *m, bool at_once, int ones);
+bool idt_ntb_mapping_leave(IdtNtbMapping *m, bool at_once, bool all);
 
-/* A file of ones for idt_ntb_mapping_give_up(), or -1. */
+/*
+ * Puts private memory in the place of another process's pages, from offset
+ * @from of the BAR on: what is @m->start, or a whole number of pages after it.
+ * On return no thread of this process can reach them; those that try see ones,
+ * from file @ones (idt_ntb_ones_file()), or zeros if it is -1.
+ *
+ * Returns: false if there is no memory for it.
+ */
+bool idt_ntb_mapping_cut_off(IdtNtbMapping *m, uint64_t from, int ones);
+
+/* A file of ones for idt_ntb_mapping_cut_off(), or -1. */
 int idt_ntb_ones_file(void);
 
 /* True if @obj is a mapping. */

@@ -137,7 +137,7 @@ static void serve_mailbox(IdtNtbRequests *r, unsigned from)
 
 void idt_ntb_requests_serve(IdtNtbRequests *r)
 {
-    if (serving || !runstate_is_running() || !r->signalled) {
+    if (serving || !(runstate_is_running() || r->draining) || !r->signalled) {
         return;
     }
     serving = true;

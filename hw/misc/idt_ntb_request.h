@@ -55,6 +55,7 @@ typedef struct IdtNtbRequests {
     unsigned timeout_ms;
     IdtNtbRequestsPeer peer[IDT_MAX_NT_PORTS];
     unsigned changes;           /* of what our accesses translate to */
+    bool draining;              /* serve, although the VM does not run */
     QEMUBH *signalled;          /* to look at what came during a wait */
     QLIST_ENTRY(IdtNtbRequests) next;
 } IdtNtbRequests;

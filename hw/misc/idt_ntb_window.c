@@ -384,19 +384,20 @@ void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
                              uint32_t closed)
 {
     uint32_t self = BIT(w->sw->self);
+    bool memory_changed = idt_ntb_memory_take_changed(&w->memory);
 
-    if (idt_ntb_memory_take_changed(&w->memory)) {
-        closed |= self;
-    }
-    if (!changed && !closed) {
+    if (!changed && !closed && !memory_changed) {
         return;
     }
-    if ((changed | closed) & self) {
+    if ((changed | closed) & self || memory_changed) {
         w->requests.changes++;
         idt_ntb_direct_sync(&w->direct);
     }
     /* What ended windows comes before the look at @holds: see hold() */
     smp_mb();
+    if (memory_changed) {
+        idt_ntb_direct_ask(&w->direct);
+    }
     /* Those without mappings too: what they send now is by the new registers */
     idt_ntb_direct_close(&w->direct, (changed & ~self) |
                                      idt_ntb_switch_holders(w->sw, closed));
@@ -420,6 +421,8 @@ static void window_vm_state(void *opaque, bool running, RunState state)
     idt_ntb_windows_changed(w, 0, 0);
     if (running) {
         qemu_bh_schedule(w->requests.signalled);
+    } else {
+        idt_ntb_direct_expel(&w->direct);
     }
 }
 

@@ -89,9 +89,9 @@ void idt_ntb_windows_reattached(IdtNtbWindows *w);
 /*
  * To be called after register writes: the windows of the ports in @changed
  * may be others, the memory of those in @closed is not open any more, a bit
- * each; ours also when our memory has changed.  On return what is closed is
- * closed, unless another port's request did it.  Waits for other processes, up
- * to the completion timeout.
+ * each.  On return what is closed is closed, unless another port's request did
+ * it.  Waits for other processes, up to the completion timeout.  Without
+ * waiting, it also tells those that have memory of ours mapped that has changed.
  */
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
                              uint32_t closed);

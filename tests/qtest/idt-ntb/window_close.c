@@ -549,6 +549,23 @@ static void test_holder_dies_under_fire(WinPath path)
  * The holder has no memory to put in the place of what it gives up.  The target
  * is told later, and only then is its guest's write over.
  */
+static void limit_memory(struct rlimit *before)
+{
+    pid_t qemu = qtest_pid(w.a->qts);
+    struct rlimit none;
+
+    g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, NULL, before), ==, 0);
+    /* Linux takes 0 for no limit, in favour of Valgrind */
+    none = (struct rlimit) { .rlim_cur = 1, .rlim_max = before->rlim_max };
+    g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &none, NULL), ==, 0);
+}
+
+static void restore_memory(const struct rlimit *before)
+{
+    g_assert_cmpint(prlimit(qtest_pid(w.a->qts), RLIMIT_DATA, before, NULL),
+                    ==, 0);
+}
+
 static void test_no_memory(WinPath path)
 {
     const IdtNtbShmPort *holder;
@@ -559,22 +576,77 @@ static void test_no_memory(WinPath path)
     clear_master();
     set_master();
     for (unsigned i = 0; i < 3; i++) {
-        pid_t qemu = qtest_pid(w.a->qts);
-        struct rlimit before, none;
+        struct rlimit before;
 
         assert_open();
-        g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, NULL, &before), ==, 0);
-        /* Linux takes 0 for no limit, in favour of Valgrind */
-        none = (struct rlimit) { .rlim_cur = 1, .rlim_max = before.rlim_max };
-        g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &none, NULL), ==, 0);
+        limit_memory(&before);
         clear_master();
-        g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &before, NULL), ==, 0);
+        restore_memory(&before);
         g_assert_cmpuint(holder->close_ack, ==, holder->close_req);
         g_assert_cmpuint(win_mappings(w.a), ==, 0);
         win_assert_misses(w.a, direct, w.b, WIN_X, 8);
         set_master();
     }
     assert_open();
+    win_stop(&w);
+}
+
+/*
+ * Clear Bus Master Enable of the target while the holder's vCPU stands still in
+ * the middle of a block of code.  Returns: true if the holder acknowledges
+ * before it goes on.
+ */
+static bool acknowledges_under_vcpu(void)
+{
+    const IdtNtbShmPort *p = &((IdtNtbShm *)w.server->mem)->port[w.a->port].p;
+    uint32_t request = qatomic_read(&p->close_req);
+    pid_t thread = vcpu_freeze(w.a);
+    pid_t closer = ntb_fork();
+    bool acknowledged;
+
+    if (!closer) {
+        clear_master();
+        _exit(0);
+    }
+    ntb_wait(qatomic_read(&p->close_req) != request);
+    ntb_settle(w.a->qts);
+    acknowledged = qatomic_read(&p->close_ack) == qatomic_read(&p->close_req);
+    vcpu_thaw(thread);
+    g_assert_cmpint(waitpid(closer, NULL, 0), ==, closer);
+    return acknowledged;
+}
+
+static void test_vcpu_in_code(WinPath path)
+{
+    if (!vcpu_possible() || !vcpu_freeze_possible()) {
+        return;
+    }
+    w = (WinPair) { .server = ntb_server_start(), .path = path };
+    w.a = win_boot(w.server, path, vcpu_args(), VCPU_PROPS);
+    w.b = win_boot(w.server, path, NULL, VCPU_PROPS);
+    open_windows();
+    vcpu_start(w.a, direct);
+    for (unsigned i = 0; i < 6; i++) {
+        struct rlimit before;
+        uint64_t last;
+
+        ntb_wait(win_mappings(w.a) == 1);
+        ntb_wait(writes_come());
+        /* Without memory to cut it off, that is when the vCPU has left it */
+        if (i % 2) {
+            limit_memory(&before);
+            g_assert_false(acknowledges_under_vcpu());
+            restore_memory(&before);
+        } else {
+            g_assert_true(acknowledges_under_vcpu());
+        }
+        last = arrived();
+        for (unsigned k = 0; k < 20; k++) {
+            g_assert_cmphex(arrived(), ==, last);
+        }
+        set_master();
+    }
+    vcpu_stop(w.a);
     win_stop(&w);
 }
 
@@ -659,6 +731,8 @@ void ntb_add_window_close_tests(void)
     win_add_case_shared("window-close/holder-stops", test_holder_stops);
     win_add_case_shared("window-close/target-dies", test_target_dies);
     win_add_case_at("window-close/no-memory", test_no_memory, WIN_SHARED);
+    win_add_case_at("window-close-under-vcpu/in-code", test_vcpu_in_code,
+                    WIN_SHARED);
     win_add_case("window-close/holder-dies", test_holder_dies);
     win_add_case_shared("window-close/holder-dies-under-fire",
                         test_holder_dies_under_fire);

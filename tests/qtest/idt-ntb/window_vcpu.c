@@ -5,8 +5,10 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
+#include "fake_port.h"
 #include "vcpu.h"
 #include "tests.h"
 
@@ -279,8 +281,231 @@ static void test_await(WinPath path)
     win_stop(&w);
 }
 
+/*
+ * A mapping goes, and the window stays open: all that is stored meanwhile
+ * arrives, by one way or the other
+ */
+
+#define WORDS   (WIN_SIZE / 4)
+
+/* Not so fast that all is over before anything happens */
+#define DELAY   100
+
+static void assert_filled(uint64_t x, uint32_t first, unsigned words)
+{
+    g_autofree uint32_t *is = g_new(uint32_t, words);
+
+    win_sync(w.b);
+    qtest_memread(w.b->qts, x, is, 4 * words);
+    for (unsigned i = 0; i < words; i++) {
+        g_assert_cmphex(le32_to_cpu(is[i]), ==, first + i);
+    }
+}
+
+static void test_target_stops(WinPath path)
+{
+    if (!vcpu_possible()) {
+        return;
+    }
+    setup(path);
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t first = win_value();
+
+        vcpu_fill(w.a, base, first, WORDS, DELAY);
+        do {
+            qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
+            qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
+        } while (!vcpu_is_done(w.a));
+        assert_filled(WIN_X, first, WORDS);
+    }
+    win_stop(&w);
+}
+
+/*
+ * A vCPU that waits for the target can't leave its block of code: the target
+ * answers while it waits for that
+ */
+static void test_target_stops_and_answers(WinPath path)
+{
+    const unsigned size = 1000;
+    g_autofree uint8_t *should = g_malloc(size);
+    g_autofree uint8_t *is = g_malloc(size);
+    uint64_t lut;
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    setup(path);
+    lut = win_bar(w.a, WIN_LUT24);
+    win_open_lut(w.a, WIN_LUT24, 0, w.b->partition, WIN_X + 4);
+    for (unsigned i = 0; i < size; i++) {
+        should[i] = i * 7;
+    }
+    qtest_memwrite(w.b->qts, WIN_X + 4, should, size);
+    for (unsigned i = 0; i < 20; i++) {
+        qtest_memset(w.a->qts, WIN_X, 0, size);
+        g_assert_cmphex(qtest_readb(w.a->qts, base + 8), ==, should[4]);
+        win_assert_path(w.a, path);
+        vcpu_copy_begin(w.a, WIN_X, lut, size);
+        qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
+        qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
+        ntb_wait(vcpu_is_done(w.a));
+        qtest_memread(w.a->qts, WIN_X, is, size);
+        g_assert_cmpmem(is, size, should, size);
+    }
+    win_stop(&w);
+}
+
+/* True if a store at @addr comes to @x, as it does when the vCPU has left */
+static bool stores(uint64_t addr, uint64_t x, uint32_t value)
+{
+    qtest_writel(w.a->qts, addr, value);
+    win_sync(w.b);
+    return qtest_readl(w.b->qts, x) == value;
+}
+
+/* The window gets smaller and larger, and the vCPU stores to what stays open */
+static void test_limit(WinPath path)
+{
+    static const uint32_t part[] = { 0x1000, 0x400, 0x2c00, 0x8000 };
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    setup(path);
+    for (unsigned i = 0; i < 8; i++) {
+        uint32_t first = win_value();
+
+        vcpu_fill(w.a, base, first, WORDS / 2, DELAY);
+        for (unsigned k = 0; !vcpu_is_done(w.a); k++) {
+            uint32_t size = WIN_SIZE / 2 + part[k % 4];
+
+            win_limit(w.a, 1, base + size - 1);
+            win_limit(w.a, 1, base + WIN_SIZE);
+            /* Replaces the mapping of a part by one of the whole */
+            ntb_wait(stores(base + WIN_SIZE - 4, WIN_X + WIN_SIZE - 4, k));
+        }
+        assert_filled(WIN_X, first, WORDS / 2);
+    }
+    win_stop(&w);
+}
+
+/* The test is the peer, and executes the requests of the guest */
+typedef struct Target {
+    FakePort f;
+    uint8_t *ram;               /* WIN_SIZE, at WIN_X */
+    bool quit;
+} Target;
+
+static void target_execute(Target *t, uint32_t number)
+{
+    IdtNtbShmMailbox *box = fake_port_inbox(&t->f);
+    IdtNtbShmRequest *r = &box->request[(number - 1) % IDT_NTB_MAX_REQUESTS];
+    unsigned size = FIELD_EX32(r->op, SHM_REQUEST, SIZE);
+    uint64_t at = r->addr - WIN_X;
+
+    if (size > WIN_SIZE || at > WIN_SIZE - size) {
+        return;
+    }
+    if (FIELD_EX32(r->op, SHM_REQUEST, READ)) {
+        memcpy(&box->reply_data, t->ram + at, size);
+        box->reply_ok = 1;
+        qatomic_store_release(&box->reply, number);
+    } else {
+        memcpy(t->ram + at, &r->data, size);
+    }
+}
+
+static void *target_run(void *opaque)
+{
+    Target *t = opaque;
+    IdtNtbShmMailbox *box = fake_port_inbox(&t->f);
+
+    while (!qatomic_read(&t->quit)) {
+        if (qatomic_load_acquire(&box->head) == box->tail) {
+            g_usleep(20);
+            continue;
+        }
+        target_execute(t, box->tail + 1);
+        qatomic_store_release(&box->tail, box->tail + 1);
+        fake_port_signal(&t->f);
+    }
+    return NULL;
+}
+
+/* The QEMU has looked at its mappings */
+static void target_ask(Target *t)
+{
+    IdtNtbShmPort *a = &t->f.shm->port[0].p;
+    uint32_t request = qatomic_fetch_inc(&a->close_req) + 1;
+
+    fake_port_signal(&t->f);
+    ntb_wait((int32_t)(qatomic_read(&a->close_ack) - request) >= 0);
+}
+
+/* The table is seen half written, or with less RAM, while the vCPU stores */
+static void test_table(void)
+{
+    IdtNtbShmRam all = { .addr = WIN_X, .size = WIN_SIZE };
+    IdtNtbShmMemory *table;
+    IdtNtbShmRam half;
+    GThread *thread;
+    Target t = { };
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    t.f.server = fake_server_start(fake_serve, NULL);
+    t.f.a = win_boot(&t.f.server->base, WIN_SHARED, vcpu_args(), VCPU_PROPS);
+    fake_port_join(&t.f);
+    all.fd = memfd_create("target", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    g_assert_cmpint(ftruncate(all.fd, WIN_SIZE), ==, 0);
+    g_assert_cmpint(fcntl(all.fd, F_ADD_SEALS, F_SEAL_SHRINK), ==, 0);
+    t.ram = mmap(NULL, WIN_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, all.fd, 0);
+    g_assert_true(t.ram != MAP_FAILED);
+    half = all;
+    half.size /= 2;
+    table = fake_port_table(&t.f);
+    fake_port_publish(&t.f, 0, -1, &all);
+    thread = g_thread_new("target", target_run, &t);
+    win_open(t.f.a, 1, 1, WIN_X);
+
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t first = win_value();
+
+        vcpu_fill(t.f.a, t.f.base, first, WORDS, DELAY);
+        for (unsigned k = 0; !vcpu_is_done(t.f.a); k++) {
+            if (k % 2) {
+                fake_port_publish(&t.f, 0, -1, &half);
+            } else {
+                qatomic_set_mb(&table->seq, table->seq | 1);
+            }
+            target_ask(&t);
+            fake_port_publish(&t.f, 0, -1, &all);
+            g_usleep(500);
+        }
+        win_sync(t.f.a);
+        ntb_wait(qatomic_read(&fake_port_inbox(&t.f)->tail) ==
+                 fake_port_inbox(&t.f)->head);
+        for (unsigned k = 0; k < WORDS; k++) {
+            g_assert_cmphex((uint32_t)ldl_le_p(t.ram + 4 * k), ==,
+                            first + k);
+        }
+    }
+    qatomic_set(&t.quit, true);
+    g_thread_join(thread);
+    munmap(t.ram, WIN_SIZE);
+    close(all.fd);
+    fake_port_stop(&t.f);
+}
+
 void ntb_add_window_vcpu_tests(void)
 {
+    win_add_case_shared("window-vcpu/target-stops", test_target_stops);
+    win_add_case_shared("window-vcpu/target-stops-and-answers",
+                        test_target_stops_and_answers);
+    win_add_case_shared("window-vcpu/limit", test_limit);
+    qtest_add_func("/idt-ntb/window-vcpu/table", test_table);
     win_add_case("window-vcpu/await", test_await);
     win_add_case("window-vcpu/accesses", test_accesses);
     win_add_case_shared("window-vcpu/every-dword", test_every_dword);
