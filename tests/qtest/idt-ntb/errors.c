@@ -485,7 +485,7 @@ static void test_timeout(void)
     WinPair w;
     uint64_t base;
 
-    win_start(&w, WIN_PLAIN, ",completion-timeout=200");
+    win_start(&w, WIN_PLAIN, ",completion-timeout=2000");
     base = win_bar(w.a, WIN_DIRECT64);
     win_open(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
     win_assert_shows(w.a, base, w.b, WIN_X);

@@ -56,7 +56,7 @@ void fake_send_bytes(int client, int64_t value, int fd, unsigned at)
     int64_t le = cpu_to_le64(value);
 
     for (unsigned i = 0; i < sizeof(le); i++) {
-        int64_t end = g_get_monotonic_time() + G_TIME_SPAN_SECOND;
+        int64_t end = g_get_monotonic_time() + NTB_DEADLINE_US;
         int unread = 0;
 
         fake_send_raw(client, (uint8_t *)&le + i, 1, i == at ? fd : -1);

@@ -421,6 +421,18 @@ void ntb_secondary_bus_reset(QTestState *qts)
     qtest_writew(qts, control, 0);
 }
 
+unsigned ntb_count_text(const char *path, const char *what)
+{
+    g_autofree char *text = NULL;
+    unsigned count = 0;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    for (char *at = text; (at = strstr(at, what)); at++) {
+        count++;
+    }
+    return count;
+}
+
 unsigned ntb_count_fds(QTestState *qts)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/fd", qtest_pid(qts));

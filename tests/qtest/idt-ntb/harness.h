@@ -17,7 +17,7 @@
 #include "hw/misc/idt_ntb_regs.h"
 
 /* No test depends on how long something takes, only on that it happens */
-#define NTB_DEADLINE_US (20 * G_TIME_SPAN_SECOND)
+#define NTB_DEADLINE_US (120 * G_TIME_SPAN_SECOND)
 
 #define NTB_SHM_SIZE    (4 * MiB)       /* the default of ivshmem-server */
 
@@ -166,6 +166,9 @@ void ntb_secondary_bus_reset(QTestState *qts);
  * Returns: what fork() does.
  */
 pid_t ntb_fork(void);
+
+/* How many times @what is in the file @path */
+unsigned ntb_count_text(const char *path, const char *what);
 
 /* Open descriptors of the QEMU */
 unsigned ntb_count_fds(QTestState *qts);

@@ -18,7 +18,7 @@
 #include "tests.h"
 #include "window.h"
 
-#define SUBPROCESS_DEADLINE_US (120 * G_TIME_SPAN_SECOND)
+#define SUBPROCESS_DEADLINE_US (900 * G_TIME_SPAN_SECOND)
 
 /*
  * The system calls @nr whose argument @arg is @value fail with @error in @test,

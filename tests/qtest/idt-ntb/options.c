@@ -387,7 +387,8 @@ static void test_no_vectors(void)
 {
     FakeServer *fake = fake_server_start(say_no_vectors, NULL);
 
-    ntb_assert_refused_at(&fake->base, "123 ms|vector", ",server-timeout=123");
+    ntb_assert_refused_at(&fake->base, "3000 ms|vector",
+                          ",server-timeout=3000");
     fake_server_stop(fake);
 }
 
@@ -613,7 +614,7 @@ static void test_lock_held(void)
     int fd = shm_open(server->shm_name, O_RDWR, 0);
 
     g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &lock), ==, 0);
-    ntb_assert_refused_at(server, "lock|123 ms", ",server-timeout=123");
+    ntb_assert_refused_at(server, "lock|3000 ms", ",server-timeout=3000");
     close(fd);
     ntb_quit(ntb_boot(server, NULL));
     ntb_server_stop(server);

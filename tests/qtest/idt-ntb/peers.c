@@ -329,6 +329,7 @@ static unsigned accepted;
 /* How clients that come back are treated, @times in a row */
 typedef struct BadReturn {
     unsigned times;
+    unsigned timeout_ms;        /* longer than the good ones ever take */
     const char *greeting;       /* of no use, or NULL for none */
     bool bad_memory;            /* a handshake instead, with bad memory */
 } BadReturn;
@@ -383,8 +384,8 @@ static void check_bad_return(const BadReturn *bad, const char *reason)
     fake = fake_server_start(serve_badly, bad);
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=4,"
-                      "server-timeout=500 2>%s", ntb_next_machine(),
-                      fake->base.socket, log);
+                      "server-timeout=%u 2>%s", ntb_next_machine(),
+                      fake->base.socket, bad->timeout_ms, log);
     a = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
     a->owns_qemu = true;
     ntb_write(a, A_NTSDATA, 0x77);
@@ -411,20 +412,23 @@ static void check_bad_return(const BadReturn *bad, const char *reason)
 
 static void test_returns_silent(void)
 {
-    check_bad_return(&(BadReturn) { .times = 1 }, "500 ms");
+    check_bad_return(&(BadReturn) { .times = 1, .timeout_ms = 3000 },
+                     "3000 ms");
 }
 
 static void test_returns_with_garbage(void)
 {
     check_bad_return(&(BadReturn) {
-        .times = 3, .greeting = "220 mail.example.org ESMTP\r\n"
+        .times = 3, .timeout_ms = 60000,
+        .greeting = "220 mail.example.org ESMTP\r\n"
     }, "the ivshmem protocol");
 }
 
 static void test_returns_with_bad_memory(void)
 {
-    check_bad_return(&(BadReturn) { .times = 3, .bad_memory = true },
-                     "port 0 can't attach");
+    check_bad_return(&(BadReturn) {
+        .times = 3, .timeout_ms = 60000, .bad_memory = true
+    }, "port 0 can't attach");
 }
 
 /* The device is unplugged while a new server keeps it waiting */

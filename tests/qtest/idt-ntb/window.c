@@ -44,8 +44,8 @@ WinPath win_path_to(NtbPort *p, WinPath path)
 /* Who is late is so by a fault, not since the host is busy */
 static const char *path_props(WinPath path)
 {
-    return path == WIN_FORCED ? ",completion-timeout=20000,direct=off"
-                              : ",completion-timeout=20000";
+    return path == WIN_FORCED ? ",completion-timeout=60000,direct=off"
+                              : ",completion-timeout=60000";
 }
 
 NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
@@ -129,8 +129,8 @@ uint64_t win_root_port(NtbPort *p)
 NtbPort *win_plug(QTestState *qts, WinPath path)
 {
     ntb_device_add_with(qts, path == WIN_FORCED ?
-                        ", 'completion-timeout': 20000, 'direct': false" :
-                        ", 'completion-timeout': 20000");
+                        ", 'completion-timeout': 60000, 'direct': false" :
+                        ", 'completion-timeout': 60000");
     return win_open_plugged(qts);
 }
 
@@ -480,14 +480,8 @@ uint8_t *win_map_ram(NtbPort *p)
 unsigned win_count_maps(QTestState *qts, const char *what)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/maps", qtest_pid(qts));
-    g_autofree char *text = NULL;
-    unsigned count = 0;
 
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    for (char *at = text; (at = strstr(at, what)); at++) {
-        count++;
-    }
-    return count;
+    return ntb_count_text(path, what);
 }
 
 void win_assert_path(NtbPort *p, WinPath path)

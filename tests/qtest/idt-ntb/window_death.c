@@ -24,7 +24,7 @@ static IdtNtbShm *shm;
 
 static NtbPort *boot(WinPath path)
 {
-    NtbPort *p = win_boot(w.server, path, NULL, ",completion-timeout=5000");
+    NtbPort *p = win_boot(w.server, path, NULL, NULL);
 
     win_place(p, 1, BAR1);
     win_open(p, 1, 1 - p->partition, WIN_X);

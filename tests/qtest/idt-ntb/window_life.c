@@ -105,18 +105,6 @@ static void test_describe(void)
  * What is told
  */
 
-static unsigned count(const char *path, const char *what)
-{
-    g_autofree char *text = NULL;
-    unsigned n = 0;
-
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    for (char *at = text; (at = strstr(at, what)); at++) {
-        n++;
-    }
-    return n;
-}
-
 /* That RAM is not shared is told once, with the way out */
 static void test_warning(void)
 {
@@ -127,15 +115,15 @@ static void test_warning(void)
     w.a = win_boot(w.server, WIN_SHARED, NULL, NULL);
     w.b = win_boot(w.server, WIN_PLAIN, args, NULL);
     open_window();
-    g_assert_cmpuint(count(log, "memory-backend-memfd"), ==, 0);
+    g_assert_cmpuint(ntb_count_text(log, "memory-backend-memfd"), ==, 0);
     for (unsigned i = 0; i < 5; i++) {
         win_assert_shows(w.a, base, w.b, WIN_X);
         win_close(w.a, WIN_DIRECT64);
         open_window();
     }
-    g_assert_cmpuint(count(log, "memory-backend-memfd"), ==, 1);
-    g_assert_cmpuint(count(log, "memory-backend=mem"), ==, 1);
-    g_assert_cmpuint(count(log, "share=on"), ==, 1);
+    g_assert_cmpuint(ntb_count_text(log, "memory-backend-memfd"), ==, 1);
+    g_assert_cmpuint(ntb_count_text(log, "memory-backend=mem"), ==, 1);
+    g_assert_cmpuint(ntb_count_text(log, "share=on"), ==, 1);
     win_stop(&w);
     g_unlink(log);
 }
@@ -155,8 +143,8 @@ static void test_log(void)
         qtest_writeq(w.a->qts, base + 8 * i, i);
     }
     win_assert_ones(w.a, base);
-    g_assert_cmpuint(count(log, "BAR4"), >=, 1);
-    g_assert_cmpuint(count(log, "\n"), <, 300);
+    g_assert_cmpuint(ntb_count_text(log, "BAR4"), >=, 1);
+    g_assert_cmpuint(ntb_count_text(log, "\n"), <, 300);
     win_stop(&w);
     g_unlink(log);
 }
@@ -169,7 +157,7 @@ static void test_log(void)
 static void test_not_started(WinPath path)
 {
     w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w.a = win_boot(w.server, path, NULL, ",completion-timeout=50");
+    w.a = win_boot(w.server, path, NULL, ",completion-timeout=2000");
     w.b = win_boot(w.server, path, "-S", NULL);
     open_window();
     win_assert_ones(w.a, base);

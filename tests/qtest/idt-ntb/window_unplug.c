@@ -31,7 +31,7 @@ static void setup(void)
                       "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
                       "chassis=1 -chardev socket,path=%s,id=ntb "
                       "-device idt-ntb,id=ntb1,bus=rp0,chardev=ntb,"
-                      "completion-timeout=20000", ntb_next_machine(),
+                      "completion-timeout=60000", ntb_next_machine(),
                       f.server->base.socket);
     f.a = win_open_plugged(qts);
     fake_port_join(&f);
