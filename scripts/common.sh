@@ -26,6 +26,45 @@ die() {
     exit 1
 }
 
+# usage: the comment at the top of the script that runs
+usage() {
+    sed -n '4,/^$/s/^# \{0,1\}//p' "$0"
+}
+
+# takes PATTERN... -- ARGUMENT...: answer --help, and refuse each argument that
+# no pattern matches.  Call it before anything is done.
+takes() {
+    takes_patterns=
+    while [ "$1" != -- ]; do
+        takes_patterns="$takes_patterns $1"
+        shift
+    done
+    shift
+    for takes_argument; do
+        case $takes_argument in
+            -h|--help)
+                usage
+                exit 0 ;;
+        esac
+        takes_known=
+        set -f
+        for takes_pattern in $takes_patterns; do
+            # shellcheck disable=SC2254 # it is a pattern
+            case $takes_argument in
+                $takes_pattern) takes_known=yes ;;
+            esac
+        done
+        set +f
+        [ -n "$takes_known" ] || refuse "no argument '$takes_argument'"
+    done
+}
+
+# refuse TEXT...: what the user asks for cannot be understood
+refuse() {
+    printf '%s: error: %s; --help describes it\n' "$(basename "$0")" "$*" >&2
+    exit 2
+}
+
 # as_root COMMAND...: run it directly as root, else through sudo
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
