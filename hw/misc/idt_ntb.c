@@ -408,7 +408,6 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
         idt_ntb_windows_reattached(&s->windows);
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
         idt_ntb_train_link(s);
-        idt_ntb_switch_event_self(&s->sw, IDT_NTB_EVENT_LINKUP);
     }
     /* Signals of the time without server did not arrive */
     idt_ntb_peers_signal_all(&s->peers);
@@ -437,8 +436,7 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
         idt_ntb_switch_is_up(&s->sw)) {
         idt_ntb_switch_event(&s->sw, kind == IDT_NTB_RESET_HOT ?
                              IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
-                             idt_ntb_switch_partition(&s->sw, s->sw.port),
-                             s->sw.port);
+                             idt_ntb_switch_partition(&s->sw, s->sw.port));
     }
     s->regs.ecfgaddr = 0;
     s->regs.gasaaddr = 0;

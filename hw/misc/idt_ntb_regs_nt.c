@@ -53,7 +53,7 @@ static void ntgsignal_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 {
     if (value & lanes & R_NTGSIGNAL_SET_MASK) {
         idt_ntb_switch_event(regs->sw, IDT_NTB_EVENT_GSIGNAL,
-                             idt_ntb_switch_partition(regs->sw, port), -1);
+                             idt_ntb_switch_partition(regs->sw, port));
     }
 }
 

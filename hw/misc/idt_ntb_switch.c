@@ -234,8 +234,7 @@ uint32_t idt_ntb_switch_sests(IdtNtbSwitch *sw)
     return sests;
 }
 
-void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
-                          int except)
+void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n)
 {
     IdtNtbEventWords words = switch_event_words(sw, event);
     IdtNtbShmSwitch *regs = &sw->shm->sw;
@@ -251,25 +250,13 @@ void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
         unsigned port = idt_ntb_switch_port(sw, i);
 
         if (sepmsk & BIT(idt_ntb_switch_partition(sw, port)) ||
-            port == except || !idt_ntb_switch_link(sw, port)) {
+            !idt_ntb_switch_link(sw, port)) {
             continue;
         }
         trace_idt_ntb_event(port, event, n);
         qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->ntintsts,
                          R_NTINTSTS_SEVENT_MASK);
         idt_ntb_switch_signal(sw, port);
-    }
-}
-
-void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event)
-{
-    IdtNtbShmSwitch *regs = &sw->shm->sw;
-
-    if (!(qatomic_read(&regs->semsk) & BIT(event)) &&
-        !(qatomic_read(&regs->sepmsk) &
-          BIT(idt_ntb_switch_partition(sw, sw->port)))) {
-        qatomic_fetch_or(&idt_ntb_switch_block(sw, sw->port)->ntintsts,
-                         R_NTINTSTS_SEVENT_MASK);
     }
 }
 
@@ -407,7 +394,7 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
     idt_ntb_switch_publish_reset(sw, port);
     if (tell) {
         trace_idt_ntb_link(port, false);
-        idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKDN, port, port);
+        idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKDN, port);
         qatomic_set_mb(&p->state, IDT_NTB_PORT_DOWN);
     }
 }
@@ -428,7 +415,7 @@ void idt_ntb_switch_link_up(IdtNtbSwitch *sw)
         return;
     }
     trace_idt_ntb_link(sw->port, true);
-    idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKUP, sw->port, sw->port);
+    idt_ntb_switch_event(sw, IDT_NTB_EVENT_LINKUP, sw->port);
 }
 
 bool idt_ntb_switch_publish(IdtNtbSwitch *sw, const uint8_t *config)

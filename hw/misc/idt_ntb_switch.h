@@ -428,16 +428,10 @@ bool idt_ntb_switch_reap(IdtNtbSwitch *sw);
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port);
 
 /*
- * Brings our link up, if it may be, and tells the others; that it is up they
- * are shown again in any case.
+ * Brings our link up, if it may be, and tells everybody; that it is up they are
+ * shown again in any case.  The caller evaluates our interrupt.
  */
 void idt_ntb_switch_link_up(IdtNtbSwitch *sw);
-
-/*
- * Latches a switch event for our own port: the others are not what they were
- * when it looked last.
- */
-void idt_ntb_switch_event_self(IdtNtbSwitch *sw, IdtNtbEvent event);
 
 /* The dword at @offset of the configuration space of @port without an image. */
 uint32_t idt_ntb_switch_default_cfg(const IdtNtbSwitch *sw, unsigned port,
@@ -484,11 +478,10 @@ void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
                             uint32_t data);
 
 /*
- * Sets bit @n of the event's sub-status and latches SEVENT in all partitions
- * that the masks admit; @except (or -1) is a port that is left out.
+ * Sets bit @n of the event's sub-status and latches SEVENT in all ports with a
+ * link whose partition the masks admit.
  */
-void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n,
-                          int except);
+void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n);
 
 /* In the following a port is named by its place in the chip's list. */
 

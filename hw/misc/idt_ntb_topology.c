@@ -199,7 +199,7 @@ void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
     qatomic_fetch_or(&regs->swpartsts[partition], R_SWPART0STS_SCI_MASK);
     if (old != ctl) {
         if (FIELD_EX32(ctl, SWPART0CTL, STATE) == IDT_PART_STATE_RESET) {
-            idt_ntb_switch_event(sw, IDT_NTB_EVENT_FRST, partition, -1);
+            idt_ntb_switch_event(sw, IDT_NTB_EVENT_FRST, partition);
         }
         for (unsigned i = 0; i < sw->num_ports; i++) {
             unsigned port = idt_ntb_switch_port(sw, i);

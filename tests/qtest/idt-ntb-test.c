@@ -18,6 +18,7 @@ static void add_q35_tests(void)
     ntb_add_death_tests();
     ntb_add_option_tests();
     ntb_add_error_tests();
+    ntb_add_event_tests();
     ntb_add_topology_tests();
     ntb_add_barsetup_tests();
     ntb_add_eeprom_tests();

@@ -375,6 +375,8 @@ static void test_intx_reset(void)
                        PCI_EXP_DEVCTL_BCR_FLR);
         assert_intx(false);
         ntb_setup_function(b);
+        /* Its own link came up */
+        ntb_write(b, A_NTINTSTS, R_NTINTSTS_SEVENT_MASK);
         ntb_write(b, A_NTINTMSK, 0);
         ntb_write(b, A_INDBELLMSK, 0);
         ntb_assert_no_msi(b);

@@ -60,7 +60,7 @@ void ntb_assert_clean(NtbPort *viewer, unsigned port)
     static const struct {
         uint32_t offset, value;
     } reset[] = {
-        { A_NTCTL, 0 }, { A_NTINTSTS, 0 }, { A_NTINTMSK, 0xbb },
+        { A_NTCTL, 0 }, { A_NTINTMSK, 0xbb },
         { A_NTSDATA, 0 }, { A_INDBELLSTS, 0 }, { A_INDBELLMSK, UINT32_MAX },
         { A_OUTMSG0, 0 }, { A_OUTMSG0 + 12, 0 }, { A_INMSG0, 0 },
         { A_INMSG0 + 12, 0 }, { A_INMSGSRC0, 0 }, { A_INMSGSRC0 + 12, 0 },
@@ -72,6 +72,9 @@ void ntb_assert_clean(NtbPort *viewer, unsigned port)
         g_assert_cmphex(ntb_gas_read(viewer, ntb_gas_nt(port, reset[i].offset)),
                         ==, reset[i].value);
     }
+    /* Its own link may have come up, whoever listens */
+    g_assert_cmphex(ntb_gas_read(viewer, ntb_gas_nt(port, A_NTINTSTS)) &
+                    ~R_NTINTSTS_SEVENT_MASK, ==, 0);
     g_assert_cmphex(ntb_gas_read(viewer, ntb_gas_nt(port, PCI_COMMAND)) &
                     0xffff, ==, 0);
 }

@@ -18,6 +18,7 @@ void ntb_add_chip_tests(void);
 void ntb_add_caps_tests(void);
 void ntb_add_error_tests(void);
 void ntb_add_sensor_tests(void);
+void ntb_add_event_tests(void);
 void ntb_add_topology_tests(void);
 void ntb_add_eeprom_tests(void);
 void ntb_add_eeprom_error_tests(void);
