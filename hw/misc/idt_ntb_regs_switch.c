@@ -255,7 +255,7 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
     { .name = "GPESTS", .addr = A_GPESTS },
 
     { .name = "TMPCTL", .addr = A_TMPCTL, SWITCH_WORD(tmpctl),
-      .reset = R_TMPCTL_PDOWN_MASK, .rw = 0xa4ffffff, .write = tmp_write },
+      .reset = R_TMPCTL_PDOWN_MASK, .rw = 0xbfffffff, .write = tmp_write },
     { .name = "TMPSTS", .addr = A_TMPSTS, .read = tmpsts_read },
     { .name = "TMPALARM", .addr = A_TMPALARM, .read = tmpalarm_read,
       .write = tmpalarm_write },

@@ -23,6 +23,22 @@ static bool temp_is_down(const IdtNtbShmSwitch *regs)
     return FIELD_EX32(qatomic_read(&regs->tmpctl), TMPCTL, PDOWN);
 }
 
+typedef struct IdtNtbTempAlarm {
+    uint8_t threshold;          /* shift in TMPCTL */
+    bool above;
+    uint32_t enable;            /* in TMPCTL */
+    uint32_t status;            /* in TMPSTS and TMPALARM */
+} IdtNtbTempAlarm;
+
+static const IdtNtbTempAlarm alarms[] = {
+    { R_TMPCTL_LTH_SHIFT, false, R_TMPCTL_BLTH_EN_MASK, R_TMPSTS_BLTH_MASK },
+    { R_TMPCTL_LTH_SHIFT, true, R_TMPCTL_ALTH_EN_MASK, R_TMPSTS_ALTH_MASK },
+    { R_TMPCTL_MTH_SHIFT, false, R_TMPCTL_BMTH_EN_MASK, R_TMPSTS_BMTH_MASK },
+    { R_TMPCTL_MTH_SHIFT, true, R_TMPCTL_AMTH_EN_MASK, R_TMPSTS_AMTH_MASK },
+    { R_TMPCTL_HTH_SHIFT, false, R_TMPCTL_BHTH_EN_MASK, R_TMPSTS_BHTH_MASK },
+    { R_TMPCTL_HTH_SHIFT, true, R_TMPCTL_AHTH_EN_MASK, R_TMPSTS_AHTH_MASK },
+};
+
 /* The thresholds that are passed, as in TMPSTS */
 static uint32_t temp_passed(const IdtNtbShmSwitch *regs)
 {
@@ -30,22 +46,27 @@ static uint32_t temp_passed(const IdtNtbShmSwitch *regs)
     uint8_t current = temp_current(regs);
     uint32_t passed = 0;
 
-    passed = FIELD_DP32(passed, TMPSTS, BLTH,
-                        current < FIELD_EX32(ctl, TMPCTL, LTH));
-    return FIELD_DP32(passed, TMPSTS, AHTH,
-                      current > FIELD_EX32(ctl, TMPCTL, HTH));
+    for (unsigned i = 0; i < ARRAY_SIZE(alarms); i++) {
+        uint8_t threshold = ctl >> alarms[i].threshold;
+
+        if (alarms[i].above ? current > threshold : current < threshold) {
+            passed |= alarms[i].status;
+        }
+    }
+    return passed;
 }
 
-/* Those of @passed for which there is to be an alarm */
+/* Those of @passed whose alarm is enabled */
 static uint32_t temp_enabled(const IdtNtbShmSwitch *regs, uint32_t passed)
 {
     uint32_t ctl = qatomic_read(&regs->tmpctl);
     uint32_t enabled = 0;
 
-    enabled = FIELD_DP32(enabled, TMPSTS, BLTH,
-                         FIELD_EX32(ctl, TMPCTL, BLTH_EN));
-    enabled = FIELD_DP32(enabled, TMPSTS, AHTH,
-                         FIELD_EX32(ctl, TMPCTL, AHTH_EN));
+    for (unsigned i = 0; i < ARRAY_SIZE(alarms); i++) {
+        if (ctl & alarms[i].enable) {
+            enabled |= alarms[i].status;
+        }
+    }
     return passed & enabled;
 }
 
@@ -120,8 +141,7 @@ uint32_t idt_ntb_temp_status(IdtNtbSwitch *sw)
 uint32_t idt_ntb_temp_alarm(IdtNtbSwitch *sw)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint32_t alarms = qatomic_read(&regs->tmpalarm) &
-                      (R_TMPSTS_BLTH_MASK | R_TMPSTS_AHTH_MASK);
+    uint32_t irq = qatomic_read(&regs->tmpalarm) & R_TMPALARM_IRQ_MASK;
 
-    return temp_is_down(regs) ? 0 : temp_extremes(regs) | alarms;
+    return temp_is_down(regs) ? 0 : temp_extremes(regs) | irq;
 }

@@ -162,10 +162,58 @@ static void test_alarm_enable(void)
     ntb_server_stop(server);
 }
 
+/* Below and above three thresholds: status, enable and alarm of each */
+static void test_six_alarms(void)
+{
+    static const struct {
+        unsigned threshold;     /* shift in TMPCTL */
+        bool above;
+        uint32_t enable;
+    } alarms[] = {              /* in the order of TMPSTS and TMPALARM */
+        { R_TMPCTL_LTH_SHIFT, false, R_TMPCTL_BLTH_EN_MASK },
+        { R_TMPCTL_LTH_SHIFT, true, R_TMPCTL_ALTH_EN_MASK },
+        { R_TMPCTL_MTH_SHIFT, false, R_TMPCTL_BMTH_EN_MASK },
+        { R_TMPCTL_MTH_SHIFT, true, R_TMPCTL_AMTH_EN_MASK },
+        { R_TMPCTL_HTH_SHIFT, false, R_TMPCTL_BHTH_EN_MASK },
+        { R_TMPCTL_HTH_SHIFT, true, R_TMPCTL_AHTH_EN_MASK },
+    };
+    NtbServer *server = ntb_server_start();
+    NtbPort *a = ntb_boot(server, NULL);
+
+    ntb_write(a, A_NTINTMSK, ~R_NTINTSTS_TMPSENSOR_MASK);
+    ntb_msi_enable(a, true);
+    for (unsigned i = 0; i < G_N_ELEMENTS(alarms); i++) {
+        /* Neither above nor below the other two, which it is equal to */
+        uint32_t thresholds = 0x505050 & ~(0xffu << alarms[i].threshold);
+        uint32_t status = R_TMPSTS_BLTH_MASK << i;
+        uint32_t here = alarms[i].above ? 0x4f : 0x51;
+
+        set_temperature(a, 40000);
+        ntb_gas_write(a, A_TMPCTL, thresholds |
+                                   here << alarms[i].threshold);
+        g_assert_cmphex(ntb_gas_read(a, A_TMPSTS) & R_TMPALARM_IRQ_MASK, ==,
+                        status);
+        assert_no_alarm(a);
+        ntb_gas_write(a, A_TMPCTL, thresholds | here << alarms[i].threshold |
+                                   alarms[i].enable);
+        g_assert_cmphex(ntb_gas_read(a, A_TMPCTL) & alarms[i].enable, !=, 0);
+        assert_alarm(a, status);
+        ntb_gas_write(a, A_TMPALARM, R_TMPALARM_IRQ_MASK & ~status);
+        g_assert_cmphex(ntb_gas_read(a, A_TMPALARM) & R_TMPALARM_IRQ_MASK, ==,
+                        status);
+        ntb_gas_write(a, A_TMPALARM, status);
+        g_assert_cmphex(ntb_gas_read(a, A_TMPALARM) & R_TMPALARM_IRQ_MASK, ==,
+                        0);
+    }
+    ntb_quit(a);
+    ntb_server_stop(server);
+}
+
 void ntb_add_sensor_tests(void)
 {
     qtest_add_func("idt-ntb/sensor/measure", test_measure);
     qtest_add_func("idt-ntb/sensor/range", test_range);
     qtest_add_func("idt-ntb/sensor/alarm", test_alarm);
     qtest_add_func("idt-ntb/sensor/alarm-enable", test_alarm_enable);
+    qtest_add_func("idt-ntb/sensor/six-alarms", test_six_alarms);
 }
