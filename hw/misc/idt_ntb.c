@@ -26,6 +26,7 @@
 #include "hw/resettable.h"
 #include "migration/blocker.h"
 #include "idt_ntb_caps.h"
+#include "idt_ntb_failover.h"
 #include "idt_ntb_state.h"
 #include "idt_ntb_topology.h"
 #include "trace.h"
@@ -168,13 +169,10 @@ static void idt_ntb_follow_barsetup(IdtNtbState *s)
  * resets the function, if there is one, and up again if there is to be one.
  * Who wrote SWPARTxCTL may have died before it told us: not to be asked for.
  */
-static void idt_ntb_follow_topology(IdtNtbState *s)
+static void idt_ntb_apply_change(IdtNtbState *s)
 {
     bool is_up;
 
-    if (!s->sw.shm) {
-        return;
-    }
     is_up = idt_ntb_switch_is_up(&s->sw);
     if (idt_ntb_topology_is_settled(&s->sw, s->sw.port) &&
         idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up) {
@@ -187,7 +185,11 @@ static void idt_ntb_follow_topology(IdtNtbState *s)
         qemu_bh_schedule(s->look_bh);   /* not inside a request */
         return;
     }
-    if (is_up) {
+    if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.port)) {
+        idt_ntb_switch_end_access(&s->sw, s->sw.port);
+        idt_ntb_windows_changed(&s->windows, BIT(s->sw.self),
+                                BIT(s->sw.self));
+    } else if (is_up) {
         s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
         s->following_topology = false;
@@ -196,6 +198,17 @@ static void idt_ntb_follow_topology(IdtNtbState *s)
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
     idt_ntb_train_link(s);
+}
+
+static void idt_ntb_follow_topology(IdtNtbState *s)
+{
+    if (!s->sw.shm) {
+        return;
+    }
+    idt_ntb_apply_change(s);
+    if (s->sw.shm) {
+        idt_ntb_failover_finish(&s->sw);
+    }
 }
 
 /* Configuration space and BAR0 */
@@ -719,6 +732,7 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     pc->subsystem_vendor_id = PCI_VENDOR_ID_IDT;
     pc->subsystem_id = PCI_DEVICE_ID_IDT_89HPES24NT6AG2;
     pc->class_id = PCI_CLASS_BRIDGE_OTHER;
+    pc->revision = IDT_NTB_REVISION;
 
     rc->phases.hold = idt_ntb_reset_hold;
     rc->phases.exit = idt_ntb_reset_exit;

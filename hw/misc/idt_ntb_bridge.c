@@ -38,7 +38,7 @@ static uint32_t bridge_header(const IdtNtbSwitch *sw, unsigned port,
     case PCI_COMMAND:
         return STATUS_CAP_LIST;
     case PCI_CLASS_REVISION:
-        return CLASS_BRIDGE;
+        return CLASS_BRIDGE | IDT_NTB_REVISION;
     case PCI_CACHE_LINE_SIZE:
         return HEADER_TYPE_BRIDGE |
                (mode == IDT_PORT_MODE_UP_NT || mode == IDT_PORT_MODE_UP_DMA ||

@@ -196,7 +196,11 @@ REG32(GASADATA, 0xffc)
 /* Switch: control */
 
 REG32(SWCTL, 0x3e000)
-REG32(BCVSTS, 0x3e004)
+REG32(BCVSTS, 0x3e004)          /* what the pins said at power-up */
+    FIELD(BCVSTS, SWMODE, 0, 4)
+    FIELD(BCVSTS, GCLKFSEL, 5, 1)
+    FIELD(BCVSTS, SSMBADDR, 7, 2)
+    FIELD(BCVSTS, CLKMODE, 14, 2)
 REG32(PCLKMODE, 0x3e008)
 REG32(STK0CFG, 0x3e010)
 REG32(RDRAINDELAY, 0x3e080)
@@ -204,26 +208,40 @@ REG32(POMCDELAY, 0x3e084)
 REG32(SEDELAY, 0x3e088)
 REG32(USSBRDELAY, 0x3e08c)
 
+/* Several partitions, configured by a serial EEPROM (inferred) */
+#define IDT_SWMODE_PARTS_EEPROM 0xd
+
 #define IDT_RDRAINDELAY_RESET   0x0fa
 #define IDT_POMCDELAY_RESET     0x3e8
 #define IDT_SEDELAY_RESET       0x3e8
 #define IDT_USSBRDELAY_RESET    0
 
-/* Switch: partitions; register of partition n is IDT_PART_STRIDE * n above */
+/*
+ * Switch: partitions; register of partition n is IDT_PART_STRIDE * n above.
+ *
+ * The places of all that belongs to failover are inferred, here and below: the
+ * manual names these fields, but no source has their bits.
+ */
 
 #define IDT_PART_STRIDE         0x20
 
 REG32(SWPART0CTL, 0x3e100)
     FIELD(SWPART0CTL, STATE, 0, 2)
+    FIELD(SWPART0CTL, FCAPSEL, 24, 2)
+    FIELD(SWPART0CTL, FEN, 28, 1)
 REG32(SWPART0STS, 0x3e104)
     FIELD(SWPART0STS, SCI, 0, 1)
     FIELD(SWPART0STS, SCC, 1, 1)
+    FIELD(SWPART0STS, PFAILOVER, 2, 1)
+    FIELD(SWPART0STS, SFAILOVER, 3, 1)
     FIELD(SWPART0STS, STATE, 5, 2)
     FIELD(SWPART0STS, US, 8, 1)
     FIELD(SWPART0STS, USID, 9, 5)
     FIELD(SWPART0STS, NT, 14, 1)
     FIELD(SWPART0STS, DMA, 15, 1)
 REG32(SWPART0FCTL, 0x3e108)
+    FIELD(SWPART0FCTL, PFSTATE, 0, 2)
+    FIELD(SWPART0FCTL, SFSTATE, 16, 2)
 
 #define IDT_PART_STATE_DISABLED 0
 #define IDT_PART_STATE_ACTIVE   1
@@ -237,16 +255,31 @@ REG32(SWPART0FCTL, 0x3e108)
 REG32(SWPORT0CTL, 0x3e200)
     FIELD(SWPORT0CTL, MODE, 0, 4)
     FIELD(SWPORT0CTL, SWPART, 4, 3)
+    FIELD(SWPORT0CTL, OMA, 8, 2)        /* inferred, like DEVNUM */
     FIELD(SWPORT0CTL, DEVNUM, 16, 5)
+    FIELD(SWPORT0CTL, FCAPSEL, 24, 2)
+    FIELD(SWPORT0CTL, FEN, 28, 1)
 REG32(SWPORT0STS, 0x3e204)
     FIELD(SWPORT0STS, OMCI, 0, 1)
     FIELD(SWPORT0STS, OMCC, 1, 1)
+    FIELD(SWPORT0STS, PFAILOVER, 2, 1)
+    FIELD(SWPORT0STS, SFAILOVER, 3, 1)
     FIELD(SWPORT0STS, LINKUP, 4, 1)
     FIELD(SWPORT0STS, DS, 5, 1)
     FIELD(SWPORT0STS, MODE, 6, 4)
     FIELD(SWPORT0STS, SWPART, 10, 3)
     FIELD(SWPORT0STS, DEVNUM, 16, 5)
 REG32(SWPORT0FCTL, 0x3e208)
+    FIELD(SWPORT0FCTL, PFMODE, 0, 4)
+    FIELD(SWPORT0FCTL, PFSWPART, 4, 3)
+    FIELD(SWPORT0FCTL, PFDEVNUM, 8, 5)
+    FIELD(SWPORT0FCTL, SFMODE, 16, 4)
+    FIELD(SWPORT0FCTL, SFSWPART, 20, 3)
+    FIELD(SWPORT0FCTL, SFDEVNUM, 24, 5)
+
+/* In SWPORTxCTL.OMA */
+#define IDT_PORT_OMA_NO_ACTION      0
+#define IDT_PORT_OMA_RESET          1
 
 /* In SWPORTxCTL and SWPORTxSTS */
 #define IDT_PORT_MODE_DISABLED      0
@@ -260,12 +293,17 @@ REG32(SWPORT0FCTL, 0x3e208)
 #define IDT_PORT_MODE_NT_DMA        8
 #define IDT_NUM_PORT_MODES          9
 
-/* Switch: failover capability */
+/* Switch: failover capability; n is IDT_FCAP_STRIDE * n above */
 
 #define IDT_FCAP_STRIDE         0x20
+#define IDT_FCAP_SECONDARY      16      /* SWPxFCTL: secondary above primary */
 
 REG32(FCAP0CTL, 0x3e500)
+    FIELD(FCAP0CTL, PFTRG, 0, 1)        /* trigger a primary failover */
+    FIELD(FCAP0CTL, SFTRG, 1, 1)
 REG32(FCAP0STS, 0x3e504)
+    FIELD(FCAP0STS, FMCI, 0, 1)
+    FIELD(FCAP0STS, FMCC, 1, 1)
 REG32(FCAP0TIMER, 0x3e508)
 
 /* Switch: protection */
@@ -292,7 +330,7 @@ REG32(SEFRSTSTS, 0x3ec1c)       /* a bit per partition */
 REG32(SEFRSTMSK, 0x3ec20)
 REG32(SEHRSTSTS, 0x3ec24)       /* a bit per partition */
 REG32(SEHRSTMSK, 0x3ec28)
-REG32(SEFOVRMSK, 0x3ec2c)
+REG32(SEFOVRMSK, 0x3ec2c)       /* a bit per failover capability */
 REG32(SEGSIGSTS, 0x3ec30)       /* a bit per partition */
 REG32(SEGSIGMSK, 0x3ec34)
 
@@ -322,6 +360,8 @@ REG32(GPIOCFG, 0x3f174)
 REG32(GPIOD, 0x3f178)
 REG32(HPCFGCTL, 0x3f17c)
 REG32(SMBUSSTS, 0x3f188)
+    FIELD(SMBUSSTS, SSMBADDR, 1, 7)
+    FIELD(SMBUSSTS, MSMBADDR, 9, 7)
     FIELD(SMBUSSTS, EEPROMDONE, 24, 1)
     FIELD(SMBUSSTS, NAERR, 25, 1)
     FIELD(SMBUSSTS, LAERR, 26, 1)
@@ -344,6 +384,10 @@ REG32(EEPROMINTF, 0x3f190)
 REG32(IOEXPADDR0, 0x3f198)
 REG32(GPECTL, 0x3f1b0)
 REG32(GPESTS, 0x3f1b4)
+
+/* SMBus addresses: the slave with BCVSTS.SSMBADDR 0, and of the EEPROM */
+#define IDT_SMBUS_SLAVE         0x74
+#define IDT_SMBUS_EEPROM        0x50
 
 /* Switch: temperature sensor; temperatures in half degrees Celsius */
 

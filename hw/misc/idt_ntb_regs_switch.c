@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
 #include "qemu/log.h"
+#include "idt_ntb_failover.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_temp.h"
 #include "idt_ntb_topology.h"
@@ -68,6 +69,21 @@ static void swportctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 static uint32_t swportsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
 {
     return idt_ntb_topology_port_status(regs->sw, n);
+}
+
+static void fcapctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
+                          unsigned port, unsigned n, uint32_t value,
+                          uint32_t lanes)
+{
+    IdtNtbSwitch *sw = regs->sw;
+
+    idt_ntb_reg_update(reg, &sw->shm->sw.fcapctl[n], value, lanes);
+    if (value & lanes & R_FCAP0CTL_PFTRG_MASK) {
+        ports_change(regs, idt_ntb_failover_trigger(sw, n, false));
+    }
+    if (value & lanes & R_FCAP0CTL_SFTRG_MASK) {
+        ports_change(regs, idt_ntb_failover_trigger(sw, n, true));
+    }
 }
 
 static uint32_t sests_read(IdtNtbRegs *regs, unsigned port, unsigned n)
@@ -160,7 +176,8 @@ static void eepromintf_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 
 const IdtNtbReg idt_ntb_switch_regs[] = {
     STORED("SWCTL", A_SWCTL, swctl),
-    { .name = "BCVSTS", .addr = A_BCVSTS },
+    { .name = "BCVSTS", .addr = A_BCVSTS,
+      .reset = IDT_SWMODE_PARTS_EEPROM << R_BCVSTS_SWMODE_SHIFT },
     STORED("PCLKMODE", A_PCLKMODE, pclkmode),
     STORED_N("STKxCFG", A_STK0CFG, stkcfg, IDT_NUM_STACKS, 4),
     { .name = "RDRAINDELAY", .addr = A_RDRAINDELAY, SWITCH_WORD(rdraindelay),
@@ -174,27 +191,38 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
 
     { .name = "SWPARTxCTL", .addr = A_SWPART0CTL, .count = IDT_MAX_PARTITIONS,
       .stride = IDT_PART_STRIDE, SWITCH_WORD(swpartctl),
-      .rw = R_SWPART0CTL_STATE_MASK, .write = swpartctl_write },
+      .rw = R_SWPART0CTL_STATE_MASK | R_SWPART0CTL_FCAPSEL_MASK |
+            R_SWPART0CTL_FEN_MASK, .write = swpartctl_write },
     { .name = "SWPARTxSTS", .addr = A_SWPART0STS, .count = IDT_MAX_PARTITIONS,
       .stride = IDT_PART_STRIDE, SWITCH_WORD(swpartsts),
-      .w1c = R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK,
+      .w1c = R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK |
+             R_SWPART0STS_PFAILOVER_MASK | R_SWPART0STS_SFAILOVER_MASK,
       .read = swpartsts_read },
-    STORED_N("SWPARTxFCTL", A_SWPART0FCTL, swpartfctl, IDT_MAX_PARTITIONS,
-             IDT_PART_STRIDE),
+    { .name = "SWPARTxFCTL", .addr = A_SWPART0FCTL,
+      .count = IDT_MAX_PARTITIONS, .stride = IDT_PART_STRIDE,
+      SWITCH_WORD(swpartfctl),
+      .rw = R_SWPART0FCTL_PFSTATE_MASK | R_SWPART0FCTL_SFSTATE_MASK },
     { .name = "SWPORTxCTL", .addr = A_SWPORT0CTL, .count = IDT_MAX_PORTS,
       .stride = IDT_SWPORT_STRIDE, SWITCH_WORD(swportctl),
       .rw = R_SWPORT0CTL_MODE_MASK | R_SWPORT0CTL_SWPART_MASK |
-            R_SWPORT0CTL_DEVNUM_MASK, .write = swportctl_write },
+            R_SWPORT0CTL_OMA_MASK | R_SWPORT0CTL_DEVNUM_MASK |
+            R_SWPORT0CTL_FCAPSEL_MASK | R_SWPORT0CTL_FEN_MASK,
+      .write = swportctl_write },
     { .name = "SWPORTxSTS", .addr = A_SWPORT0STS, .count = IDT_MAX_PORTS,
       .stride = IDT_SWPORT_STRIDE, SWITCH_WORD(swportsts),
-      .w1c = R_SWPORT0STS_OMCI_MASK | R_SWPORT0STS_OMCC_MASK,
+      .w1c = R_SWPORT0STS_OMCI_MASK | R_SWPORT0STS_OMCC_MASK |
+             R_SWPORT0STS_PFAILOVER_MASK | R_SWPORT0STS_SFAILOVER_MASK,
       .read = swportsts_read },
-    STORED_N("SWPORTxFCTL", A_SWPORT0FCTL, swportfctl, IDT_MAX_PORTS,
-             IDT_SWPORT_STRIDE),
-    STORED_N("FCAPxCTL", A_FCAP0CTL, fcapctl, IDT_NUM_FAILOVER_CAPS,
-             IDT_FCAP_STRIDE),
+    { .name = "SWPORTxFCTL", .addr = A_SWPORT0FCTL, .count = IDT_MAX_PORTS,
+      .stride = IDT_SWPORT_STRIDE, SWITCH_WORD(swportfctl),
+      .rw = 0x1f7f1f7f },
+    { .name = "FCAPxCTL", .addr = A_FCAP0CTL, .count = IDT_NUM_FAILOVER_CAPS,
+      .stride = IDT_FCAP_STRIDE, SWITCH_WORD(fcapctl),
+      .rw = ~(R_FCAP0CTL_PFTRG_MASK | R_FCAP0CTL_SFTRG_MASK),
+      .write = fcapctl_write },
     { .name = "FCAPxSTS", .addr = A_FCAP0STS, .count = IDT_NUM_FAILOVER_CAPS,
-      .stride = IDT_FCAP_STRIDE },
+      .stride = IDT_FCAP_STRIDE, SWITCH_WORD(fcapsts),
+      .w1c = R_FCAP0STS_FMCI_MASK | R_FCAP0STS_FMCC_MASK },
     STORED_N("FCAPxTIMER", A_FCAP0TIMER, fcaptimer, IDT_NUM_FAILOVER_CAPS,
              IDT_FCAP_STRIDE),
     { .name = "GASAPROT", .addr = A_GASAPROT, SWITCH_WORD(gasaprot),
@@ -246,6 +274,8 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
     /* GPIOFUNC, GPIOAFSEL, GPIOCFG, GPIOD, HPCFGCTL */
     STORED_N("GPIO", A_GPIOFUNC, gpio, IDT_NUM_GPIO_REGS, 4),
     { .name = "SMBUSSTS", .addr = A_SMBUSSTS, SWITCH_WORD(smbussts),
+      .reset = IDT_SMBUS_SLAVE << R_SMBUSSTS_SSMBADDR_SHIFT |
+               IDT_SMBUS_EEPROM << R_SMBUSSTS_MSMBADDR_SHIFT,
       .w1c = SMBUSSTS_ERRORS },
     STORED("SMBUSCTL", A_SMBUSCTL, smbusctl),
     { .name = "EEPROMINTF", .addr = A_EEPROMINTF, SWITCH_WORD(eepromintf),

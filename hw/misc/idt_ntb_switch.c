@@ -136,15 +136,23 @@ bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port)
 
 int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition)
 {
+    int leaving = -1;
+
     for (unsigned i = 0; i < sw->num_ports; i++) {
         unsigned port = idt_ntb_switch_port(sw, i);
 
-        if (idt_ntb_switch_has_nt(sw, port) &&
-            idt_ntb_switch_partition(sw, port) == partition) {
+        if (!idt_ntb_switch_has_nt(sw, port) ||
+            idt_ntb_switch_partition(sw, port) != partition) {
+            continue;
+        }
+        if (idt_ntb_topology_is_settled(sw, port)) {
             return i;
         }
+        if (leaving < 0) {
+            leaving = i;
+        }
     }
-    return -1;
+    return leaving;
 }
 
 /*
@@ -210,24 +218,40 @@ static IdtNtbEventWords switch_event_words(IdtNtbSwitch *sw, IdtNtbEvent event)
         [IDT_NTB_EVENT_LINKDN] = { &regs->selinkdnsts, &regs->selinkdnmsk },
         [IDT_NTB_EVENT_FRST] = { &regs->sefrststs, &regs->sefrstmsk },
         [IDT_NTB_EVENT_HRST] = { &regs->sehrststs, &regs->sehrstmsk },
+        [IDT_NTB_EVENT_FAILOVER] = { NULL, &regs->sefovrmsk },
         [IDT_NTB_EVENT_GSIGNAL] = { &regs->segsigsts, &regs->segsigmsk },
     };
 
     return words[event];
 }
 
+/* A bit per failover capability whose FCAPxSTS is not 0 */
+static uint32_t switch_failover_status(const IdtNtbSwitch *sw)
+{
+    uint32_t status = 0;
+
+    for (unsigned i = 0; i < IDT_NUM_FAILOVER_CAPS; i++) {
+        if (qatomic_read(&sw->shm->sw.fcapsts[i])) {
+            status |= BIT(i);
+        }
+    }
+    return status;
+}
+
 uint32_t idt_ntb_switch_sests(IdtNtbSwitch *sw)
 {
     static const IdtNtbEvent events[] = {
         IDT_NTB_EVENT_LINKUP, IDT_NTB_EVENT_LINKDN, IDT_NTB_EVENT_FRST,
-        IDT_NTB_EVENT_HRST, IDT_NTB_EVENT_GSIGNAL,
+        IDT_NTB_EVENT_HRST, IDT_NTB_EVENT_FAILOVER, IDT_NTB_EVENT_GSIGNAL,
     };
     uint32_t sests = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
         IdtNtbEventWords words = switch_event_words(sw, events[i]);
+        uint32_t status = words.sts ? qatomic_read(words.sts) :
+                                      switch_failover_status(sw);
 
-        if (qatomic_read(words.sts) & ~qatomic_read(words.msk)) {
+        if (status & ~qatomic_read(words.msk)) {
             sests |= BIT(events[i]);
         }
     }
@@ -240,7 +264,9 @@ void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n)
     IdtNtbShmSwitch *regs = &sw->shm->sw;
     uint32_t sepmsk;
 
-    qatomic_fetch_or(words.sts, BIT(n));
+    if (words.sts) {
+        qatomic_fetch_or(words.sts, BIT(n));
+    }
     if (qatomic_read(words.msk) & BIT(n) ||
         qatomic_read(&regs->semsk) & BIT(event)) {
         return;
@@ -374,6 +400,15 @@ static void switch_close_onto(IdtNtbSwitch *sw, unsigned port)
     }
 }
 
+void idt_ntb_switch_end_access(IdtNtbSwitch *sw, unsigned port)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+
+    qatomic_inc(&p->send_epoch);
+    qatomic_inc(&p->receive_epoch);
+    switch_close_onto(sw, port);
+}
+
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
@@ -385,9 +420,7 @@ void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port)
     }
     qatomic_set_mb(&p->state,
                    tell ? IDT_NTB_PORT_GOING_DOWN : IDT_NTB_PORT_DOWN);
-    qatomic_inc(&p->send_epoch);
-    qatomic_inc(&p->receive_epoch);
-    switch_close_onto(sw, port);
+    idt_ntb_switch_end_access(sw, port);
     idt_ntb_regs_copy_port(p, idt_ntb_switch_boot(sw, port));
     qatomic_set(&p->int_fell, 0);
     switch_reset_mtbl(sw, port);

@@ -109,6 +109,8 @@ typedef struct IdtNtbShmSwitch {
     uint32_t smbuscbhl;
     uint32_t boot_mtbl[IDT_NUM_MTBL];   /* @mtbl as the image left it */
     uint32_t smbussts;
+    uint32_t fcapsts[IDT_NUM_FAILOVER_CAPS];
+    uint32_t failover_pending;  /* a bit per failover that is under way */
 } IdtNtbShmSwitch;
 
 FIELD(SHM_EEPROMINTF, SLOT, 27, 3)      /* whose operation makes it busy */
@@ -270,6 +272,7 @@ typedef enum IdtNtbEvent {
     IDT_NTB_EVENT_LINKDN = R_SESTS_LINKDN_SHIFT,
     IDT_NTB_EVENT_FRST = R_SESTS_FRST_SHIFT,
     IDT_NTB_EVENT_HRST = R_SESTS_HRST_SHIFT,
+    IDT_NTB_EVENT_FAILOVER = R_SESTS_FAILOVER_SHIFT,
     IDT_NTB_EVENT_GSIGNAL = R_SESTS_GSIGNAL_SHIFT,
 } IdtNtbEvent;
 
@@ -369,8 +372,9 @@ uint32_t idt_ntb_switch_ports_in(const IdtNtbSwitch *sw, unsigned partition);
 bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned port);
 
 /*
- * The place of the port whose NT function is in @partition, the lowest one
- * should there be several; -1 if there is none.
+ * The place of the port whose NT function is in @partition; -1 if there is
+ * none.  Of several it is the lowest one that no change is pending for: a port
+ * that is about to leave gives way to one that takes over.
  */
 int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned partition);
 
@@ -428,6 +432,12 @@ bool idt_ntb_switch_reap(IdtNtbSwitch *sw);
 void idt_ntb_switch_put_down(IdtNtbSwitch *sw, unsigned port);
 
 /*
+ * Ends all that goes through the windows of @port and those onto its memory
+ * while its link stays up.
+ */
+void idt_ntb_switch_end_access(IdtNtbSwitch *sw, unsigned port);
+
+/*
  * Brings our link up, if it may be, and tells everybody; that it is up they are
  * shown again in any case.  The caller evaluates our interrupt.
  */
@@ -479,7 +489,8 @@ void idt_ntb_switch_message(IdtNtbSwitch *sw, unsigned port, unsigned n,
 
 /*
  * Sets bit @n of the event's sub-status and latches SEVENT in all ports with a
- * link whose partition the masks admit.
+ * link whose partition the masks admit.  The sub-status of a failover is
+ * FCAPxSTS of capability @n, which the caller has set.
  */
 void idt_ntb_switch_event(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n);
 

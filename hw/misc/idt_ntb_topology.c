@@ -20,7 +20,12 @@
                              R_SWPORT0STS_SWPART_MASK | \
                              R_SWPORT0STS_DEVNUM_MASK)
 #define SWPORTSTS_STORED    (SWPORTSTS_CONFIG | R_SWPORT0STS_OMCI_MASK | \
-                             R_SWPORT0STS_OMCC_MASK)
+                             R_SWPORT0STS_OMCC_MASK | \
+                             R_SWPORT0STS_PFAILOVER_MASK | \
+                             R_SWPORT0STS_SFAILOVER_MASK)
+#define SWPARTSTS_STORED    (R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK | \
+                             R_SWPART0STS_PFAILOVER_MASK | \
+                             R_SWPART0STS_SFAILOVER_MASK)
 
 /* In the stored word only: a write of SWPORTxCTL waits for its completion */
 #define SWPORTSTS_PENDING   BIT(31)
@@ -88,6 +93,19 @@ bool idt_ntb_topology_allows_link(const IdtNtbSwitch *sw, unsigned port)
            idt_ntb_topology_mode_has_nt(FIELD_EX32(sts, SWPORT0STS, MODE)) &&
            partition_state(sw, FIELD_EX32(sts, SWPORT0STS, SWPART)) ==
            IDT_PART_STATE_ACTIVE;
+}
+
+bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned port)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+    uint32_t ctl = qatomic_read(&sw->shm->sw.swportctl[port]);
+
+    return FIELD_EX32(ctl, SWPORT0CTL, OMA) == IDT_PORT_OMA_NO_ACTION &&
+           idt_ntb_topology_mode_has_nt(FIELD_EX32(ctl, SWPORT0CTL, MODE)) &&
+           idt_ntb_switch_has_nt(sw, port) &&
+           partition_state(sw, FIELD_EX32(ctl, SWPORT0CTL, SWPART)) ==
+           IDT_PART_STATE_ACTIVE &&
+           qatomic_read(&p->topology_req) == qatomic_read(&p->topology_ack);
 }
 
 static bool is_owned(const IdtNtbSwitch *sw, unsigned port)
@@ -197,7 +215,7 @@ void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
     uint32_t ports = idt_ntb_switch_ports_in(sw, partition);
 
     qatomic_fetch_or(&regs->swpartsts[partition], R_SWPART0STS_SCI_MASK);
-    if (old != ctl) {
+    if (FIELD_EX32(old ^ ctl, SWPART0CTL, STATE)) {
         if (FIELD_EX32(ctl, SWPART0CTL, STATE) == IDT_PART_STATE_RESET) {
             idt_ntb_switch_event(sw, IDT_NTB_EVENT_FRST, partition);
         }
@@ -247,7 +265,7 @@ uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw,
     }
     finish_partition(sw, partition);
     value = qatomic_read(&sw->shm->sw.swpartsts[partition]) &
-            (R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK);
+            SWPARTSTS_STORED;
     value = FIELD_DP32(value, SWPART0STS, STATE,
                        partition_state(sw, partition));
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {

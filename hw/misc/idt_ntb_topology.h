@@ -56,6 +56,13 @@ bool idt_ntb_topology_is_settled(const IdtNtbSwitch *sw, unsigned port);
  */
 void idt_ntb_topology_settle(IdtNtbSwitch *sw, unsigned port);
 
+/*
+ * True if the function of @port, whose link is up, is not to be reset by the
+ * change that is to take place: SWPORTxCTL.OMA says so, and it had an NT
+ * function before and has one after.
+ */
+bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned port);
+
 /* True while an attached @port has a link. */
 bool idt_ntb_topology_allows_link(const IdtNtbSwitch *sw, unsigned port);
 

@@ -9,6 +9,9 @@
 
 #define TYPE_IDT_NTB "idt-ntb"
 
+/* As lspci shows it of a 89HPES32NT8AG2 */
+#define IDT_NTB_REVISION                    2
+
 #define PCI_VENDOR_ID_IDT                   0x111d
 #define PCI_DEVICE_ID_IDT_89HPES32NT8BG2    0x8088
 #define PCI_DEVICE_ID_IDT_89HPES32NT24BG2   0x808a

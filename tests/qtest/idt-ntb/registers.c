@@ -67,7 +67,7 @@ static const Register nt_registers[] = {
 /* Switch registers that hold the same value at every time of these tests */
 static const Register switch_registers[] = {
     { "SWCTL", A_SWCTL, 0, 1, 0, 0xffffffff },
-    { "BCVSTS", A_BCVSTS, 0, 1, 0, 0 },
+    { "BCVSTS", A_BCVSTS, 0, 1, 0xd, 0 },
     { "PCLKMODE", A_PCLKMODE, 0, 1, 0, 0xffffffff },
     { "STKxCFG", A_STK0CFG, 4, IDT_NUM_STACKS, 0, 0xffffffff },
     { "RDRAINDELAY", A_RDRAINDELAY, 0, 1, 0xfa, 0xffff },
@@ -75,12 +75,10 @@ static const Register switch_registers[] = {
     { "SEDELAY", A_SEDELAY, 0, 1, 0x3e8, 0xffff },
     { "USSBRDELAY", A_USSBRDELAY, 0, 1, 0, 0xffff },
     { "SWPARTxFCTL", A_SWPART0FCTL, IDT_PART_STRIDE, IDT_MAX_PARTITIONS, 0,
-      0xffffffff },
+      0x00030003 },
     { "SWPORTxFCTL", A_SWPORT0FCTL, IDT_SWPORT_STRIDE, IDT_MAX_PORTS, 0,
-      0xffffffff },
-    { "FCAPxCTL", A_FCAP0CTL, IDT_FCAP_STRIDE, IDT_NUM_FAILOVER_CAPS, 0,
-      0xffffffff },
-    { "FCAPxSTS", A_FCAP0STS, IDT_FCAP_STRIDE, IDT_NUM_FAILOVER_CAPS, 0, 0 },
+      0x1f7f1f7f },
+    /* FCAPxCTL triggers */
     { "FCAPxTIMER", A_FCAP0TIMER, IDT_FCAP_STRIDE, IDT_NUM_FAILOVER_CAPS, 0,
       0xffffffff },
     { "NTMTBLPROTx", A_NTMTBLPROT0, 4, IDT_MAX_PARTITIONS, 0, 0xffffffff },
@@ -110,7 +108,8 @@ static const Register switch_registers[] = {
     { "SxRXEQLCTL", A_S0RXEQLCTL, IDT_SERDES_STRIDE, IDT_NUM_SERDES, 0,
       0xffffffff },
     { "GPIO", A_GPIOFUNC, 4, IDT_NUM_GPIO_REGS, 0, 0xffffffff },
-    { "SMBUSSTS", A_SMBUSSTS, 0, 1, R_SMBUSSTS_EEPROMDONE_MASK, 0 },
+    { "SMBUSSTS", A_SMBUSSTS, 0, 1,
+      R_SMBUSSTS_EEPROMDONE_MASK | 0x74 << 1 | 0x50 << 9, 0 },
     { "SMBUSCTL", A_SMBUSCTL, 0, 1, 0, 0xffffffff },
     { "IOEXPADDRx", A_IOEXPADDR0, 4, IDT_NUM_IO_EXPANDERS, 0, 0xffffffff },
     { "GPECTL", A_GPECTL, 0, 1, 0, 0xffffffff },
@@ -132,7 +131,7 @@ static void test_header(void)
     g_assert_cmphex(ntb_cfg_readw(p, PCI_VENDOR_ID), ==, NTB_VENDOR);
     g_assert_cmphex(ntb_cfg_readw(p, PCI_DEVICE_ID), ==, NTB_DEVICE);
     g_assert_cmphex(ntb_cfg_readw(p, PCI_CLASS_DEVICE), ==, 0x0680);
-    g_assert_cmphex(ntb_cfg_readw(p, PCI_CLASS_PROG) & 0xff, ==, 0);
+    g_assert_cmphex(ntb_cfg_readw(p, PCI_REVISION_ID), ==, 0x0002);
     g_assert_cmphex(ntb_cfg_readw(p, PCI_HEADER_TYPE) & 0x7f, ==, 0);
     g_assert_cmphex(ntb_cfg_readw(p, PCI_INTERRUPT_PIN) & 0xff, ==, 1);
     ntb_quit(p);
@@ -428,6 +427,9 @@ static bool is_switch_register(uint32_t address)
                          address) ||
            (address >= A_SWPART0CTL && address < A_SWPORT0CTL +
             IDT_SWPORT_STRIDE * IDT_MAX_PORTS) ||
+           (address >= A_FCAP0CTL && address <= A_FCAP0STS +
+            IDT_FCAP_STRIDE * (IDT_NUM_FAILOVER_CAPS - 1) &&
+            (address - A_FCAP0CTL) % IDT_FCAP_STRIDE <= 4) ||
            address == A_SELINKUPSTS || address == A_GASAPROT ||
            address == A_EEPROMINTF ||
            (address >= A_TMPCTL && address <= A_TMPALARM);
@@ -548,6 +550,47 @@ static void test_scan(const void *opaque)
     ntb_server_stop(server);
 }
 
+/* What the pins of the board said at power-up */
+static void test_boot_vector(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+    uint32_t value = ntb_gas_read(p, A_BCVSTS);
+
+    g_assert_cmpuint(FIELD_EX32(value, BCVSTS, SWMODE), ==,
+                     IDT_SWMODE_PARTS_EEPROM);
+    g_assert_cmpuint(FIELD_EX32(value, BCVSTS, GCLKFSEL), ==, 0);
+    g_assert_cmpuint(FIELD_EX32(value, BCVSTS, CLKMODE), ==, 0);
+    /* The pins are the low bits of the slave's address */
+    g_assert_cmphex(0x74 | FIELD_EX32(value, BCVSTS, SSMBADDR), ==,
+                    FIELD_EX32(ntb_gas_read(p, A_SMBUSSTS), SMBUSSTS,
+                               SSMBADDR));
+    g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_SMBUSSTS), SMBUSSTS,
+                               MSMBADDR), ==, 0x50);
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
+/* Software that waits for the end of a punch-through request goes on */
+static void test_punch_through(void)
+{
+    NtbServer *server = ntb_server_start();
+    NtbPort *p = ntb_boot(server, NULL);
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t ctl = i ? UINT32_MAX : 0;
+
+        g_assert_cmphex(ntb_read(p, A_PTCSTS), ==, 0);
+        ntb_write(p, A_PTCCTL0, ctl);
+        ntb_write(p, A_PTCCTL1, ctl);
+        ntb_write(p, A_PTCDATA, 0x12345678);
+        g_assert_cmphex(ntb_read(p, A_PTCSTS), ==, 0);
+        g_assert_cmphex(ntb_read(p, A_PTCDATA), ==, 0x12345678);
+    }
+    ntb_quit(p);
+    ntb_server_stop(server);
+}
+
 /*
  * Temperature
  */
@@ -598,6 +641,8 @@ void ntb_add_register_tests(void)
     qtest_add_func("/idt-ntb/registers/nt-holes", test_nt_holes);
     qtest_add_func("/idt-ntb/registers/switch-holes", test_switch_holes);
     qtest_add_func("/idt-ntb/registers/port-holes", test_port_holes);
+    qtest_add_func("/idt-ntb/registers/boot-vector", test_boot_vector);
+    qtest_add_func("/idt-ntb/registers/punch-through", test_punch_through);
     qtest_add_data_func("/idt-ntb/topology/scan-2", GUINT_TO_POINTER(2),
                         test_scan);
     qtest_add_data_func("/idt-ntb/topology/scan-6", GUINT_TO_POINTER(6),

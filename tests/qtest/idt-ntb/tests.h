@@ -20,6 +20,7 @@ void ntb_add_error_tests(void);
 void ntb_add_sensor_tests(void);
 void ntb_add_event_tests(void);
 void ntb_add_topology_tests(void);
+void ntb_add_failover_tests(void);
 void ntb_add_eeprom_tests(void);
 void ntb_add_eeprom_error_tests(void);
 void ntb_add_flash_tests(void);

@@ -393,9 +393,9 @@ static void test_port_dead_writer(void)
     ntb_assert_clean(a, PORT_B);
 
     qatomic_fetch_or(&regs->swportsts[PORT_B], OMCI | pending);
-    ntb_assert_link_events(a, 1 << PORT_B, 1 << PORT_B);
-    g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(PORT_B)) & (OMCI | OMCC),
-                    ==, OMCI | OMCC);
+    ntb_wait((ntb_gas_read(a, ntb_gas_portsts(PORT_B)) & (OMCI | OMCC)) ==
+             (OMCI | OMCC));
+    g_assert_true(ntb_link_up(a, PORT_B));
 
     /* A port of nobody, and the same value again */
     qatomic_set_mb(&regs->swportctl[12], port_ctl(IDT_PORT_MODE_NT, 6));
@@ -623,8 +623,7 @@ static void check_bridge(unsigned port, unsigned mode)
     unsigned cap, count = 0;
 
     g_assert_cmphex(ntb_gas_read(a, at + PCI_VENDOR_ID), ==, NTB_ID);
-    g_assert_cmphex(ntb_gas_read(a, at + PCI_CLASS_REVISION) >> 8, ==,
-                    0x060400);
+    g_assert_cmphex(ntb_gas_read(a, at + PCI_CLASS_REVISION), ==, 0x06040002);
     g_assert_cmphex(ntb_gas_read(a, at + PCI_CACHE_LINE_SIZE) >> 16 & 0x7f, ==,
                     PCI_HEADER_TYPE_BRIDGE);
     g_assert_cmphex(ntb_gas_read(a, at + PCI_COMMAND) >> 16 &
