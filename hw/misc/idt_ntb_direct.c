@@ -102,7 +102,7 @@ static bool remote_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
         return true;
     }
     if (!idt_ntb_memory_find(sw, m->peer, m->addr, &ram) ||
-        ram.fd != m->file ||
+        ram.fd != m->file || ram.id != m->id ||
         ram.offset + (m->addr - ram.addr) != m->file_offset ||
         ram.size - (m->addr - ram.addr) < m->end - m->start) {
         return false;
@@ -340,12 +340,17 @@ static void insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
                       idt_ntb_switch_port(sw, m->peer), m->addr);
 }
 
-/* Takes note that the RAM of @peer can't be had. */
+/* Remembers, until its table changes, that the RAM of @peer can't be mapped. */
 static void refuse_ram(IdtNtbDirect *d, unsigned peer, const char *why)
 {
     const IdtNtbSwitch *sw = d->windows->sw;
+    IdtNtbTakenRam *taken = &d->peer[peer];
 
-    d->peer[peer].refused = true;
+    if (taken->fd >= 0) {
+        close(taken->fd);
+        taken->fd = -1;
+    }
+    taken->refused = true;
     warn_report_once("idt-ntb: port %u: windows onto the memory of port %u are "
                      "slow: %s", sw->port, idt_ntb_switch_port(sw, peer),
                      why);
@@ -439,6 +444,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     m->seq = ram.seq;
     m->generation = d->peer[t->peer].generation;
     m->file = ram.fd;
+    m->id = ram.id;
     m->file_offset = range.offset;
     insert(d, m, bar, t, &range);
     /* What was closed since @t was made; what is from now on asks us */

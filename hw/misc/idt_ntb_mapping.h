@@ -42,6 +42,7 @@ struct IdtNtbMapping {
     uint64_t addr;              /* bus address there of @start */
     uint64_t file_offset;       /* of @start */
     uint32_t file;              /* number of the descriptor there */
+    uint32_t id;                /* of the RAM */
     uint32_t seq;               /* of the memory table that says so */
     uint32_t generation;        /* of the port */
     QLIST_ENTRY(IdtNtbMapping) next;

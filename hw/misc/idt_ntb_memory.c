@@ -43,6 +43,7 @@ static void memory_publish(IdtNtbMemory *m)
         qatomic_set(&table->ram[i].size, m->ram[i].size);
         qatomic_set(&table->ram[i].offset, m->ram[i].offset);
         qatomic_set(&table->ram[i].fd, m->ram[i].fd);
+        qatomic_set(&table->ram[i].id, m->ram[i].id);
     }
     smp_wmb();                  /* who sees the even number sees all of it */
     m->seq = (m->seq | 1) + 1;
@@ -53,11 +54,35 @@ static void memory_publish(IdtNtbMemory *m)
     trace_idt_ntb_memory_publish(m->sw->port, count);
 }
 
+/*
+ * RAM keeps its descriptor as long as it is in the table.  A descriptor that is
+ * new there can have the number of one that was closed.
+ */
+static void set_id(IdtNtbMemory *m, IdtNtbShmRam *ram)
+{
+    for (unsigned i = 0; i < m->shown_count; i++) {
+        if (m->shown[i].fd == ram->fd) {
+            ram->id = m->shown[i].id;
+            return;
+        }
+    }
+    for (IdtNtbShmRam *other = m->ram; other < ram; other++) {
+        if (other->fd == ram->fd) {
+            ram->id = other->id;
+            return;
+        }
+    }
+    ram->id = ++m->ids;
+}
+
 static void memory_update(IdtNtbMemory *m)
 {
     unsigned count = m->hidden ? 0 : m->count;
     uint64_t fingerprint = m->hidden ? 0 : m->fingerprint;
 
+    for (unsigned i = 0; i < count; i++) {
+        set_id(m, &m->ram[i]);
+    }
     if (count != m->shown_count ||
         memcmp(m->shown, m->ram, count * sizeof(m->ram[0]))) {
         memory_publish(m);
@@ -199,6 +224,7 @@ static bool memory_search(const IdtNtbShmMemory *table, uint64_t addr,
         ram->size = qatomic_read(&table->ram[i].size);
         ram->offset = qatomic_read(&table->ram[i].offset);
         ram->fd = qatomic_read(&table->ram[i].fd);
+        ram->id = qatomic_read(&table->ram[i].id);
         if (addr >= ram->addr && addr - ram->addr < ram->size) {
             return true;
         }

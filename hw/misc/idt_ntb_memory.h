@@ -28,6 +28,7 @@ typedef struct IdtNtbMemory {
     uint64_t fingerprint;       /* of all RAM, shared or not */
     IdtNtbShmRam shown[IDT_NTB_MAX_RAM];    /* as published */
     unsigned shown_count;
+    uint32_t ids;               /* how many were given to RAM */
     uint32_t seq;               /* of the table, in case others change it */
     uint64_t shown_fingerprint;
     bool hidden;                /* while the VM is stopped */
@@ -42,6 +43,7 @@ typedef struct IdtNtbRam {
     uint64_t size;
     uint64_t offset;            /* in the file */
     uint32_t fd;                /* number in process @pid */
+    uint32_t id;                /* what has another one is other RAM */
     uint32_t pid;
     uint32_t lock_fd;
     uint32_t seq;               /* of the table */

@@ -181,7 +181,7 @@ typedef struct IdtNtbShmRam {
     uint64_t size;
     uint64_t offset;            /* in the file */
     uint32_t fd;                /* number in the process */
-    uint32_t reserved;
+    uint32_t id;                /* another one: other RAM, with the same @fd */
 } IdtNtbShmRam;
 
 #define IDT_NTB_MAX_RAM         120

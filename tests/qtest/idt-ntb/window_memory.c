@@ -392,6 +392,30 @@ static void test_seals(void)
     teardown();
 }
 
+/* It can be opened, but not mapped: that is tried once for each table */
+static void test_unmappable(void)
+{
+    int fd = make_memfd(F_SEAL_SHRINK | F_SEAL_WRITE);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    IdtNtbShmRam lie;
+
+    setup();
+    lie = honest();
+    lie.fd = fd;
+    for (unsigned i = 0; i < 3; i++) {
+        fake_port_publish(&f, 0, -1, &lie);
+        watch_file(path);
+        qtest_readq(f.a->qts, f.base);
+        g_assert_true(was_touched());
+        watch_file(path);
+        assert_not_believed();
+        g_assert_false(was_touched());
+    }
+    close(fd);
+    assert_honest();
+    teardown();
+}
+
 /* What the QEMU has open itself: the memory of the switch */
 static void test_switch_memory(void)
 {
@@ -763,6 +787,7 @@ void ntb_add_window_memory_tests(void)
     qtest_add_func("/idt-ntb/window-memory/fifo", test_fifo);
     qtest_add_func("/idt-ntb/window-memory/other-files", test_other_files);
     qtest_add_func("/idt-ntb/window-memory/seals", test_seals);
+    qtest_add_func("/idt-ntb/window-memory/unmappable", test_unmappable);
     qtest_add_func("/idt-ntb/window-memory/switch-memory",
                    test_switch_memory);
     qtest_add_func("/idt-ntb/window-memory/numbers", test_numbers);

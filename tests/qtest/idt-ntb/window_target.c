@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
+#include "hw/misc/idt_ntb_switch.h"
 #include "hw/pci/pci_regs.h"
 #include "window.h"
 #include "tests.h"
@@ -92,6 +93,77 @@ static void test_holes(WinPath path)
     }
     look_at(WIN_X);
     win_assert_shows(w.a, direct, w.b, WIN_X);
+    win_stop(&w);
+}
+
+/* ACPI memory hot-plug of q35 */
+#define DIMM_X          (4 * GiB)
+#define DIMM_SELECT     0xa00
+#define DIMM_CONTROL    0xa14
+#define DIMM_EJECT      8
+
+static void plug_dimm(QTestState *qts)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'object-add', 'arguments': {"
+                             "'qom-type': 'memory-backend-memfd', 'id': 'ram',"
+                             "'size': %d, 'share': true}}",
+                             (int)(2 * WIN_SIZE));
+    qtest_qmp_assert_success(qts, "{'execute': 'device_add', 'arguments': {"
+                             "'driver': 'pc-dimm', 'id': 'dimm',"
+                             "'memdev': 'ram'}}");
+}
+
+static void unplug_dimm(QTestState *qts)
+{
+    unsigned fds = ntb_count_fds(qts);
+
+    qtest_outl(qts, DIMM_SELECT, 0);
+    qtest_outb(qts, DIMM_CONTROL, DIMM_EJECT);
+    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    qtest_qmp_assert_success(qts, "{'execute': 'object-del', 'arguments': {"
+                             "'id': 'ram'}}");
+    ntb_wait(ntb_count_fds(qts) < fds);
+}
+
+/* What the table says of the RAM at @x */
+static IdtNtbShmRam published(uint64_t x)
+{
+    const IdtNtbShmMemory *table =
+        &((IdtNtbShm *)w.server->mem)->memory[w.b->partition].m;
+
+    for (unsigned i = 0; i < table->count; i++) {
+        if (table->ram[i].addr == x) {
+            return table->ram[i];
+        }
+    }
+    ntb_fail("no RAM at 0x%" PRIx64, x);
+    return (IdtNtbShmRam) { };
+}
+
+/*
+ * RAM at the same address, in a file with the same number, is not what it was.
+ * The holder sees no table in between.
+ */
+static void test_replugged_ram(WinPath path)
+{
+    setup(path, "-m 64M,slots=1,maxmem=256M");
+    plug_dimm(w.b->qts);
+    look_at(DIMM_X);
+    for (unsigned i = 0; i < 5; i++) {
+        IdtNtbShmRam before = published(DIMM_X);
+        uint64_t value = win_value();
+
+        win_assert_hits(w.a, direct + 8, w.b, DIMM_X + 8, 8);
+        win_assert_path(w.a, path);
+        ntb_freeze(w.a);
+        unplug_dimm(w.b->qts);
+        plug_dimm(w.b->qts);
+        g_assert_cmpuint(published(DIMM_X).fd, ==, before.fd);
+        qtest_writeq(w.b->qts, DIMM_X, value);
+        ntb_thaw(w.a);
+        ntb_settle(w.a->qts);
+        g_assert_cmphex(qtest_readq(w.a->qts, direct), ==, value);
+    }
     win_stop(&w);
 }
 
@@ -315,6 +387,10 @@ static void test_msi(WinPath path)
 
 void ntb_add_window_target_tests(void)
 {
+    if (ntb_machine_is_q35()) {
+        win_add_case_at("window-target/replugged-ram", test_replugged_ram,
+                        WIN_SHARED);
+    }
     win_add_case("window-target/end-of-ram", test_end_of_ram);
     win_add_case_shared("window-target/holes", test_holes);
     win_add_case_shared("window-target/wrap", test_wrap);
