@@ -394,6 +394,9 @@ def parse_field(register, term):
     if not rest.endswith(')'):
         raise TextError(f'{term}: a parenthesis is not closed')
     text = rest[:-1].strip()
+    if text not in field.values and text[:1].isalpha():
+        raise TextError(f'{field.name} has no value {text}' + (
+            f', but {", ".join(field.values)}' if field.values else ''))
     value = field.values[text] if text in field.values else parse_number(text)
     if not 0 <= value <= field.max():
         raise TextError(f'{term}: the field has {field.length} bits')

@@ -329,6 +329,24 @@ static void idt_ntb_warn_server_lost(IdtNtbState *s)
     }
 }
 
+/* Ports that the server does not know hear of us once a second. */
+static void idt_ntb_warn_strangers(IdtNtbState *s)
+{
+    for (unsigned i = 0; i < s->sw.num_ports; i++) {
+        unsigned port = idt_ntb_switch_port(&s->sw, i);
+        unsigned id = qatomic_read(&idt_ntb_switch_block(&s->sw,
+                                                         port)->client);
+
+        if (port != s->sw.port && idt_ntb_switch_link(&s->sw, port) &&
+            !idt_ntb_peers_knows(&s->peers, id)) {
+            warn_report("idt-ntb: port %u is not connected to this "
+                        "ivshmem-server (yet), its interrupts are late; give "
+                        "its chardev reconnect-ms= or restart it, and each "
+                        "server a -M of its own", port);
+        }
+    }
+}
+
 /*
  * Looks after the other ports: what the server says comes too early, and it may
  * say nothing.  Signals that could not be sent are made up for here too.
@@ -339,6 +357,11 @@ static void idt_ntb_reap(void *opaque)
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
     idt_ntb_warn_server_lost(s);
+    /* Not before all has been read that the server sent when we joined */
+    if (s->strangers_at && now >= s->strangers_at) {
+        s->strangers_at = 0;
+        idt_ntb_warn_strangers(s);
+    }
     if (idt_ntb_switch_reap(&s->sw)) {
         s->reap_fast_until = now;
     }
@@ -385,23 +408,6 @@ static void idt_ntb_server_lost(void *opaque)
     /* When QEMU exits, the server is not what has gone: tell later */
     s->server_loss_told = false;
     idt_ntb_reap_soon(s);
-}
-
-/* Ports that the server does not know hear of us once a second. */
-static void idt_ntb_warn_strangers(IdtNtbState *s)
-{
-    for (unsigned i = 0; i < s->sw.num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(&s->sw, i);
-        unsigned id = qatomic_read(&idt_ntb_switch_block(&s->sw,
-                                                         port)->client);
-
-        if (port != s->sw.port && idt_ntb_switch_link(&s->sw, port) &&
-            !idt_ntb_peers_knows(&s->peers, id)) {
-            warn_report("idt-ntb: port %u is not connected to this "
-                        "ivshmem-server (yet), its interrupts are late; give "
-                        "its chardev reconnect-ms= or restart it", port);
-        }
-    }
 }
 
 static bool idt_ntb_server_ready(void *opaque, Error **errp)
@@ -492,6 +498,11 @@ static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
     if (s->partitions < 2 || s->partitions > chip->num_ports) {
         error_setg(errp, "partitions=%u is out of range; %s has 2 to %u",
                    s->partitions, chip->name, chip->num_ports);
+        return false;
+    }
+    if (s->eeprom && s->given) {
+        error_setg(errp, "eeprom= sets partitions and BARs; leave out %s=",
+                   s->given);
         return false;
     }
     if (s->eeprom_writable && !s->eeprom) {
@@ -616,7 +627,8 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     };
     idt_ntb_windows_start(&s->windows, s->look_bh);
     idt_ntb_peers_start(&s->peers);
-    idt_ntb_warn_strangers(s);
+    s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                      REAP_PERIOD_MS;
     idt_ntb_reap_soon(s);
 }
 
@@ -636,6 +648,8 @@ static void idt_ntb_unrealize(PCIDevice *pci)
     idt_ntb_caps_exit(pci);
     migrate_del_blocker(&s->migration_blocker);
     idt_ntb_boot_cleanup(&s->boot);
+    /* The device itself may live on for a while: for RCU, say */
+    qemu_chr_fe_deinit(&s->chr, false);
 }
 
 /* QOM */
@@ -655,6 +669,8 @@ static void idt_ntb_instance_init(Object *obj)
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         s->bars[bar].mode = g_strdup(idt_ntb_default_modes[bar]);
     }
+    /* Defaults are set like what a user gives, but before */
+    s->given = NULL;
 }
 
 static const Property idt_ntb_properties[] = {
@@ -691,6 +707,31 @@ static const Property idt_ntb_properties[] = {
     DEFINE_PROP_BOOL("bar5-64bit", IdtNtbState, bars[5].is_64bit, false),
     DEFINE_PROP_BOOL("bar5-prefetch", IdtNtbState, bars[5].prefetch, false),
 };
+
+/* How qdev sets a property */
+static ObjectPropertyAccessor *idt_ntb_set_property;
+
+static void idt_ntb_set_given(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    IDT_NTB(obj)->given = ((const Property *)opaque)->name;
+    idt_ntb_set_property(obj, v, name, opaque, errp);
+}
+
+/* Remember which properties are given that an EEPROM image decides */
+static void idt_ntb_watch_properties(ObjectClass *klass)
+{
+    for (unsigned i = 0; i < ARRAY_SIZE(idt_ntb_properties); i++) {
+        const char *name = idt_ntb_properties[i].name;
+
+        if (g_str_equal(name, "partitions") || g_str_has_prefix(name, "bar")) {
+            ObjectProperty *property = object_class_property_find(klass, name);
+
+            idt_ntb_set_property = property->set;
+            property->set = idt_ntb_set_given;
+        }
+    }
+}
 
 static void idt_ntb_describe_bars(ObjectClass *klass)
 {
@@ -761,6 +802,7 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
         "Map other guests' shared RAM into the windows; off: by request only");
     object_class_property_set_description(klass, "trust-peers",
         "Map RAM that is not sealed too: its owner could end this QEMU");
+    idt_ntb_watch_properties(klass);
     idt_ntb_describe_bars(klass);
     idt_ntb_qom_class_init(klass);
     idt_ntb_regs_init();

@@ -104,23 +104,16 @@ bool idt_ntb_boot_init(IdtNtbBoot *boot, const IdtNtbChip *chip,
 {
     g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA256);
     gsize size = sizeof(boot->digest);
-    bool is_default;
 
     *boot = (IdtNtbBoot) {
         .file = file,
         .writable = writable,
         .fd = -1,
         .partitions = partitions,
+        .is_default = !file && partitions == IDT_NTB_DEFAULT_PARTITIONS &&
+                      idt_ntb_bars_are_default(barsetup),
     };
     memcpy(boot->barsetup, barsetup, sizeof(boot->barsetup));
-    is_default = partitions == IDT_NTB_DEFAULT_PARTITIONS &&
-                 idt_ntb_bars_are_default(barsetup);
-    boot->is_default = is_default && !file;
-    if (file && !is_default) {
-        error_setg(errp, "eeprom= sets partitions and BARs; leave out "
-                   "partitions= and bar*=");
-        return false;
-    }
     if (!file) {
         boot->image = make_image(chip, partitions, barsetup);
     } else if (!idt_ntb_eeprom_load(file, writable, &boot->image, &boot->fd,
@@ -382,12 +375,15 @@ bool idt_ntb_boot_check(const IdtNtbSwitch *sw, Error **errp)
     if (is_same_image(sw, boot) || boot->is_default) {
         return true;
     }
-    if (boot->file) {
+    if (boot->file && from_file) {
         error_setg(errp, "eeprom=%s is not the image of %u bytes that the "
-                   "switch that is running was configured by%s; use the same "
+                   "switch that is running was configured by; use the same "
                    "for all ports", boot->file,
-                   qatomic_read(&header->image_size),
-                   from_file ? "" : ", which was made from properties");
+                   qatomic_read(&header->image_size));
+    } else if (boot->file) {
+        error_setg(errp, "the switch that is running was configured by "
+                   "properties, not by eeprom=%s; leave out eeprom=",
+                   boot->file);
     } else {
         error_setg(errp, "the switch that is running was configured by an "
                    "EEPROM image; leave out partitions= and bar*=, or use "

@@ -369,6 +369,35 @@ static void peers_event(void *opaque, QEMUChrEvent event)
     }
 }
 
+/* Say why @path can't be connected to, and what to do about it */
+static void peers_connect_error(const char *path, int err, Error **errp)
+{
+    ERRP_GUARD();
+
+    error_setg_errno(errp, err, "can't connect to an ivshmem-server at '%s'",
+                     path);
+    switch (err) {
+    case ENOENT:
+        error_append_hint(errp, "Start the ivshmem-server first, with this "
+                          "path (-S).\n");
+        break;
+    case ECONNREFUSED:
+        error_append_hint(errp, "The server that made this socket has ended: "
+                          "remove the socket and start it again.\n");
+        break;
+    case EACCES:
+    case EPERM:
+        error_append_hint(errp, "Run ivshmem-server and QEMU as the same "
+                          "user, in directories that both may enter.\n");
+        break;
+    case EAGAIN:
+        error_append_hint(errp, "The server hangs: restart it.\n");
+        break;
+    default:
+        break;
+    }
+}
+
 /*
  * Connects to a UNIX socket.  connect(2) would wait without a bound for a place
  * in the queue of a server that does not accept.
@@ -398,9 +427,7 @@ static int peers_connect_unix(const UnixSocketAddress *addr, int64_t deadline,
     while (RETRY_ON_EINTR(connect(fd, (struct sockaddr *)&un, len)) < 0) {
         if (errno != EAGAIN ||
             qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= deadline) {
-            error_setg_errno(errp, errno, "can't connect to an "
-                             "ivshmem-server at '%s'; start it first",
-                             addr->path);
+            peers_connect_error(addr->path, errno, errp);
             close(fd);
             return -1;
         }

@@ -11,6 +11,9 @@
 #include "idt_ntb_state.h"
 #include "idt_ntb_temp.h"
 
+/* Of a step of the sensor */
+#define MILLIDEGREES    500
+
 static bool idt_ntb_get_link(Object *obj, Error **errp)
 {
     IdtNtbState *s = IDT_NTB(obj);
@@ -33,7 +36,8 @@ static void idt_ntb_get_temperature(Object *obj, Visitor *v, const char *name,
                                     void *opaque, Error **errp)
 {
     IdtNtbState *s = IDT_NTB(obj);
-    int64_t value = s->sw.shm ? idt_ntb_temp_get(&s->sw) * 500 : 0;
+    int64_t value = s->sw.shm ? idt_ntb_temp_get(&s->sw) * MILLIDEGREES :
+                                 0;
 
     visit_type_int(v, name, &value, errp);
 }
@@ -41,16 +45,22 @@ static void idt_ntb_get_temperature(Object *obj, Visitor *v, const char *name,
 static void idt_ntb_set_temperature(Object *obj, Visitor *v, const char *name,
                                     void *opaque, Error **errp)
 {
+    ERRP_GUARD();
     IdtNtbState *s = IDT_NTB(obj);
     int64_t value;
 
     if (!visit_type_int(v, name, &value, errp)) {
         return;
     }
-    if (value < 0 || value > IDT_NTB_TEMP_MAX * 500) {
-        error_setg(errp, "temperature=%" PRId64 " is out of range; the sensor "
-                   "measures 0 to %u millidegrees", value,
-                   IDT_NTB_TEMP_MAX * 500);
+    if (value < 0 || value > IDT_NTB_TEMP_MAX * MILLIDEGREES ||
+        value % MILLIDEGREES) {
+        error_setg(errp, "temperature=%" PRId64 " can't be measured: the "
+                   "sensor has 0 to %u millidegrees Celsius in steps of %u",
+                   value, IDT_NTB_TEMP_MAX * MILLIDEGREES, MILLIDEGREES);
+        if (value > 0 && value <= IDT_NTB_TEMP_MAX / 2) {
+            error_append_hint(errp, "%" PRId64 " degrees are %" PRId64 ".\n",
+                              value, value * 1000);
+        }
         return;
     }
     if (!s->sw.shm) {
@@ -58,7 +68,7 @@ static void idt_ntb_set_temperature(Object *obj, Visitor *v, const char *name,
                    "later, with qom-set");
         return;
     }
-    idt_ntb_temp_set(&s->sw, value / 500);
+    idt_ntb_temp_set(&s->sw, value / MILLIDEGREES);
     qemu_bh_schedule(s->look_bh);       /* an alarm of ours */
 }
 

@@ -28,6 +28,7 @@ struct IdtNtbState {
     char *chip;
     char *eeprom;
     bool eeprom_writable;
+    const char *given;          /* a property that eeprom= would decide */
     int32_t port;
     uint32_t partitions;
     uint32_t server_timeout;
@@ -52,6 +53,7 @@ struct IdtNtbState {
     QEMUTimer *reap_timer;
     int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
     bool server_loss_told;
+    int64_t strangers_at;       /* when to look for them; 0: done */
     Error *migration_blocker;
 };
 

@@ -243,7 +243,11 @@ class TextErrors(unittest.TestCase):
                  'bits'),
                 ('TMPADJ = OFFSET(-1)', '1: OFFSET(-1): the field has 8 '
                  'bits'),
-                ('SWPORT0CTL = MODE(NTB)', '1: NTB is no number'),
+                ('SWPORT0CTL = MODE(NTT)', '1: MODE has no value NTT, but '
+                 'DISABLED, DOWNSTREAM, UPSTREAM, NT, UP_NT, UNATTACHED, '
+                 'UP_DMA, UP_NT_DMA, NT_DMA'),
+                ('TMPADJ = OFFSET(x)', '1: OFFSET has no value x'),
+                ('TMPADJ = OFFSET(1x)', '1: 1x is no number'),
                 ('SWCTL = 0x100000000', '1: 0x100000000 has more than 32 '
                  'bits'),
                 ('wait SWCTL = 1 mask', '1: a value is missing in ""'),

@@ -284,10 +284,15 @@ static void test_agree(void)
                           ",partitions=3");
     ntb_assert_refused_at(server, "EEPROM image|bar|eeprom=",
                           ",bar1-size=64k");
-    ntb_assert_refused_at(server, "eeprom= sets|partitions=|bar",
-                          ",partitions=3,eeprom=%s", path);
-    ntb_assert_refused_at(server, "eeprom= sets|partitions=|bar",
+    /* The default, too */
+    ntb_assert_refused_at(server, "eeprom= sets|leave out partitions=",
+                          ",partitions=2,eeprom=%s", path);
+    ntb_assert_refused_at(server, "eeprom= sets|leave out bar2-mode=",
                           ",bar2-mode=off,eeprom=%s", path);
+    ntb_assert_refused_at(server, "eeprom= sets|leave out bar5-prefetch=",
+                          ",eeprom=%s,bar5-prefetch=off", path);
+    ntb_assert_refused_at(server, "eeprom= sets|leave out bar4-size=",
+                          ",eeprom=%s,bar4-size=1M", path);
     ntb_quit(a);
     ntb_quit(b);
     /* Nobody is left */
@@ -307,7 +312,7 @@ static void test_agree_properties(void)
     char *path = some_image(0);
     NtbPort *a = ntb_boot(server, NULL);
 
-    assert_bad(server, path, "properties");
+    assert_bad(server, path, "configured by properties|leave out eeprom=");
     ntb_quit(a);
     ntb_server_stop(server);
     image_free(path);

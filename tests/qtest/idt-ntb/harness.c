@@ -323,11 +323,23 @@ NtbPort *ntb_boot(NtbServer *server, const char *props)
     return p;
 }
 
-QTestState *ntb_boot_root_port(NtbServer *server)
+QTestState *ntb_boot_root_port_args(NtbServer *server, const char *fmt, ...)
 {
+    g_autofree char *args = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    args = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
     return qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
                        "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
-                       "chassis=1", ntb_next_machine(), server->socket);
+                       "chassis=1 %s", ntb_next_machine(), server->socket,
+                       args);
+}
+
+QTestState *ntb_boot_root_port(NtbServer *server)
+{
+    return ntb_boot_root_port_args(server, "%s", "");
 }
 
 void ntb_quit(NtbPort *p)
@@ -404,12 +416,17 @@ NtbPort *ntb_open_plugged(QTestState *qts)
     return ntb_open(qts, "ntb1", 1, 0, 1);
 }
 
-void ntb_device_del(QTestState *qts)
+void ntb_device_del_send(QTestState *qts)
 {
     qtest_qmp_device_del_send(qts, "ntb1");
     /* What a guest's ACPI code does: rp0 is the only bus with hot-plug */
     qtest_outl(qts, PCIHP_BASE + PCIHP_SELECT, 0);
     qtest_outl(qts, PCIHP_BASE + PCIHP_EJECT, 1);
+}
+
+void ntb_device_del(QTestState *qts)
+{
+    ntb_device_del_send(qts);
     qtest_qmp_eventwait(qts, "DEVICE_DELETED");
 }
 

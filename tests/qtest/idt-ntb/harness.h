@@ -109,6 +109,10 @@ NtbPort *ntb_boot(NtbServer *server, const char *props);
 /* Start a QEMU with a pcie-root-port rp0 at 00:05.0 and nothing behind it */
 QTestState *ntb_boot_root_port(NtbServer *server);
 
+/* ... with more of QEMU's command line */
+QTestState *G_GNUC_PRINTF(2, 3)
+ntb_boot_root_port_args(NtbServer *server, const char *fmt, ...);
+
 /*
  * Use the device @id at @bus and @devfn of @qts; @index tells devices of one
  * QEMU apart.
@@ -157,6 +161,10 @@ void ntb_device_add_wait(QTestState *qts);
 
 NtbPort *ntb_open_plugged(QTestState *qts);
 void ntb_device_del(QTestState *qts);
+
+/* ... without waiting for the end of the device, only until it is unplugged */
+void ntb_device_del_send(QTestState *qts);
+
 void ntb_secondary_bus_reset(QTestState *qts);
 
 /*

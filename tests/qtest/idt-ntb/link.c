@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <glib/gstdio.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb_switch.h"
 #include "hw/pci/pci_regs.h"
@@ -279,6 +280,50 @@ static void test_hotplug(void)
 }
 
 /* A chardev without reconnect option will do: the device connects it again */
+/* As soon as the guest has let the device go, another one has its chardev */
+static void test_hotplug_chardev_at_once(void)
+{
+    NtbServer *server = ntb_server_start();
+    QTestState *qts = ntb_boot_root_port(server);
+
+    for (unsigned i = 0; i < 50; i++) {
+        ntb_device_add(qts);
+        ntb_quit(ntb_open_plugged(qts));
+        ntb_device_del_send(qts);
+    }
+    ntb_device_add(qts);
+    ntb_device_del(qts);
+    qtest_quit(qts);
+    ntb_server_stop(server);
+}
+
+/*
+ * A server says to those who wait in their chardev who has joined: there is
+ * nothing to warn of
+ */
+static void test_hotplug_silent(void)
+{
+    NtbServer *server = ntb_server_start();
+    g_autofree char *log = ntb_tmp_path("stderr");
+    QTestState *qts = ntb_boot_root_port_args(server, "2>%s", log);
+    NtbPort *a = ntb_boot(server, NULL), *b;
+
+    ntb_device_add(qts);
+    b = ntb_open_plugged(qts);
+    /* Longer than until the device looks */
+    for (unsigned i = 0; i < 3; i++) {
+        g_usleep(G_USEC_PER_SEC / 2);
+        ntb_settle(qts);
+    }
+    ntb_assert_talk(a, b);
+    ntb_quit(a);
+    ntb_quit(b);
+    qtest_quit(qts);
+    g_assert_cmpuint(ntb_count_text(log, "warning"), ==, 0);
+    g_unlink(log);
+    ntb_server_stop(server);
+}
+
 static void test_hotplug_plain_chardev(void)
 {
     NtbServer *server = ntb_server_start();
@@ -438,6 +483,9 @@ void ntb_add_link_tests(void)
     qtest_add_func("/idt-ntb/reset/bus", test_bus_reset);
     qtest_add_func("/idt-ntb/reset/under-fire", test_reset_under_fire);
     qtest_add_func("/idt-ntb/hotplug/100-times", test_hotplug);
+    qtest_add_func("/idt-ntb/hotplug/chardev-at-once",
+                   test_hotplug_chardev_at_once);
+    qtest_add_func("/idt-ntb/hotplug/silent", test_hotplug_silent);
     qtest_add_func("/idt-ntb/hotplug/plain-chardev",
                    test_hotplug_plain_chardev);
     qtest_add_func("/idt-ntb/hotplug/under-fire", test_hotplug_under_fire);

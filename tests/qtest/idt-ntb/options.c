@@ -89,6 +89,19 @@ static void test_chardev_listens(void)
     ntb_assert_refused(args, "server=on");
 }
 
+/* What a server leaves that is killed */
+static void make_dead_socket(const char *path)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpuint(strlen(path), <, sizeof(un.sun_path));
+    strcpy(un.sun_path, path);
+    g_assert_cmpint(bind(fd, (struct sockaddr *)&un, sizeof(un)), ==, 0);
+    close(fd);
+}
+
 static void test_no_server(void)
 {
     g_autofree char *path = ntb_tmp_path("socket");
@@ -101,7 +114,11 @@ static void test_no_server(void)
     g_free(args);
     args = g_strdup_printf("-chardev socket,id=n,path=%s,reconnect-ms=100 "
                            "-device idt-ntb,chardev=n", path);
-    ntb_assert_refused(args, "connect|ivshmem-server");
+    ntb_assert_refused(args, "ivshmem-server|No such file|Start the "
+                       "ivshmem-server first");
+    make_dead_socket(path);
+    ntb_assert_refused(args, "ivshmem-server|refused|remove the socket");
+    g_unlink(path);
 }
 
 static void assert_plug_refused(QTestState *qts, const char *word)

@@ -66,7 +66,7 @@ static void test_range(void)
 {
     NtbServer *server = ntb_server_start();
     NtbPort *a = ntb_boot(server, NULL);
-    const int values[] = { -500, 128000 };
+    const int values[] = { -500, 128000, 55, 1, 499, 55250, 127501 };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
         QDict *error = qtest_qmp_assert_failure_ref(a->qts,
@@ -74,7 +74,9 @@ static void test_range(void)
             "'path': '/machine/peripheral/ntb0',"
             "'property': 'temperature', 'value': %d}}", values[i]);
 
-        g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "127500"));
+        g_assert_nonnull(strstr(qdict_get_str(error, "desc"),
+                                "0 to 127500 millidegrees Celsius in steps "
+                                "of 500"));
         qobject_unref(error);
     }
     g_assert_cmpint(ntb_qom_int(a, "temperature"), ==, 40000);
