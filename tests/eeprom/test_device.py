@@ -18,7 +18,7 @@ import settings
 import test_eeprom
 from switch import Switch
 
-DEADLINE = 60
+DEADLINE = 600
 
 # The lanes, which are stored and read as zero before, and SMBUSCTL
 HARMLESS = [*range(0x3f000, 0x3f00c, 4), 0x3f18c]

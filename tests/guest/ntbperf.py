@@ -11,9 +11,6 @@ FIXED = '/lib/modules/fixed/ntb_perf.ko'
 UNMODIFIED = '/lib/modules/ntb_perf.ko'
 # A run of run() copies 1 MiB
 TOTAL_ORDER = 20
-# Who finds that a message register of the peer is full, as another one is
-# sending there, tries again after one to two seconds
-DEADLINE = 300
 
 
 class Perf:
@@ -36,7 +33,7 @@ class Perf:
         def ready():
             return all(sum(address > 0 for address in self._info(what)) ==
                        peers for what in ('In buffer xlat', 'Out buffer xlat'))
-        wait_until(ready, f'{self.guest.name} has buffers', DEADLINE)
+        wait_until(ready, f'{self.guest.name} has buffers')
 
     def run(self):
         self.guest.run(f'echo 0 >{self.folder}/run')

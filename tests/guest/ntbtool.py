@@ -7,8 +7,6 @@ import re
 from guest import wait_until
 
 ALL = '/sys/kernel/debug/ntb_tool/*'
-# All windows at once are some seconds of work for an emulated guest
-DEADLINE = 300
 
 
 def connect(*tools):
@@ -31,15 +29,15 @@ class Tool:
         self.folder = guest.run(f'echo {ALL}').strip()
         self.windows = int(self.run('ls -d peer0/mw_trans* | wc -l'))
 
-    def run(self, script, deadline=DEADLINE):
-        return self.guest.run(self._script(script), deadline).strip()
+    def run(self, script):
+        return self.guest.run(self._script(script)).strip()
 
     def send(self, script):
         return self.guest.send(self._script(script))
 
     def finish(self, number):
         """Wait for what send() started: its exit status and output."""
-        return self.guest.finish(number, DEADLINE)
+        return self.guest.finish(number)
 
     def _script(self, script):
         return f'set -e; cd {self.folder}; {script}'

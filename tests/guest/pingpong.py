@@ -4,7 +4,7 @@
 import re
 import time
 
-from guest import GuestError, wait_until
+from guest import DEADLINE, GuestError, wait_until
 
 COUNT = '/sys/kernel/debug/ntb_pingpong/*/count'
 
@@ -14,23 +14,12 @@ def count(guest):
     return int(guest.run(f'cat {COUNT}'), 0)
 
 
-def counts(guests):
-    """The counts of all guests at about the same time.
-
-    The first ones are taken again after the last one and the mean is given,
-    so that the time between the samples cancels out.
-    """
-    there = [count(guest) for guest in guests]
-    back = [count(guest) for guest in reversed(guests)]
-    return [(a + b) / 2 for a, b in zip(there, reversed(back))]
-
-
 def set_delay(guest, milliseconds):
     guest.run(f'echo {milliseconds} '
               '>/sys/module/ntb_pingpong/parameters/delay_ms')
 
 
-def wait_growing(guests, pings=20, deadline=60):
+def wait_growing(guests, pings=20):
     """Wait until all guests have counted PINGS more, or raise GuestError."""
     start = [count(guest) for guest in guests]
     grown = []
@@ -40,37 +29,40 @@ def wait_growing(guests, pings=20, deadline=60):
         return min(grown) >= pings
 
     try:
-        wait_until(all_grew, f'{pings} pings more everywhere', deadline)
+        wait_until(all_grew, f'{pings} pings more everywhere')
     except GuestError as error:
         names = ', '.join(f'{guest.name} {n}'
                           for guest, n in zip(guests, grown))
         raise GuestError(f'{error}; came: {names}') from None
 
 
-def wait_stopped(guest, deadline=60):
-    """Wait until the guest's count stands still for half a second."""
-    end = time.monotonic() + deadline
-    last = None
+def wait_stopped(guest):
+    """Wait until the guest's count stands still for a second, in which the
+    guest does something."""
+    end = time.monotonic() + DEADLINE
+    last = []
     while True:
-        now = count(guest)
-        if now == last:
-            return now
+        last = [*last[-2:], count(guest)]
+        if last == last[:1] * 3:
+            return last[0]
         if time.monotonic() > end:
-            raise GuestError(f'{guest.name}: still counts, {now}')
-        last = now
+            raise GuestError(f'{guest.name}: still counts, {last}')
         time.sleep(0.5)
 
 
-def counts_at_rest(first, second):
-    """The counts of two guests while their game stands still, since one of
+def counts_at_rest(guests):
+    """The counts of all guests while their game stands still, since one of
     them is halted all the time."""
-    second.vm.cmd('stop')
-    first_count = wait_stopped(first)
+    first, *others = guests
     first.vm.cmd('stop')
-    second.vm.cmd('cont')
-    second_count = wait_stopped(second)
+    counted = [wait_stopped(guest) for guest in others]
+    for guest in others:
+        guest.vm.cmd('stop')
     first.vm.cmd('cont')
-    return [first_count, second_count]
+    counted.insert(0, wait_stopped(first))
+    for guest in others:
+        guest.vm.cmd('cont')
+    return counted
 
 
 def links(guest):
@@ -79,6 +71,6 @@ def links(guest):
     return int(re.search(r'NTB link status\s+- (0x[0-9a-f]+)', info)[1], 16)
 
 
-def wait_links(guest, value, deadline=60):
+def wait_links(guest, value):
     wait_until(lambda: links(guest) == value,
-               f'{guest.name} sees links {value:#x}', deadline)
+               f'{guest.name} sees links {value:#x}')

@@ -79,9 +79,10 @@ class Switch:
     def port(self, options='', name='ntb', slot=None, **kwargs):
         """QEMU arguments for a device on this switch.
 
-        OPTIONS are more properties of it, e.g. port=2.
+        OPTIONS are more properties of it, e.g. port=2.  On a busy host a peer
+        may take long for an answer.
         """
-        device = f'idt-ntb,id={name},chardev={name}'
+        device = f'idt-ntb,id={name},chardev={name},completion-timeout=60000'
         if slot is not None:
             device += f',addr={slot:#x}'
         if options:

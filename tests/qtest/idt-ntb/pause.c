@@ -369,10 +369,13 @@ static bool run_away(Pause *pause)
 /* Run until the word is accessed in the way that is asked for */
 static bool run_to_access(Pause *pause, PauseOn on)
 {
+    int64_t end = g_get_monotonic_time() + NTB_DEADLINE_US;
+
     for (;;) {
         uint64_t address, before;
         int stop;
 
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
         protect(pause, on == PAUSE_ON_WRITE ? PROT_READ : PROT_NONE);
         stop = resume(pause, PTRACE_CONT, true);
         if (!stop) {
