@@ -12,6 +12,7 @@
 #include "idt_ntb_boot.h"
 #include "idt_ntb_bridge.h"
 #include "idt_ntb_eeprom.h"
+#include "idt_ntb_failover.h"
 #include "idt_ntb_flash.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_topology.h"
@@ -230,7 +231,8 @@ static bool keep_nt_functions(IdtNtbSwitch *sw, Error **errp)
         p->outmsgsts = p->ntueem = p->ntceem = 0;
         idt_ntb_regs_copy_port(idt_ntb_switch_boot(sw, port), p);
         idt_ntb_switch_publish_reset(sw, port);
-        if (!idt_ntb_switch_has_nt(sw, port)) {
+        if (!idt_ntb_switch_has_nt(sw, port) &&
+            !idt_ntb_failover_has_nt(sw, port)) {
             continue;
         }
         if (!idt_ntb_bars_check(p->barsetup, errp)) {

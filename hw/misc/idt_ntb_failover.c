@@ -167,3 +167,15 @@ void idt_ntb_failover_finish(IdtNtbSwitch *sw)
         }
     }
 }
+
+bool idt_ntb_failover_has_nt(const IdtNtbSwitch *sw, unsigned port)
+{
+    const IdtNtbShmSwitch *regs = &sw->shm->sw;
+    uint32_t fctl = qatomic_read(&regs->swportfctl[port]);
+
+    return FIELD_EX32(qatomic_read(&regs->swportctl[port]), SWPORT0CTL, FEN) &&
+           (idt_ntb_topology_mode_has_nt(FIELD_EX32(fctl, SWPORT0FCTL,
+                                                    PFMODE)) ||
+            idt_ntb_topology_mode_has_nt(FIELD_EX32(fctl, SWPORT0FCTL,
+                                                    SFMODE)));
+}

@@ -30,4 +30,7 @@ uint32_t idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap,
  */
 void idt_ntb_failover_finish(IdtNtbSwitch *sw);
 
+/* True if @port stands by: a failover can give it an NT function. */
+bool idt_ntb_failover_has_nt(const IdtNtbSwitch *sw, unsigned port);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include "harness.h"
+#include "image.h"
 #include "tests.h"
 #include "window.h"
 
@@ -175,6 +176,43 @@ static void test_standby(void)
                 R_SWPORT0STS_SFAILOVER_MASK);
     g_assert_true(ntb_link_up(a, b->port));
     teardown();
+}
+
+/* A board's EEPROM arms it: the standby guest attaches to an unattached port */
+static void test_standby_of_image(void)
+{
+    static const uint32_t bar0[IDT_NUM_BARS] = { 0x800004c0 };
+    GByteArray *image = g_byte_array_new();
+    g_autofree char *props = NULL;
+    char *path;
+
+    image_topology(image, 2);
+    image_write(image, port_reg(2, A_SWPORT0FCTL),
+                port_ctl(IDT_PORT_MODE_UNATTACHED, PART));
+    image_write(image, port_reg(2, A_SWPORT0CTL),
+                port_ctl(IDT_PORT_MODE_NT, PART) | LISTEN |
+                IDT_PORT_OMA_RESET << R_SWPORT0CTL_OMA_SHIFT);
+    image_write(image, port_reg(4, A_SWPORT0FCTL),
+                port_ctl(IDT_PORT_MODE_NT, PART));
+    image_port(image, 4, port_ctl(IDT_PORT_MODE_UNATTACHED, 2) | LISTEN);
+    image_bars(image, 4, bar0);
+    image_end(image);
+    path = image_save(image);
+    server = ntb_server_start();
+    props = g_strdup_printf(",port=4,eeprom=%s", path);
+    c = ntb_boot(server, props);
+    a = ntb_boot(server, NULL);
+    b = ntb_boot(server, NULL);
+    g_assert_cmpuint(a->port, ==, 0);
+    g_assert_cmpuint(b->port, ==, 2);
+    g_assert_false(ntb_qom_bool(c, "link"));
+    ntb_assert_talk(a, b);
+    trigger(PRIMARY);
+    assert_takes_over(c);
+    g_assert_true(ntb_qom_bool(c, "link"));
+    g_assert_cmpint(ntb_qom_int(c, "partition"), ==, PART);
+    teardown();
+    image_free(path);
 }
 
 /* FEN and FCAPSEL: a port that listens to another capability, or to none */
@@ -429,6 +467,8 @@ static void test_posted_action(WinPath path)
 void ntb_add_failover_tests(void)
 {
     qtest_add_func("/idt-ntb/failover/standby", test_standby);
+    qtest_add_func("/idt-ntb/failover/standby-of-image",
+                   test_standby_of_image);
     qtest_add_func("/idt-ntb/failover/select", test_select);
     qtest_add_func("/idt-ntb/failover/partition", test_partition);
     qtest_add_func("/idt-ntb/failover/events", test_events);
