@@ -197,6 +197,9 @@ static void idt_ntb_apply_change(IdtNtbState *s)
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
+    /* The partitions may mean other ports now: tell before the link is up */
+    idt_ntb_windows_changed(&s->windows, idt_ntb_switch_all(&s->sw),
+                            idt_ntb_switch_all(&s->sw));
     idt_ntb_train_link(s);
 }
 

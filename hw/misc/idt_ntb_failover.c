@@ -46,8 +46,7 @@ static void tell_partitions(IdtNtbSwitch *sw, unsigned cap, uint32_t bit)
     idt_ntb_switch_event(sw, IDT_NTB_EVENT_FAILOVER, cap);
 }
 
-/* Returns: true if the state of @partition changes */
-static bool change_partition(IdtNtbSwitch *sw, unsigned partition,
+static void change_partition(IdtNtbSwitch *sw, unsigned partition,
                              bool secondary)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
@@ -63,17 +62,12 @@ static bool change_partition(IdtNtbSwitch *sw, unsigned partition,
     if (state == IDT_PART_STATE_RESERVED) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: failover: partition %u can't "
                       "be in state %u\n", partition, state);
-        return false;
+    } else if (new != ctl) {
+        idt_ntb_topology_set_partition(sw, partition, new);
     }
-    if (new == ctl) {
-        return false;
-    }
-    idt_ntb_topology_set_partition(sw, partition, new);
-    return true;
 }
 
-/* Returns: true if @port changes */
-static bool change_port(IdtNtbSwitch *sw, unsigned port, bool secondary)
+static void change_port(IdtNtbSwitch *sw, unsigned port, bool secondary)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
     uint32_t ctl = qatomic_read(&regs->swportctl[port]);
@@ -92,43 +86,32 @@ static bool change_port(IdtNtbSwitch *sw, unsigned port, bool secondary)
     if (!idt_ntb_topology_mode_is_valid(sw, port, mode)) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: failover: port %u of %s can't "
                       "have mode %u\n", port, sw->chip->name, mode);
-        return false;
+    } else if (new != ctl) {
+        idt_ntb_topology_set_port(sw, port, new);
     }
-    if (new == ctl) {
-        return false;
-    }
-    idt_ntb_topology_set_port(sw, port, new);
-    return true;
 }
 
-uint32_t idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap,
-                                  bool secondary)
+void idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap, bool secondary)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint32_t ports = 0;
 
     trace_idt_ntb_failover(cap, secondary);
     qatomic_fetch_or(&regs->fcapsts[cap], R_FCAP0STS_FMCI_MASK);
     /* Before the links go down */
     tell_partitions(sw, cap, R_NTINTSTS_FMCI_MASK);
     for (unsigned i = 0; i < IDT_MAX_PARTITIONS; i++) {
-        if (listens(&regs->swpartctl[i], cap) &&
-            change_partition(sw, i, secondary)) {
-            ports |= idt_ntb_switch_ports_in(sw, i);
+        if (listens(&regs->swpartctl[i], cap)) {
+            change_partition(sw, i, secondary);
         }
     }
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
-        int index = idt_ntb_switch_index(sw, port);
-
-        if (listens(&regs->swportctl[port], cap) &&
-            change_port(sw, port, secondary) && index >= 0) {
-            ports |= BIT(index);
+        if (listens(&regs->swportctl[port], cap)) {
+            change_port(sw, port, secondary);
         }
     }
     /* Not before: until then the ports look as if they were done */
     qatomic_fetch_or(&regs->failover_pending, BIT(cap));
     idt_ntb_failover_finish(sw);
-    return ports;
 }
 
 static bool has_completed(const IdtNtbSwitch *sw, unsigned cap)

@@ -16,13 +16,8 @@
 
 #include "idt_ntb_switch.h"
 
-/*
- * Triggers a failover by capability @cap.
- *
- * Returns: the ports that change, a bit each by their place.
- */
-uint32_t idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap,
-                                  bool secondary);
+/* Triggers a failover by capability @cap: ports and partitions change. */
+void idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap, bool secondary);
 
 /*
  * Tells that failovers are completed when all of their changes have taken

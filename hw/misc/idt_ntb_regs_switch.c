@@ -19,6 +19,12 @@ static void ports_change(IdtNtbRegs *regs, uint32_t ports)
     regs->memory_closed |= ports;
 }
 
+/* Other ports have their place in the partitions: windows may lead elsewhere */
+static void ports_move(IdtNtbRegs *regs)
+{
+    ports_change(regs, idt_ntb_switch_all(regs->sw));
+}
+
 /* What a write makes of @word, whose register has writable bits only */
 static uint32_t merge(const IdtNtbReg *reg, const uint32_t *word,
                       uint32_t value, uint32_t lanes)
@@ -55,14 +61,13 @@ static void swportctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
     IdtNtbSwitch *sw = regs->sw;
     uint32_t ctl = merge(reg, &sw->shm->sw.swportctl[n], value, lanes);
     unsigned mode = FIELD_EX32(ctl, SWPORT0CTL, MODE);
-    int index = idt_ntb_switch_index(sw, n);
 
     if (!idt_ntb_topology_mode_is_valid(sw, n, mode)) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: port %u of %s can't "
                       "have mode %u\n", sw->port, n, sw->chip->name, mode);
         return;
     }
-    ports_change(regs, index >= 0 ? BIT(index) : 0);
+    ports_move(regs);
     idt_ntb_topology_set_port(sw, n, ctl);
 }
 
@@ -79,10 +84,12 @@ static void fcapctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 
     idt_ntb_reg_update(reg, &sw->shm->sw.fcapctl[n], value, lanes);
     if (value & lanes & R_FCAP0CTL_PFTRG_MASK) {
-        ports_change(regs, idt_ntb_failover_trigger(sw, n, false));
+        idt_ntb_failover_trigger(sw, n, false);
+        ports_move(regs);
     }
     if (value & lanes & R_FCAP0CTL_SFTRG_MASK) {
-        ports_change(regs, idt_ntb_failover_trigger(sw, n, true));
+        idt_ntb_failover_trigger(sw, n, true);
+        ports_move(regs);
     }
 }
 

@@ -307,6 +307,12 @@ typedef struct IdtNtbSwitch {
  */
 int idt_ntb_switch_index(const IdtNtbSwitch *sw, unsigned port);
 
+/* All places, a bit each. */
+static inline uint32_t idt_ntb_switch_all(const IdtNtbSwitch *sw)
+{
+    return MAKE_64BIT_MASK(0, sw->num_ports);
+}
+
 /* The port at place @index, which must be below @sw->num_ports. */
 unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned index);
 

@@ -236,8 +236,13 @@ void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
 /* Who owned the port may have gone in the middle of a change */
 static void settle_unowned(IdtNtbSwitch *sw, unsigned port)
 {
-    if (!idt_ntb_topology_is_settled(sw, port) && !is_owned(sw, port)) {
-        idt_ntb_topology_settle(sw, port);
+    if (idt_ntb_topology_is_settled(sw, port) || is_owned(sw, port)) {
+        return;
+    }
+    idt_ntb_topology_settle(sw, port);
+    /* Its partitions may mean other ports; here that has time */
+    for (unsigned i = 0; i < sw->num_ports; i++) {
+        idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, i));
     }
 }
 

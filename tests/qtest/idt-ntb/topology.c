@@ -486,6 +486,74 @@ static void test_windows(WinPath path)
     win_stop(&w);
 }
 
+/*
+ * A window leads to the lowest port in its partition: one that comes there, or
+ * goes, makes it lead elsewhere
+ */
+
+#define PART_C  2               /* that of port 4 */
+
+static void setup_lower_port(WinPair *w, WinPath path)
+{
+    *w = (WinPair) { .server = ntb_server_start(), .path = path };
+    w->a = win_boot(w->server, path, NULL, ",partitions=3");
+    w->b = win_boot(w->server, path, NULL, ",partitions=3,port=4");
+    g_assert_cmpuint(w->b->partition, ==, PART_C);
+    win_open(w->a, WIN_DIRECT32, PART_C, WIN_X);
+}
+
+/* Nobody has the port that comes, and any port may have done it */
+static void test_lower_port_is_free(WinPath path)
+{
+    uint64_t base;
+    WinPair w;
+
+    setup_lower_port(&w, path);
+    base = win_bar(w.a, WIN_DIRECT32);
+    for (unsigned i = 0; i < 6; i++) {
+        NtbPort *by = i % 2 ? w.a : w.b;
+
+        win_assert_hits(w.a, base, w.b, WIN_X, 8);
+        win_assert_path(w.a, path);
+        set_port(by, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_C));
+        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+        win_assert_misses(w.a, base, w.b, WIN_X, 8);
+        set_port(by, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_B));
+    }
+    win_assert_hits(w.a, base, w.b, WIN_X, 8);
+    win_stop(&w);
+}
+
+static void test_lower_port(WinPath path)
+{
+    uint64_t base;
+    NtbPort *c;
+    WinPair w;
+
+    setup_lower_port(&w, path);
+    c = win_boot(w.server, path, NULL, ",partitions=3");
+    g_assert_cmpuint(c->port, ==, PORT_B);
+    base = win_bar(w.a, WIN_DIRECT32);
+    for (unsigned i = 0; i < 4; i++) {
+        win_assert_hits(w.a, base, w.b, WIN_X, 8);
+        win_assert_path(w.a, path);
+        set_port(w.b, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_C));
+        ntb_wait(ntb_link_up(w.b, PORT_B));
+        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+        c->partition = PART_C;
+        win_setup_function(c);
+        win_assert_hits(w.a, base, c, WIN_X, 8);
+        win_assert_path(w.a, path);
+        set_port(w.b, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_B));
+        ntb_wait(ntb_link_up(w.b, PORT_B));
+        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+        c->partition = PART_B;
+        win_setup_function(c);
+    }
+    ntb_quit(c);
+    win_stop(&w);
+}
+
 /* Two ports in a partition lose by the same entry of the mapping table */
 static void test_shared_entry(WinPath path)
 {
@@ -685,6 +753,8 @@ void ntb_add_topology_tests(void)
                    test_partition_dead_writer);
     qtest_add_func("/idt-ntb/topology/random", test_random);
     win_add_case("topology/windows", test_windows);
+    win_add_case_shared("topology/lower-port-is-free", test_lower_port_is_free);
+    win_add_case_shared("topology/lower-port", test_lower_port);
     win_add_case_shared("topology/shared-entry", test_shared_entry);
     qtest_add_func("/idt-ntb/topology/reset-events", test_reset_events);
     qtest_add_func("/idt-ntb/protection/gasaprot", test_gasaprot);
