@@ -49,6 +49,26 @@
 /* Interrupt */
 
 /*
+ * Complete earlier window writes before an interrupt: of @level, hold back what
+ * rose after the last look at them, and all that rises while they take longer
+ * than their turn.  look_bh comes back to it.
+ */
+static uint32_t idt_ntb_hold_back(IdtNtbState *s, uint32_t level,
+                                  uint32_t shown)
+{
+    if (!s->windows.requests.in_round) {
+        s->int_ready = level;
+    }
+    if (!idt_ntb_requests_serve(&s->windows.requests)) {
+        return level & shown;
+    }
+    if (level & ~s->int_ready) {
+        qemu_bh_schedule(s->look_bh);
+    }
+    return level & s->int_ready;
+}
+
+/*
  * Derives the interrupt from the registers.  MSI: sent when a bit rises; bits
  * that fell in a register write since the last look count as low in between.
  */
@@ -57,20 +77,15 @@ static void idt_ntb_update_irq(IdtNtbState *s)
     PCIDevice *pci = PCI_DEVICE(s);
     bool msi = msi_enabled(pci);
     IdtNtbIntState state;
-    uint32_t level, rose;
+    uint32_t level, rose, fell;
 
-    if (idt_ntb_requests_serving()) {
-        qemu_bh_schedule(s->look_bh);   /* not inside a request */
-        return;
-    }
-    s->int_level &= ~idt_ntb_switch_take_fell(&s->sw);
+    fell = idt_ntb_switch_take_fell(&s->sw);
+    s->int_level &= ~fell;
+    s->int_ready &= ~fell;
     idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
-    /* What was written before a doorbell or message is there before it */
-    idt_ntb_windows_serve(&s->windows);
-    if (!s->sw.shm) {
-        return;
-    }
     level = idt_ntb_int_status(&state) & ~state.ntintmsk;
+    level = idt_ntb_hold_back(s, level, msi ? s->int_level :
+                              s->intx ? UINT32_MAX : 0);
     if (!msi) {
         if (s->intx != (level != 0)) {
             s->intx = level != 0;
@@ -137,16 +152,11 @@ static void idt_ntb_follow_barsetup(IdtNtbState *s)
     uint32_t layout[IDT_NUM_BARS];
     Error *err = NULL;
 
-    if (!s->sw.shm ||
-        pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MEMORY) {
+    if (pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MEMORY) {
         return;
     }
     idt_ntb_switch_layout(idt_ntb_switch_block(&s->sw, s->sw.port), layout);
     if (!memcmp(layout, s->layout_seen, sizeof(layout))) {
-        return;
-    }
-    if (idt_ntb_requests_serving()) {
-        qemu_bh_schedule(s->look_bh);   /* not inside a request */
         return;
     }
     memcpy(s->layout_seen, layout, sizeof(layout));
@@ -171,18 +181,13 @@ static void idt_ntb_follow_barsetup(IdtNtbState *s)
  */
 static void idt_ntb_apply_change(IdtNtbState *s)
 {
-    bool is_up;
+    bool is_up = idt_ntb_switch_is_up(&s->sw);
 
-    is_up = idt_ntb_switch_is_up(&s->sw);
     if (idt_ntb_topology_is_settled(&s->sw, s->sw.port) &&
         idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up) {
         if (is_up) {
             idt_ntb_train_link(s);      /* another process may hide it */
         }
-        return;
-    }
-    if (idt_ntb_requests_serving()) {
-        qemu_bh_schedule(s->look_bh);   /* not inside a request */
         return;
     }
     if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.port)) {
@@ -226,7 +231,7 @@ static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
     }
     value = idt_ntb_regs_read(&s->regs, addr, size);
     /* What was written before the status that was read is there now */
-    idt_ntb_windows_serve(&s->windows);
+    idt_ntb_requests_drain(&s->windows.requests);
     return value;
 }
 
@@ -289,25 +294,6 @@ static const MemoryRegionOps idt_ntb_bar0_ops = {
     .endianness = DEVICE_LITTLE_ENDIAN,
     .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
-};
-
-/* BAR0 in a request of another port, which must not write to our user's file */
-static void idt_ntb_registers(void *opaque, uint64_t offset, void *buf,
-                              unsigned len, bool is_write)
-{
-    IdtNtbState *s = opaque;
-
-    s->regs.flash = NULL;
-    if (is_write) {
-        idt_ntb_access_write(s, offset, ldn_le_p(buf, len), len);
-    } else {
-        stn_le_p(buf, len, idt_ntb_access_read(s, offset, len));
-    }
-    s->regs.flash = s->flash;
-}
-
-static const IdtNtbWindowsOps idt_ntb_windows_ops = {
-    .registers = idt_ntb_registers,
 };
 
 /* The other ports */
@@ -561,9 +547,6 @@ static void idt_ntb_init_windows(IdtNtbState *s)
     s->windows.sw = &s->sw;
     s->windows.pci = PCI_DEVICE(s);
     s->windows.errors = &s->errors;
-    s->windows.bar0 = &s->bar0;
-    s->windows.ops = &idt_ntb_windows_ops;
-    s->windows.opaque = s;
     s->windows.timeout_ms = s->completion_timeout;
     s->windows.direct_enabled = s->direct;
     s->windows.trust_peers = s->trust_peers;
@@ -626,7 +609,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, idt_ntb_reap, s);
     s->look_bh = qemu_bh_new(idt_ntb_look, s);
     s->errors = (IdtNtbErrors) {
-        .sw = &s->sw, .pci = pci, .later = s->look_bh,
+        .sw = &s->sw, .pci = pci,
     };
     idt_ntb_windows_start(&s->windows, s->look_bh);
     idt_ntb_peers_start(&s->peers);

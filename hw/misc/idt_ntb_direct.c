@@ -433,7 +433,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     fd = take_ram(d, t->peer, &ram);
     /* What was sent by request comes before what is stored from now on */
     if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->peer) ||
-        !d->started || !hold(d, t->peer, ram.seq)) {
+        !hold(d, t->peer, ram.seq)) {
         goto fail;
     }
     m = idt_ntb_mapping_new(fd, range.offset, range.end - range.start, &why);
@@ -455,9 +455,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     return m;
 
 fail:
-    if (d->started) {
-        update_holds(d);
-    }
+    update_holds(d);
     return NULL;
 }
 
@@ -569,9 +567,6 @@ static bool all_have_closed(void *opaque)
 {
     CloseWait *w = opaque;
 
-    if (!w->d->started) {
-        return true;
-    }
     for (unsigned i = 0; i < w->d->windows->sw->num_ports; i++) {
         if (w->pending & BIT(i) && has_closed(w, i)) {
             w->pending &= ~BIT(i);
@@ -625,13 +620,15 @@ static void ask(CloseWait *w, uint32_t holders)
     }
 }
 
-static void wait_for_holders(CloseWait *w, bool serve)
+static void wait_for_holders(CloseWait *w)
 {
     IdtNtbDirect *d = w->d;
+    int64_t deadline = g_get_monotonic_time() +
+                       d->windows->timeout_ms * 1000LL;
 
     if (!w->pending ||
         idt_ntb_requests_wait(&d->windows->requests, all_have_closed, w,
-                              serve)) {
+                              deadline)) {
         return;
     }
     for (unsigned i = 0; i < d->windows->sw->num_ports; i++) {
@@ -653,13 +650,7 @@ void idt_ntb_direct_close(IdtNtbDirect *d, uint32_t holders)
     CloseWait w = { .d = d };
 
     ask(&w, holders);
-    /*
-     * Without serving: it could unplug us, in the middle of a reset even.  And
-     * while serving others wait already.
-     */
-    if (!idt_ntb_requests_serving()) {
-        wait_for_holders(&w, false);
-    }
+    wait_for_holders(&w);
 }
 
 void idt_ntb_direct_expel(IdtNtbDirect *d)
@@ -676,7 +667,7 @@ void idt_ntb_direct_expel(IdtNtbDirect *d)
     }
     /* A vCPU that waits for us can't leave its block of code: serve it */
     d->windows->requests.draining = true;
-    wait_for_holders(&w, true);
+    wait_for_holders(&w);
     d->windows->requests.draining = false;
 }
 

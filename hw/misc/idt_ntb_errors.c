@@ -12,7 +12,6 @@
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
 #include "idt_ntb_errors.h"
-#include "idt_ntb_request.h"
 #include "trace.h"
 
 /* Header of a memory request; DW2 and DW3 are the address */
@@ -71,7 +70,7 @@ static bool is_reported(const IdtNtbErrors *e, uint32_t error, bool is_write)
 void idt_ntb_errors_unsupported(IdtNtbErrors *e, uint64_t addr, unsigned len,
                                 bool is_write)
 {
-    if (!e->sw->shm || e->noted & PCI_ERR_UNC_UNSUP ||
+    if (e->noted & PCI_ERR_UNC_UNSUP ||
         is_reported(e, PCI_ERR_UNC_UNSUP, is_write)) {
         return;
     }
@@ -82,7 +81,7 @@ void idt_ntb_errors_unsupported(IdtNtbErrors *e, uint64_t addr, unsigned len,
 
 void idt_ntb_errors_timeout(IdtNtbErrors *e)
 {
-    if (e->sw->shm && !is_reported(e, PCI_ERR_UNC_COMP_TIME, false)) {
+    if (!is_reported(e, PCI_ERR_UNC_COMP_TIME, false)) {
         e->noted |= PCI_ERR_UNC_COMP_TIME;
     }
 }
@@ -148,18 +147,10 @@ static uint32_t take(uint32_t *word)
 
 void idt_ntb_errors_report(IdtNtbErrors *e)
 {
-    IdtNtbShmPort *p;
+    IdtNtbShmPort *p = idt_ntb_switch_block(e->sw, e->sw->port);
     uint32_t noted, uncor, cor;
 
-    if (!e->sw->shm) {
-        return;
-    }
-    p = idt_ntb_switch_block(e->sw, e->sw->port);
     if (!e->noted && !qatomic_read(&p->ntueem) && !qatomic_read(&p->ntceem)) {
-        return;
-    }
-    if (idt_ntb_requests_serving()) {
-        qemu_bh_schedule(e->later);
         return;
     }
     object_ref(OBJECT(e->pci));

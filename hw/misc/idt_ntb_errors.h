@@ -24,7 +24,6 @@ typedef struct IdtNtbErrors {
     /* Set by the owner */
     IdtNtbSwitch *sw;
     PCIDevice *pci;
-    QEMUBH *later;              /* is to report what can't be at once */
 
     uint32_t noted;             /* PCI_ERR_UNC_* */
     bool noted_write;           /* what the unsupported request was */
@@ -42,8 +41,7 @@ void idt_ntb_errors_unsupported(IdtNtbErrors *e, uint64_t addr, unsigned len,
 void idt_ntb_errors_timeout(IdtNtbErrors *e);
 
 /*
- * Reports what was noted, and what NTUEEM and NTCEEM were written with.  Inside
- * a request of another port it leaves that to @later.
+ * Reports what was noted, and what NTUEEM and NTCEEM were written with.
  *
  * The device may be unplugged on return: who goes on with it holds its object,
  * and looks whether @e->sw->shm is NULL.

@@ -198,11 +198,6 @@ IdtNtbMapping *idt_ntb_mapping_new_local(MemoryRegion *mr, uint64_t offset)
     return m;
 }
 
-bool idt_ntb_is_mapping(Object *obj)
-{
-    return obj && object_dynamic_cast(obj, TYPE_IDT_NTB_MAPPING);
-}
-
 static void idt_ntb_mapping_finalize(Object *obj)
 {
     IdtNtbMapping *m = IDT_NTB_MAPPING(obj);

@@ -88,7 +88,4 @@ bool idt_ntb_mapping_cut_off(IdtNtbMapping *m, uint64_t from, int ones);
 /* A file of ones for idt_ntb_mapping_cut_off(), or -1. */
 int idt_ntb_ones_file(void);
 
-/* True if @obj is a mapping. */
-bool idt_ntb_is_mapping(Object *obj);
-
 #endif

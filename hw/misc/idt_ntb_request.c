@@ -21,22 +21,14 @@
 /* How often to look whether who is waited for is alive */
 #define REAP_US         10000
 
+/* How long to execute requests before others have their turn */
+#define SERVE_US        1000
+
 #define MAX_LOCAL_PORTS 16
 
 /* All devices of this process */
 static QLIST_HEAD(, IdtNtbRequests) all_requests =
     QLIST_HEAD_INITIALIZER(all_requests);
-
-/* Counts the changes of that list */
-static unsigned changes;
-
-/* Requests are executed one at a time, and not inside one another */
-static bool serving;
-
-bool idt_ntb_requests_serving(void)
-{
-    return serving;
-}
 
 static IdtNtbShmMailbox *mailbox(const IdtNtbRequests *r, unsigned from,
                                  unsigned to)
@@ -89,68 +81,99 @@ static void execute(IdtNtbRequests *r, unsigned from, uint32_t number,
         trace_idt_ntb_request_bad(r->sw->port, port_of(r, from), size);
     } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->self) &&
                idt_ntb_switch_open(r->sw, from, r->sw->self)) {
-        ok = r->ops->access(r->opaque, addr, &data, size, !is_read, true);
+        ok = r->ops->access(r->opaque, from, addr, &data, size, !is_read);
     }
     trace_idt_ntb_request_served(r->sw->port, port_of(r, from), addr, size,
                                  is_read, ok);
-    if (is_read && r->sw->shm) {
+    if (is_read) {
         qatomic_set(&box->reply_data, data);
         qatomic_set(&box->reply_ok, ok);
         qatomic_store_release(&box->reply, number);
     }
 }
 
-/*
- * Executes what is in the mailbox from @from, but not what comes meanwhile: the
- * sender shall not keep us here.
- */
-static void serve_mailbox(IdtNtbRequests *r, unsigned from)
+/* Sees what there is to execute now: what comes later has to wait. */
+static void begin_round(IdtNtbRequests *r)
 {
-    IdtNtbShmMailbox *box = mailbox(r, from, r->sw->self);
-    uint32_t *tail = &r->peer[from].tail;
-    uint32_t end = qatomic_load_acquire(&box->head);
-
-    if (end == *tail && !qatomic_read(&box->awake)) {
-        return;
-    }
-    if (end - *tail > IDT_NTB_MAX_REQUESTS) {
-        trace_idt_ntb_request_overrun(r->sw->port, port_of(r, from),
-                                      end - *tail);
-        *tail = end;
-    }
-    qatomic_set(&box->awake, 1);
-    while (*tail != end) {
-        execute(r, from, *tail + 1, box);
-        if (!r->sw->shm) {
-            return;             /* it has unplugged us */
-        }
-        ++*tail;
-        qatomic_store_release(&box->tail, *tail);
-    }
-    qatomic_set_mb(&box->tail, *tail);
-    qatomic_set_mb(&box->awake, 0);
-    wake(r, from);
-    if (qatomic_read(&box->head) != end) {
-        qemu_bh_schedule(r->signalled);
-    }
-}
-
-void idt_ntb_requests_serve(IdtNtbRequests *r)
-{
-    if (serving || !(runstate_is_running() || r->draining) || !r->signalled) {
-        return;
-    }
-    serving = true;
     /* What the caller read of a status comes before the look at the heads */
     smp_rmb();
-    object_ref(OBJECT(r->pci));
-    for (unsigned from = 0; r->sw->shm && from < r->sw->num_ports; from++) {
-        if (from != r->sw->self) {
-            serve_mailbox(r, from);
+    for (unsigned from = 0; from < r->sw->num_ports; from++) {
+        IdtNtbRequestsPeer *peer = &r->peer[from];
+
+        peer->end = from == r->sw->self ? peer->tail :
+            qatomic_load_acquire(&mailbox(r, from, r->sw->self)->head);
+        if (peer->end - peer->tail > IDT_NTB_MAX_REQUESTS) {
+            trace_idt_ntb_request_overrun(r->sw->port, port_of(r, from),
+                                          peer->end - peer->tail);
+            peer->tail = peer->end;
+            qatomic_set(&mailbox(r, from, r->sw->self)->tail, peer->tail);
         }
     }
-    object_unref(OBJECT(r->pci));
-    serving = false;
+    r->in_round = true;
+}
+
+/*
+ * Executes what this round has in the mailbox from @from.
+ *
+ * Returns: false if there is more when @deadline is over.
+ */
+static bool serve_mailbox(IdtNtbRequests *r, unsigned from, int64_t deadline)
+{
+    IdtNtbShmMailbox *box = mailbox(r, from, r->sw->self);
+    IdtNtbRequestsPeer *peer = &r->peer[from];
+    bool late = false;
+
+    if (peer->tail == peer->end && !qatomic_read(&box->awake)) {
+        return true;
+    }
+    qatomic_set(&box->awake, 1);
+    while (peer->tail != peer->end && !late) {
+        execute(r, from, ++peer->tail, box);
+        qatomic_store_release(&box->tail, peer->tail);
+        late = g_get_monotonic_time() >= deadline;
+    }
+    qatomic_set_mb(&box->tail, peer->tail);
+    if (peer->tail == peer->end) {
+        late = false;
+        qatomic_set_mb(&box->awake, 0);
+    }
+    wake(r, from);
+    if (qatomic_read(&box->head) != peer->tail) {
+        qemu_bh_schedule(r->signalled);
+    }
+    return !late;
+}
+
+static bool serve_until(IdtNtbRequests *r, int64_t deadline)
+{
+    if (!(runstate_is_running() || r->draining) || !r->signalled) {
+        return false;
+    }
+    if (!r->in_round) {
+        begin_round(r);
+    }
+    for (unsigned from = 0; from < r->sw->num_ports; from++) {
+        if (from != r->sw->self && !serve_mailbox(r, from, deadline)) {
+            return false;
+        }
+    }
+    r->in_round = false;
+    return true;
+}
+
+bool idt_ntb_requests_serve(IdtNtbRequests *r)
+{
+    return serve_until(r, g_get_monotonic_time() + SERVE_US);
+}
+
+void idt_ntb_requests_drain(IdtNtbRequests *r)
+{
+    int64_t deadline = g_get_monotonic_time() + r->timeout_ms * 1000LL;
+
+    if (r->in_round && !serve_until(r, deadline)) {
+        return;
+    }
+    serve_until(r, deadline);
 }
 
 /* Waiting */
@@ -181,19 +204,13 @@ static void set_waiting(uint32_t waiting)
 }
 
 /* Lets the ports of this process do what others may be waiting for. */
-static void serve_all(bool serve)
+static void serve_all(void)
 {
-    unsigned before = changes;
     IdtNtbRequests *r;
 
     QLIST_FOREACH(r, &all_requests, next) {
         r->ops->look(r->opaque);
-        if (serve) {
-            idt_ntb_requests_serve(r);
-        }
-        if (changes != before) {
-            return;             /* a request has unplugged one of us */
-        }
+        idt_ntb_requests_serve(r);
     }
 }
 
@@ -225,17 +242,16 @@ static bool sleep_for_signal(int64_t timeout_us)
 }
 
 bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
-                           void *opaque, bool serve)
+                           void *opaque, int64_t deadline)
 {
     int64_t begin = g_get_monotonic_time();
-    int64_t end = begin + r->timeout_ms * 1000LL;
 
     while (!done(opaque)) {
         int64_t now;
 
-        serve_all(serve);
+        serve_all();
         now = g_get_monotonic_time();
-        if (now >= end) {
+        if (now >= deadline) {
             return done(opaque);
         }
         if (now - begin < SPIN_US) {
@@ -243,8 +259,8 @@ bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
             continue;
         }
         set_waiting(1);
-        if (!done(opaque) && !sleep_for_signal(MIN(end - now, REAP_US)) &&
-            r->sw->shm) {
+        if (!done(opaque) &&
+            !sleep_for_signal(MIN(deadline - now, REAP_US))) {
             /* The dead don't answer: say that they are */
             idt_ntb_switch_reap(r->sw);
         }
@@ -254,6 +270,16 @@ bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
 }
 
 /* Sending */
+
+void idt_ntb_requests_begin_access(IdtNtbRequests *r)
+{
+    r->deadline = g_get_monotonic_time() + r->timeout_ms * 1000LL;
+}
+
+bool idt_ntb_requests_access_is_late(const IdtNtbRequests *r)
+{
+    return g_get_monotonic_time() >= r->deadline;
+}
 
 bool idt_ntb_request_is_stalled(IdtNtbRequests *r, unsigned to)
 {
@@ -280,103 +306,107 @@ static void set_stalled(IdtNtbRequests *r, unsigned to)
                   r->timeout_ms);
 }
 
-/* A request that is waited for; all is over when our device is unplugged. */
+/* A request that is waited for */
 typedef struct Wait {
     IdtNtbRequests *r;
     unsigned to;
     uint32_t number;
-    bool outdated;              /* not sent: the address may be wrong by now */
-    bool timed_out;
 } Wait;
 
 /* True when there is nothing to wait for any more. */
 static bool is_over(const Wait *w)
 {
-    const IdtNtbSwitch *sw = w->r->sw;
-
-    return !sw->shm ||
-           !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, w->to));
+    return !idt_ntb_switch_link(w->r->sw, port_of(w->r, w->to));
 }
 
-/* NULL when it is over */
-static const IdtNtbShmMailbox *wait_mailbox(const Wait *w)
+static IdtNtbShmMailbox *wait_mailbox(const Wait *w)
 {
-    return is_over(w) ? NULL : mailbox(w->r, w->r->sw->self, w->to);
+    return mailbox(w->r, w->r->sw->self, w->to);
 }
 
-static bool box_has_room(const Wait *w, const IdtNtbShmMailbox *box)
+static bool box_has_room(const Wait *w)
 {
-    return w->r->peer[w->to].head - qatomic_load_acquire(&box->tail) <
-           IDT_NTB_MAX_REQUESTS;
+    return w->r->peer[w->to].head -
+           qatomic_load_acquire(&wait_mailbox(w)->tail) < IDT_NTB_MAX_REQUESTS;
 }
 
 static bool has_room(void *opaque)
 {
     Wait *w = opaque;
-    const IdtNtbShmMailbox *box = wait_mailbox(w);
 
-    return !box || box_has_room(w, box);
+    return is_over(w) || box_has_room(w);
 }
 
 static bool is_executed(void *opaque)
 {
     Wait *w = opaque;
-    const IdtNtbShmMailbox *box = wait_mailbox(w);
+    uint32_t tail = qatomic_load_acquire(&wait_mailbox(w)->tail);
 
-    return !box || (int32_t)(qatomic_load_acquire(&box->tail) - w->number) >= 0;
+    return is_over(w) || (int32_t)(tail - w->number) >= 0;
 }
 
 static bool is_answered(void *opaque)
 {
     Wait *w = opaque;
-    const IdtNtbShmMailbox *box = wait_mailbox(w);
 
-    return !box || qatomic_load_acquire(&box->reply) == w->number;
+    return is_over(w) ||
+           qatomic_load_acquire(&wait_mailbox(w)->reply) == w->number;
 }
 
 /* Waits for @done, unless the peer is known to be stalled. */
-static bool wait_for_peer(Wait *w, bool (*done)(void *opaque))
+static IdtNtbRequestResult wait_for_peer(Wait *w, bool (*done)(void *opaque))
 {
-    bool was_stalled = idt_ntb_request_is_stalled(w->r, w->to);
+    IdtNtbRequests *r = w->r;
+    bool was_stalled = idt_ntb_request_is_stalled(r, w->to);
 
     if (!done(w)) {
         if (was_stalled) {
-            w->timed_out = true;
-            return false;
+            return IDT_NTB_REQUEST_TIMED_OUT;
         }
-        if (!idt_ntb_requests_wait(w->r, done, w, true)) {
-            set_stalled(w->r, w->to);
-            w->timed_out = true;
-            return false;
+        if (!idt_ntb_requests_wait(r, done, w, r->deadline)) {
+            set_stalled(r, w->to);
+            return IDT_NTB_REQUEST_TIMED_OUT;
         }
     }
-    return !is_over(w);
+    return is_over(w) ? IDT_NTB_REQUEST_REFUSED : IDT_NTB_REQUEST_DONE;
 }
 
-/*
- * Puts a request into the mailbox.
- *
- * Returns: its number in @w, or false if there was no room in time.
- */
-static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
+/* Waits for room in the mailbox, as long as the window leads where it did. */
+static IdtNtbRequestResult wait_for_room(Wait *w)
+{
+    IdtNtbRequests *r = w->r;
+    unsigned changes = r->changes;
+    IdtNtbRequestResult result;
+
+    if (box_has_room(w)) {
+        return IDT_NTB_REQUEST_DONE;
+    }
+    result = wait_for_peer(w, has_room);
+    if (result == IDT_NTB_REQUEST_DONE && r->changes != changes) {
+        return IDT_NTB_REQUEST_OUTDATED;
+    }
+    return result;
+}
+
+/* Puts a request into the mailbox, its number into @w. */
+static IdtNtbRequestResult send_request(Wait *w, uint64_t addr, uint64_t data,
+                                        uint32_t op)
 {
     IdtNtbRequests *r = w->r;
     unsigned from = r->sw->self;
-    IdtNtbShmMailbox *box = mailbox(r, from, w->to);
+    IdtNtbShmMailbox *box = wait_mailbox(w);
     IdtNtbRequestsPeer *peer = &r->peer[w->to];
     uint32_t epoch = idt_ntb_switch_epoch(r->sw, from, w->to);
-    unsigned changes = r->changes;
+    IdtNtbRequestResult result = IDT_NTB_REQUEST_REFUSED;
     IdtNtbShmRequest *request;
 
     /* The epoch before the look: what ends in between makes it stale */
-    if (!idt_ntb_switch_open(r->sw, from, w->to) ||
-        (!box_has_room(w, box) && !wait_for_peer(w, has_room))) {
-        trace_idt_ntb_request_dropped(r->sw->port, port_of(r, w->to), addr);
-        return false;
+    if (idt_ntb_switch_open(r->sw, from, w->to)) {
+        result = wait_for_room(w);
     }
-    if (r->changes != changes) {
-        w->outdated = true;
-        return false;
+    if (result != IDT_NTB_REQUEST_DONE) {
+        trace_idt_ntb_request_dropped(r->sw->port, port_of(r, w->to), addr);
+        return result;
     }
     request = &box->request[peer->head % IDT_NTB_MAX_REQUESTS];
     qatomic_set(&request->addr, addr);
@@ -391,15 +421,15 @@ static bool send_request(Wait *w, uint64_t addr, uint64_t data, uint32_t op)
         qatomic_set(&box->awake, 1);
         idt_ntb_switch_signal(r->sw, port_of(r, w->to));
     }
-    return true;
+    return IDT_NTB_REQUEST_DONE;
 }
 
 /* Takes back a request that is late, unless its execution has just begun. */
 static void withdraw(Wait *w)
 {
-    IdtNtbShmMailbox *box = mailbox(w->r, w->r->sw->self, w->to);
+    unsigned i = (w->number - 1) % IDT_NTB_MAX_REQUESTS;
 
-    qatomic_set(&box->request[(w->number - 1) % IDT_NTB_MAX_REQUESTS].op, 0);
+    qatomic_set(&wait_mailbox(w)->request[i].op, 0);
     trace_idt_ntb_request_withdrawn(w->r->sw->port, port_of(w->r, w->to));
 }
 
@@ -407,79 +437,77 @@ static void withdraw(Wait *w)
 static bool access_local(IdtNtbRequests *r, IdtNtbRequests *local,
                          uint64_t addr, void *buf, unsigned len, bool is_write)
 {
-    bool ok;
-
-    if (!idt_ntb_switch_open(r->sw, r->sw->self, local->sw->self)) {
-        return false;
-    }
-    /* Like that of another process: nothing of ours inside it */
-    serving = true;
-    object_ref(OBJECT(local->pci));
-    ok = local->ops->access(local->opaque, addr, buf, len, is_write, false);
-    object_unref(OBJECT(local->pci));
-    serving = false;
-    return ok;
+    return idt_ntb_switch_open(r->sw, r->sw->self, local->sw->self) &&
+           local->ops->access(local->opaque, r->sw->self, addr, buf, len,
+                              is_write);
 }
 
-bool idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
-                           const void *buf, unsigned len, bool complete)
+IdtNtbRequestResult idt_ntb_request_write(IdtNtbRequests *r, unsigned to,
+                                          uint64_t addr, const void *buf,
+                                          unsigned len, bool complete)
 {
     IdtNtbRequests *local = idt_ntb_requests_local(r, to);
     Wait w = { .r = r, .to = to };
+    IdtNtbRequestResult result;
     uint64_t data = 0;
 
     memcpy(&data, buf, len);
     if (local) {
         access_local(r, local, addr, &data, len, true);
-        return true;
+        return IDT_NTB_REQUEST_DONE;
     }
-    if (send_request(&w, addr, data, FIELD_DP32(0, SHM_REQUEST, SIZE, len)) &&
-        complete && !wait_for_peer(&w, is_executed) && r->sw->shm) {
+    result = send_request(&w, addr, data,
+                          FIELD_DP32(0, SHM_REQUEST, SIZE, len));
+    if (result != IDT_NTB_REQUEST_DONE || !complete) {
+        return result;
+    }
+    result = wait_for_peer(&w, is_executed);
+    if (result != IDT_NTB_REQUEST_DONE) {
         /* Not to be executed after what follows it */
         withdraw(&w);
     }
-    if (w.timed_out) {
-        r->ops->timed_out(r->opaque);
-    }
-    return !w.outdated;
+    return result;
 }
 
-bool idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
-                          void *buf, unsigned len)
+IdtNtbRequestResult idt_ntb_request_read(IdtNtbRequests *r, unsigned to,
+                                         uint64_t addr, void *buf,
+                                         unsigned len)
 {
     IdtNtbRequests *local = idt_ntb_requests_local(r, to);
     Wait w = { .r = r, .to = to };
-    uint64_t data = UINT64_MAX;
-    bool ok = false;
+    uint32_t op = FIELD_DP32(R_SHM_REQUEST_READ_MASK, SHM_REQUEST, SIZE, len);
+    IdtNtbRequestResult result;
+    uint64_t data = 0;
+    bool ok;
 
     if (local) {
         ok = access_local(r, local, addr, &data, len, false);
     } else if (idt_ntb_request_is_stalled(r, to)) {
-        w.timed_out = true;
-    } else if (send_request(&w, addr, 0,
-                    FIELD_DP32(R_SHM_REQUEST_READ_MASK, SHM_REQUEST, SIZE,
-                               len)) &&
-               wait_for_peer(&w, is_answered)) {
-        IdtNtbShmMailbox *box = mailbox(r, r->sw->self, to);
-
-        data = qatomic_read(&box->reply_data);
-        ok = qatomic_read(&box->reply_ok);
+        return IDT_NTB_REQUEST_TIMED_OUT;
+    } else {
+        result = send_request(&w, addr, 0, op);
+        if (result == IDT_NTB_REQUEST_DONE) {
+            result = wait_for_peer(&w, is_answered);
+        }
+        if (result != IDT_NTB_REQUEST_DONE) {
+            return result;
+        }
+        data = qatomic_read(&wait_mailbox(&w)->reply_data);
+        ok = qatomic_read(&wait_mailbox(&w)->reply_ok);
     }
     if (!ok) {
-        data = UINT64_MAX;
-    }
-    if (w.timed_out) {
-        r->ops->timed_out(r->opaque);
+        return IDT_NTB_REQUEST_REFUSED;
     }
     memcpy(buf, &data, len);
-    return !w.outdated;
+    return IDT_NTB_REQUEST_DONE;
 }
 
 bool idt_ntb_request_flush(IdtNtbRequests *r, unsigned to)
 {
     Wait w = { .r = r, .to = to, .number = r->peer[to].head };
 
-    return idt_ntb_requests_local(r, to) || wait_for_peer(&w, is_executed);
+    return idt_ntb_requests_local(r, to) ||
+           wait_for_peer(&w, is_executed) == IDT_NTB_REQUEST_DONE;
 }
 
 /* Start and stop */
@@ -510,11 +538,13 @@ void idt_ntb_requests_reset(IdtNtbRequests *r)
         r->peer[i] = (IdtNtbRequestsPeer) {
             .head = qatomic_read(&out->head),
             .tail = end,
+            .end = end,
         };
         /* What was sent to who had the port before */
         qatomic_set(&in->tail, end);
         qatomic_set(&in->awake, 0);
     }
+    r->in_round = false;
     qatomic_set_mb(&port_block(r, self)->waiting, 0);
 }
 
@@ -522,7 +552,6 @@ void idt_ntb_requests_start(IdtNtbRequests *r, QEMUBH *signalled)
 {
     r->signalled = signalled;
     idt_ntb_requests_reset(r);
-    changes++;
     QLIST_INSERT_HEAD(&all_requests, r, next);
 }
 
@@ -530,7 +559,6 @@ void idt_ntb_requests_stop(IdtNtbRequests *r)
 {
     if (r->signalled) {
         QLIST_REMOVE(r, next);
-        changes++;
         r->signalled = NULL;
     }
 }

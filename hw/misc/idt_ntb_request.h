@@ -6,11 +6,14 @@
  * posted, reads wait for their answer behind the writes.  Ports of one process
  * need no mailbox.
  *
+ * A request reaches RAM and ROM only.  So no other device runs inside it: it
+ * can't unplug us, wait for another port, or come back to us.
+ *
  * A vCPU that waits here serves, while it waits, what is addressed to any port
- * of its process, so that guests that wait for each other all get on.  What
- * does not come within the completion timeout is given up; a peer that let it
- * pass is "stalled" and not waited for again until it has executed all that was
- * sent to it by then.
+ * of its process, so that guests that wait for each other all get on.  An
+ * access of our guest has one deadline, the completion timeout, for all that it
+ * waits for.  A peer that let it pass is "stalled" and not waited for again
+ * until it has executed all that was sent to it by then.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -26,22 +29,29 @@
 
 typedef struct IdtNtbRequestsOps {
     /*
-     * Executes an access to our guest's memory, as the bus master that we are;
-     * @buf is in the order of the bus.  @remote: by another process.
+     * Accesses RAM or ROM of our guest, as the bus master that we are; @buf is
+     * in the order of the bus.  @from is the place of the port that asks.
      *
-     * Returns: true if something answered.
+     * Returns: false if there is none, or for a write to ROM.
      */
-    bool (*access)(void *opaque, uint64_t addr, void *buf, unsigned len,
-                   bool is_write, bool remote);
+    bool (*access)(void *opaque, unsigned from, uint64_t addr, void *buf,
+                   unsigned len, bool is_write);
     /* Called over and over while we wait: gives up mappings if asked to. */
     void (*look)(void *opaque);
-    /* One of our accesses is given up: no answer within the timeout. */
-    void (*timed_out)(void *opaque);
 } IdtNtbRequestsOps;
+
+/* What became of an access. */
+typedef enum IdtNtbRequestResult {
+    IDT_NTB_REQUEST_DONE,       /* or posted */
+    IDT_NTB_REQUEST_REFUSED,    /* the window is closed, or nothing is there */
+    IDT_NTB_REQUEST_TIMED_OUT,
+    IDT_NTB_REQUEST_OUTDATED,   /* not sent: @addr may be wrong by now */
+} IdtNtbRequestResult;
 
 typedef struct IdtNtbRequestsPeer {
     uint32_t head;              /* what we sent to it */
     uint32_t tail;              /* what we executed for it */
+    uint32_t end;               /* what we execute in this round */
     bool stalled;
     uint32_t stalled_head;      /* @head then: it is back when it gets there */
 } IdtNtbRequestsPeer;
@@ -56,6 +66,8 @@ typedef struct IdtNtbRequests {
     IdtNtbRequestsPeer peer[IDT_MAX_NT_PORTS];
     unsigned changes;           /* of what our accesses translate to */
     bool draining;              /* serve, although the VM does not run */
+    int64_t deadline;           /* of the access under way, monotonic us */
+    bool in_round;              /* not all is executed up to @peer[].end */
     QEMUBH *signalled;          /* to look at what came during a wait */
     QLIST_ENTRY(IdtNtbRequests) next;
 } IdtNtbRequests;
@@ -74,20 +86,26 @@ void idt_ntb_requests_reset(IdtNtbRequests *r);
 IdtNtbRequests *idt_ntb_requests_local(const IdtNtbRequests *r,
                                        unsigned peer);
 
+/* Begins an access of our guest: the deadline of what it waits for. */
+void idt_ntb_requests_begin_access(IdtNtbRequests *r);
+
+/* True when that deadline is over. */
+bool idt_ntb_requests_access_is_late(const IdtNtbRequests *r);
+
 /*
  * Writes @len bytes (1 to 8, in the order of the bus) to @addr in @to.  Waits
- * for room in the mailbox and, if @complete, until it is executed.  What can't
- * be sent is dropped.
+ * for room in the mailbox and, if @complete, until it is executed.
  *
- * Returns: false if @changes moved while it waited for room, and nothing was
- * sent: @addr may be out of date.
+ * It is posted: that @to refuses it, nobody tells us.
  */
-bool idt_ntb_request_write(IdtNtbRequests *r, unsigned to, uint64_t addr,
-                           const void *buf, unsigned len, bool complete);
+IdtNtbRequestResult idt_ntb_request_write(IdtNtbRequests *r, unsigned to,
+                                          uint64_t addr, const void *buf,
+                                          unsigned len, bool complete);
 
-/* Reads likewise; all ones if there is no answer. */
-bool idt_ntb_request_read(IdtNtbRequests *r, unsigned to, uint64_t addr,
-                          void *buf, unsigned len);
+/* Reads likewise; @buf changes only if it is done. */
+IdtNtbRequestResult idt_ntb_request_read(IdtNtbRequests *r, unsigned to,
+                                         uint64_t addr, void *buf,
+                                         unsigned len);
 
 /*
  * Waits until all that was sent to @to is executed.
@@ -100,23 +118,26 @@ bool idt_ntb_request_flush(IdtNtbRequests *r, unsigned to);
 bool idt_ntb_request_is_stalled(IdtNtbRequests *r, unsigned to);
 
 /*
- * Executes what others sent to this port up to now.  Does nothing while the VM
- * is stopped, or inside such an access.
+ * Executes what others sent to this port, in rounds: a round is what was there
+ * when it began.  Goes on with the round that is under way, or begins one.
+ * Stops after about a millisecond, and @signalled comes back to it: the main
+ * loop has other work, and closings to acknowledge.
+ *
+ * Returns: true when the round is over; false while the VM is stopped, too.
  */
-void idt_ntb_requests_serve(IdtNtbRequests *r);
+bool idt_ntb_requests_serve(IdtNtbRequests *r);
 
-/* True while a request is executed in this process. */
-bool idt_ntb_requests_serving(void);
+/* Executes all that others sent up to now, within the completion timeout. */
+void idt_ntb_requests_drain(IdtNtbRequests *r);
 
 /*
- * Waits until @done, up to the completion timeout.  With @serve what others
- * send is executed meanwhile, and any of it may unplug our device: @r->sw->shm
- * is NULL then.
+ * Waits until @done, up to @deadline (g_get_monotonic_time()), and executes
+ * meanwhile what others send.
  *
  * Returns: what @done said last.
  */
 bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
-                           void *opaque, bool serve);
+                           void *opaque, int64_t deadline);
 
 /* Wakes those that wait for something of us. */
 void idt_ntb_requests_wake(IdtNtbRequests *r);

@@ -47,6 +47,7 @@ struct IdtNtbState {
     MemoryRegion bar0;
     uint32_t layout_seen[IDT_NUM_BARS]; /* of the BARSETUP registers */
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
+    uint32_t int_ready;         /* of it, when the round of requests began */
     bool following_topology;    /* resets the function for it */
     bool intx;                  /* level of the pin then, for tracing */
     QEMUBH *look_bh;            /* looks at what others did */

@@ -28,9 +28,6 @@
 /* How often to tell that accesses are refused */
 #define REFUSAL_PERIOD_MS 1000
 
-/* All devices of this process */
-static GPtrArray *all_windows;
-
 /* Translation */
 
 uint64_t idt_ntb_windows_bar_addr(const IdtNtbWindows *w, unsigned bar)
@@ -116,27 +113,43 @@ void idt_ntb_windows_translate(const IdtNtbWindows *w, unsigned bar,
 
 /* Access from our guest */
 
-/* What may come a million times a second is not logged that often. */
-static void window_refuse(IdtNtbWindows *w, unsigned bar, uint64_t offset,
-                          unsigned len, bool is_write)
+/*
+ * Limits the messages about what may come a million times a second.
+ *
+ * Returns: of how many refusals to tell now; 0 for none.
+ */
+static unsigned refusals_to_tell(IdtNtbRefusals *r)
 {
     int64_t now;
+    unsigned count;
+
+    r->count++;
+    if (!qemu_loglevel_mask(LOG_GUEST_ERROR)) {
+        return 0;
+    }
+    now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    if (now - r->told < REFUSAL_PERIOD_MS) {
+        return 0;
+    }
+    count = r->count;
+    *r = (IdtNtbRefusals) { .told = now };
+    return count;
+}
+
+static void window_refuse(IdtNtbWindows *w, unsigned bar, uint64_t offset,
+                          unsigned len, bool is_write, const char *why)
+{
+    unsigned count;
 
     trace_idt_ntb_window_refused(w->sw->port, bar, offset, is_write);
     idt_ntb_errors_unsupported(w->errors,
                                idt_ntb_windows_bar_addr(w, bar) + offset, len,
                                is_write);
-    w->refusals++;
-    if (!qemu_loglevel_mask(LOG_GUEST_ERROR)) {
-        return;
-    }
-    now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
-    if (now - w->refusal_told >= REFUSAL_PERIOD_MS) {
-        qemu_log("idt-ntb: port %u: %s BAR%u+0x%" PRIx64 " is refused: no open "
-                 "window (%u times since last told)\n", w->sw->port,
-                 is_write ? "write to" : "read of", bar, offset, w->refusals);
-        w->refusal_told = now;
-        w->refusals = 0;
+    count = refusals_to_tell(&w->own_refusals);
+    if (count) {
+        qemu_log("idt-ntb: port %u: %s BAR%u+0x%" PRIx64 " is refused: %s "
+                 "(%u times since last told)\n", w->sw->port,
+                 is_write ? "write to" : "read of", bar, offset, why, count);
     }
 }
 
@@ -157,25 +170,30 @@ static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
     uint64_t addr = t->addr + (offset - t->start);
     uint64_t done = len;
     uint8_t *ptr = idt_ntb_direct_map(&w->direct, bar, offset, t, &done);
-    bool sent = true;
+    IdtNtbRequestResult result = IDT_NTB_REQUEST_DONE;
 
-    if (!w->sw->shm) {
-        return done;
-    }
     if (ptr && is_write) {
         copy_bytes(ptr, buf, done);
     } else if (ptr) {
         copy_bytes(buf, ptr, done);
     } else if (is_write) {
         /* What is stored directly after it must not overtake it */
-        sent = idt_ntb_request_write(&w->requests, t->peer, addr, buf,
-                                     done, idt_ntb_direct_holds(&w->direct,
-                                                                t->peer));
+        result = idt_ntb_request_write(&w->requests, t->peer, addr, buf, done,
+                                       idt_ntb_direct_holds(&w->direct,
+                                                            t->peer));
     } else {
-        sent = idt_ntb_request_read(&w->requests, t->peer, addr, buf,
-                                    done);
+        result = idt_ntb_request_read(&w->requests, t->peer, addr, buf, done);
     }
-    return sent ? done : 0;
+    if (result == IDT_NTB_REQUEST_OUTDATED &&
+        !idt_ntb_requests_access_is_late(&w->requests)) {
+        return 0;
+    }
+    if (result == IDT_NTB_REQUEST_REFUSED) {
+        window_refuse(w, bar, offset, done, is_write, "nothing answers there");
+    } else if (result != IDT_NTB_REQUEST_DONE) {
+        idt_ntb_errors_timeout(w->errors);
+    }
+    return done;
 }
 
 static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
@@ -183,22 +201,21 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
 {
     IdtNtbWindows *w = b->windows;
 
-    /*
-     * QEMU lets an access go over the end of a region; nothing is there.  And
-     * without memory there is no switch: unplugged while a vCPU waited.
-     */
-    while (size && w->sw->shm && offset < memory_region_size(&b->mr)) {
+    if (!w->sw->shm) {
+        return;                 /* a vCPU that waited for the BQL at unplug */
+    }
+    idt_ntb_requests_begin_access(&w->requests);
+    /* QEMU lets an access go over the end of a region; nothing is there */
+    while (size && offset < memory_region_size(&b->mr)) {
         IdtNtbTranslation t;
         unsigned len;
 
         idt_ntb_windows_translate(w, b->bar, offset, &t);
         len = MIN(size, t.end - offset);
-        /* Others' requests don't go on from here: they could go in circles */
-        if (t.ok && !idt_ntb_requests_serving() &&
-            idt_ntb_switch_open(w->sw, w->sw->self, t.peer)) {
+        if (t.ok && idt_ntb_switch_open(w->sw, w->sw->self, t.peer)) {
             len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
         } else {
-            window_refuse(w, b->bar, offset, len, is_write);
+            window_refuse(w, b->bar, offset, len, is_write, "no open window");
         }
         offset += len;
         buf += len;
@@ -235,51 +252,9 @@ static const MemoryRegionOps window_ops = {
 
 /* Access from other ports */
 
-/* True if [@addr, +@len) of our guest's bus touches a window. */
-static bool is_in_window(IdtNtbWindows *w, uint64_t addr, uint64_t len)
-{
-    /* With an IOMMU it is not the bus's own address */
-    if (pci_device_iommu_address_space(w->pci) != &address_space_memory) {
-        return false;
-    }
-    for (unsigned i = 0; i < all_windows->len; i++) {
-        IdtNtbWindows *other = g_ptr_array_index(all_windows, i);
-
-        for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
-            const PCIIORegion *region = &other->pci->io_regions[bar];
-
-            if (region->size && region->addr != PCI_BAR_UNMAPPED &&
-                addr <= region->addr + (region->size - 1) &&
-                region->addr <= addr + (len - 1)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
-/* Who @mr is BAR0 of; NULL if nobody of us. */
-static IdtNtbWindows *find_registers(const MemoryRegion *mr)
-{
-    for (unsigned i = 0; i < all_windows->len; i++) {
-        IdtNtbWindows *w = g_ptr_array_index(all_windows, i);
-
-        if (w->bar0 == mr) {
-            return w;
-        }
-    }
-    return NULL;
-}
-
-static bool is_window(MemoryRegion *mr)
-{
-    return mr->ops == &window_ops ||
-           idt_ntb_is_mapping(memory_region_owner(mr));
-}
-
 static void tell_slow(IdtNtbWindows *w, MemoryRegion *mr)
 {
-    if (w->told_slow || !memory_region_is_ram(mr) || !mr->ram_block ||
+    if (w->told_slow || !mr->ram_block ||
         (qemu_ram_is_shared(mr->ram_block) &&
          qemu_ram_get_fd(mr->ram_block) >= 0)) {
         return;
@@ -292,50 +267,59 @@ static void tell_slow(IdtNtbWindows *w, MemoryRegion *mr)
                 (uint64_t)current_machine->ram_size / MiB);
 }
 
-/* Returns: how much of @len it did, or 0 if nothing answers. */
-static uint64_t bus_access(IdtNtbWindows *w, uint64_t addr, void *buf,
-                           unsigned len, bool is_write, bool remote)
+/* Returns: how much of @len it did; 0 where there is neither RAM nor ROM. */
+static uint64_t bus_access(IdtNtbWindows *w, unsigned from, uint64_t addr,
+                           void *buf, unsigned len, bool is_write)
 {
-    MemTxAttrs attrs = { .requester_id = pci_requester_id(w->pci) };
+    MemTxAttrs attrs = {
+        .memory = true,
+        .requester_id = pci_requester_id(w->pci),
+    };
     hwaddr xlat, chunk = len;
-    IdtNtbWindows *registers;
     MemoryRegion *mr;
 
     RCU_READ_LOCK_GUARD();
     mr = address_space_translate(pci_get_address_space(w->pci), addr, &xlat,
                                  &chunk, is_write, attrs);
-    chunk = MIN(chunk, len);
-    if (!chunk || is_window(mr) || is_in_window(w, addr, chunk)) {
+    /* A device's memory can be what a window of ours shows */
+    if (!memory_region_is_ram(mr) || memory_region_is_ram_device(mr)) {
         return 0;
     }
-    registers = find_registers(mr);
-    if (registers) {
-        /* QEMU would refuse it while that device waits for an answer */
-        registers->ops->registers(registers->opaque, xlat, buf, chunk,
-                                  is_write);
-        return chunk;
-    }
-    if (remote) {
+    if (!idt_ntb_requests_local(&w->requests, from)) {
         tell_slow(w, mr);
     }
+    chunk = MIN(chunk, len);
     return pci_dma_rw(w->pci, addr, buf, chunk, is_write ?
                       DMA_DIRECTION_FROM_DEVICE : DMA_DIRECTION_TO_DEVICE,
                       attrs) == MEMTX_OK ? chunk : 0;
 }
 
-static bool window_served_access(void *opaque, uint64_t addr, void *buf,
-                                 unsigned len, bool is_write, bool remote)
+/* The sender of a write does not learn that it is refused: tell here */
+static void tell_refused(IdtNtbWindows *w, unsigned from, uint64_t addr,
+                         bool is_write)
+{
+    unsigned count = refusals_to_tell(&w->served_refusals);
+
+    if (count) {
+        qemu_log("idt-ntb: port %u: %s 0x%" PRIx64 " by port %u is refused: "
+                 "neither RAM nor ROM (%u times since last told)\n",
+                 w->sw->port, is_write ? "write to" : "read of", addr,
+                 idt_ntb_switch_port(w->sw, from), count);
+    }
+}
+
+static bool window_served_access(void *opaque, unsigned from, uint64_t addr,
+                                 void *buf, unsigned len, bool is_write)
 {
     IdtNtbWindows *w = opaque;
+    bool wraps = len - 1 > UINT64_MAX - addr;
 
     while (len) {
-        uint64_t done;
+        uint64_t done = wraps ? 0 : bus_access(w, from, addr, buf, len,
+                                               is_write);
 
-        if (len - 1 > UINT64_MAX - addr) {
-            return false;
-        }
-        done = bus_access(w, addr, buf, len, is_write, remote);
-        if (!done || !w->sw->shm) {
+        if (!done) {
+            tell_refused(w, from, addr, is_write);
             return false;
         }
         addr += done;
@@ -352,17 +336,9 @@ static void window_look(void *opaque)
     idt_ntb_direct_look(&w->direct);
 }
 
-static void window_timed_out(void *opaque)
-{
-    IdtNtbWindows *w = opaque;
-
-    idt_ntb_errors_timeout(w->errors);
-}
-
 static const IdtNtbRequestsOps window_requests_ops = {
     .access = window_served_access,
     .look = window_look,
-    .timed_out = window_timed_out,
 };
 
 /* Opening and closing */
@@ -373,11 +349,6 @@ void idt_ntb_windows_look(IdtNtbWindows *w)
     idt_ntb_direct_look(&w->direct);
     /* Whose end nobody told us of */
     idt_ntb_direct_sync(&w->direct);
-}
-
-void idt_ntb_windows_serve(IdtNtbWindows *w)
-{
-    idt_ntb_requests_serve(&w->requests);
 }
 
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
@@ -435,17 +406,11 @@ void idt_ntb_windows_init(IdtNtbWindows *w)
         w->bar[bar].bar = bar;
         memory_region_init_io(&w->bar[bar].mr, OBJECT(w->pci), &window_ops,
                               &w->bar[bar], name, 0);
-        /* A wait serves others, who may reach us: window_access() decides */
-        w->bar[bar].mr.disable_reentrancy_guard = true;
     }
 }
 
 void idt_ntb_windows_start(IdtNtbWindows *w, QEMUBH *signalled)
 {
-    if (!all_windows) {
-        all_windows = g_ptr_array_new();
-    }
-    g_ptr_array_add(all_windows, w);
     w->requests.sw = w->sw;
     w->requests.peers = w->peers;
     w->requests.pci = w->pci;
@@ -466,7 +431,6 @@ void idt_ntb_windows_stop(IdtNtbWindows *w)
     idt_ntb_memory_stop(&w->memory);
     idt_ntb_direct_stop(&w->direct);
     idt_ntb_requests_stop(&w->requests);
-    g_ptr_array_remove(all_windows, w);
 }
 
 void idt_ntb_windows_reattached(IdtNtbWindows *w)

@@ -29,11 +29,11 @@ typedef struct IdtNtbWindowBar {
     MemoryRegion mr;            /* answers accesses outside of mappings */
 } IdtNtbWindowBar;
 
-typedef struct IdtNtbWindowsOps {
-    /* The registers: BAR0 of our own function, whoever accesses it */
-    void (*registers)(void *opaque, uint64_t offset, void *buf, unsigned len,
-                      bool is_write);
-} IdtNtbWindowsOps;
+/* What was refused since a message told of it */
+typedef struct IdtNtbRefusals {
+    int64_t told;               /* when, QEMU_CLOCK_REALTIME, ms */
+    unsigned count;
+} IdtNtbRefusals;
 
 struct IdtNtbWindows {
     /* Set by the owner before idt_ntb_windows_init() */
@@ -41,9 +41,6 @@ struct IdtNtbWindows {
     IdtNtbPeers *peers;
     PCIDevice *pci;
     IdtNtbErrors *errors;
-    MemoryRegion *bar0;
-    const IdtNtbWindowsOps *ops;
-    void *opaque;
     unsigned timeout_ms;
     bool direct_enabled;
     bool trust_peers;
@@ -54,8 +51,8 @@ struct IdtNtbWindows {
     IdtNtbDirect direct;
     VMChangeStateEntry *vm_state;
     bool told_slow;
-    int64_t refusal_told;       /* when, QEMU_CLOCK_REALTIME, ms */
-    unsigned refusals;          /* since then */
+    IdtNtbRefusals own_refusals;        /* accesses of our guest */
+    IdtNtbRefusals served_refusals;     /* requests of others */
 };
 
 /*
@@ -89,9 +86,9 @@ void idt_ntb_windows_reattached(IdtNtbWindows *w);
 /*
  * To be called after register writes: the windows of the ports in @changed
  * may be others, the memory of those in @closed is not open any more, a bit
- * each.  On return what is closed is closed, unless another port's request did
- * it.  Waits for other processes, up to the completion timeout.  Without
- * waiting, it also tells those that have memory of ours mapped that has changed.
+ * each.  On return what is closed is closed.  Waits for other processes, up to
+ * the completion timeout.  Without waiting, it also tells those that have memory
+ * of ours mapped that has changed.
  */
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
                              uint32_t closed);
@@ -101,9 +98,6 @@ void idt_ntb_windows_close_inbound(IdtNtbWindows *w);
 
 /* Does what others asked for; when signalled, and now and then. */
 void idt_ntb_windows_look(IdtNtbWindows *w);
-
-/* Executes what others have sent so far, see idt_ntb_requests_serve(). */
-void idt_ntb_windows_serve(IdtNtbWindows *w);
 
 /* Translates @offset of BAR @bar by the registers of the function. */
 void idt_ntb_windows_translate(const IdtNtbWindows *w, unsigned bar,

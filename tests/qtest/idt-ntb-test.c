@@ -41,7 +41,6 @@ static void add_q35_tests(void)
     ntb_add_window_life_tests();
     ntb_add_window_vcpu_tests();
     ntb_add_window_death_tests();
-    ntb_add_window_unplug_tests();
 }
 
 int main(int argc, char **argv)

@@ -44,7 +44,6 @@ void ntb_add_window_mailbox_tests(void);
 void ntb_add_window_life_tests(void);
 void ntb_add_window_vcpu_tests(void);
 void ntb_add_window_death_tests(void);
-void ntb_add_window_unplug_tests(void);
 
 /* Cases of the peers' that others run too, under worse conditions */
 void ntb_test_signals(void);

@@ -105,18 +105,16 @@ static void test_two_in_one_registers(WinPath path)
 
     setup_both(path);
     base = win_bar(w.a, 1);
-    win_open(w.a, 1, w.b->partition, w.b->bar0);
-    qtest_writel(w.a->qts, base + A_NTSDATA, 0x1234);
-    g_assert_cmphex(ntb_read(w.b, A_NTSDATA), ==, 0x1234);
-    g_assert_cmphex(qtest_readl(w.a->qts, base + A_BARSETUP0), ==, 0x800004c0);
-    qtest_writel(w.a->qts, base + A_OUTDBELLSET, 0x40);
-    g_assert_cmphex(ntb_read(w.a, A_INDBELLSTS), ==, 0x40);
-    /* Those of the first one, by way of the other partition */
-    win_open(w.a, 1, w.b->partition, w.a->bar0);
-    qtest_writel(w.a->qts, base + A_NTSDATA, 0x5678);
-    g_assert_cmphex(ntb_read(w.a, A_NTSDATA), ==, 0x5678);
-    g_assert_cmphex(qtest_readl(w.a->qts, base + A_NTSDATA), ==, 0x5678);
-    g_assert_cmphex(ntb_read(w.b, A_NTSDATA), ==, 0x1234);
+    for (unsigned i = 0; i < 2; i++) {
+        NtbPort *to = i ? w.a : w.b;
+
+        ntb_write(to, A_NTSDATA, 0x5678);
+        win_open(w.a, 1, w.b->partition, to->bar0);
+        qtest_writel(w.a->qts, base + A_NTSDATA, 0x1234);
+        g_assert_cmphex(qtest_readl(w.a->qts, base + A_NTSDATA), ==,
+                        UINT32_MAX);
+        g_assert_cmphex(ntb_read(to, A_NTSDATA), ==, 0x5678);
+    }
     teardown_both();
 }
 
@@ -139,24 +137,29 @@ static void test_own_registers(WinPath path)
     win_start(&w, path, NULL);
     base = win_bar(w.a, 1);
     win_open(w.a, 1, w.a->partition, w.a->bar0);
-    g_assert_cmphex(qtest_readl(w.a->qts, base), ==, NTB_ID);
-    for (unsigned i = 0; i < 50; i++) {
-        qtest_writel(w.a->qts, base + A_NTSDATA, i);
-        g_assert_cmphex(ntb_read(w.a, A_NTSDATA), ==, i);
-        g_assert_cmphex(qtest_readl(w.a->qts, base + A_NTSDATA), ==, i);
-    }
-    qtest_writel(w.a->qts, base + A_OUTDBELLSET, 0x80);
-    g_assert_cmphex(qtest_readl(w.a->qts, base + A_INDBELLSTS), ==, 0x80);
-    /* It shuts the door behind itself */
-    qtest_writel(w.a->qts, base + win_reg(1, A_BARLIMIT0), 0);
-    win_assert_ones(w.a, base);
-    g_assert_cmphex(ntb_read(w.a, A_NTSDATA), ==, 49);
+    ntb_write(w.a, A_NTSDATA, 0x5678);
+    qtest_writel(w.a->qts, base + A_NTSDATA, 0x1234);
+    win_assert_ones(w.a, base + A_NTSDATA);
+    g_assert_cmphex(ntb_read(w.a, A_NTSDATA), ==, 0x5678);
     win_stop(&w);
 }
 
 /*
  * Windows onto windows
  */
+
+/*
+ * A window onto one of the same QEMU: nothing tells an alias of its own RAM from
+ * that RAM, so it may be there or not.
+ */
+static void assert_shows_or_hides(uint64_t base, NtbPort *p, uint64_t x)
+{
+    uint64_t value = win_value(), seen;
+
+    qtest_writeq(p->qts, x, value);
+    seen = qtest_readq(p->qts, base);
+    g_assert_true(seen == value || seen == UINT64_MAX);
+}
 
 /* A peer's window that is open, one of another device, one's own */
 static void test_window_on_window(WinPath path)
@@ -179,7 +182,7 @@ static void test_window_on_window(WinPath path)
     win_open(w.a, 4, w.a->partition, WIN_X);
     win_assert_shows(w.a, win_bar(w.a, 4), w.a, WIN_X);
     win_open(w.a, 1, w.a->partition, win_bar(w.a, 4));
-    win_assert_hides(w.a, base, w.a, WIN_X);
+    assert_shows_or_hides(base, w.a, WIN_X);
     win_stop(&w);
 }
 
@@ -209,7 +212,7 @@ static void test_two_in_one_windows(WinPath path)
     win_open(w.b, 4, w.a->partition, WIN_X);
     win_assert_shows(w.b, win_bar(w.b, 4), w.a, WIN_X);
     win_open(w.a, 1, w.b->partition, win_bar(w.b, 4));
-    win_assert_hides(w.a, base, w.a, WIN_X);
+    assert_shows_or_hides(base, w.a, WIN_X);
     win_open(w.a, 1, w.b->partition, base);
     win_assert_ones(w.a, base);
     win_assert_shows(w.b, win_bar(w.b, 4), w.a, WIN_X);
@@ -269,35 +272,6 @@ static void test_each_other(WinPath path)
     users[1] = start_user(w.b, win_bar(w.b, 1), ROUNDS);
     end_user(users[0]);
     end_user(users[1]);
-    win_stop(&w);
-}
-
-/* Each reads the other's registers: those of a device that waits itself */
-static void test_each_others_registers(WinPath path)
-{
-    pid_t pid;
-
-    win_start(&w, path, NULL);
-    win_open(w.a, 1, w.b->partition, w.b->bar0);
-    win_open(w.b, 1, w.a->partition, w.a->bar0);
-    ntb_write(w.a, A_NTSDATA, 0xa);
-    ntb_write(w.b, A_NTSDATA, 0xb);
-    pid = ntb_fork();
-    if (!pid) {
-        uint64_t reg = win_bar(w.a, 1) + A_NTSDATA;
-
-        for (unsigned i = 0; i < ROUNDS; i++) {
-            if (qtest_readl(w.a->qts, reg) != 0xb) {
-                _exit(3);
-            }
-        }
-        _exit(0);
-    }
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        g_assert_cmphex(qtest_readl(w.b->qts, win_bar(w.b, 1) + A_NTSDATA), ==,
-                        0xa);
-    }
-    end_user(pid);
     win_stop(&w);
 }
 
@@ -396,8 +370,6 @@ void ntb_add_window_loop_tests(void)
     win_add_case_shared("window-loop/window-on-window", test_window_on_window);
     win_add_case_shared("window-loop/ring-of-windows", test_ring_of_windows);
     win_add_case("window-loop/each-other", test_each_other);
-    win_add_case("window-loop/each-others-registers",
-                 test_each_others_registers);
     win_add_case("window-loop/circle", test_circle);
     win_add_case_shared("window-loop/all-at-one", test_all_at_one);
     win_add_case_shared("window-loop/closing-each-other",

@@ -109,9 +109,10 @@ static void test_good(void)
 {
     setup(NULL);
     assert_serves();
+    /* Its registers */
     send_write(f.a->bar0 + A_NTSDATA, 0x1234, 4);
-    g_assert_cmphex(ntb_read(f.a, A_NTSDATA), ==, 0x1234);
-    g_assert_cmphex(send_read(f.a->bar0, 4), ==, NTB_ID);
+    g_assert_cmphex(ntb_read(f.a, A_NTSDATA), ==, 0);
+    g_assert_cmphex(send_read(f.a->bar0, 4), ==, UINT64_MAX);
     g_assert_cmphex(send_read(WIN_RAM_SIZE, 8), ==, UINT64_MAX);
     /* Over the end of its RAM */
     qtest_writel(f.a->qts, WIN_RAM_SIZE - 4, 0x600d600d);
@@ -319,17 +320,13 @@ static void test_flood(void)
     teardown();
 }
 
-/*
- * What is sent is done before a register answers, and when one was written:
- * inside an access to the registers, to the registers
- */
+/* What is sent is done before a register answers, and when one was written */
 static void test_in_register(void)
 {
     setup(NULL);
     for (unsigned i = 1; i < 20; i++) {
         put(WIN_X, i, 8);
-        put(f.a->bar0 + A_NTSDATA, i, 4);
-        put(f.a->bar0 + A_NTSDATA, 0, 4 | READ);
+        put(WIN_X, 0, 4 | READ);
         /* Nobody has signalled it */
         if (i % 2) {
             ntb_read(f.a, A_INDBELLSTS);
@@ -339,42 +336,32 @@ static void test_in_register(void)
         g_assert_cmpuint(qatomic_read(&out->tail), ==, out->head);
         g_assert_cmpuint(out->reply_ok, ==, 1);
         g_assert_cmphex((uint32_t)out->reply_data, ==, i);
-        g_assert_cmphex(ntb_read(f.a, A_NTSDATA), ==, i);
         g_assert_cmphex(qtest_readq(f.a->qts, WIN_X), ==, i);
     }
     teardown();
 }
 
-/*
- * What is asked for ends the asking: an emulated error, which is a message up
- * the link, and a reset of the own partition.  Both come to pass, not inside
- * the request.
- */
-static void test_own_control(void)
+/* As many as there is room for, and a doorbell: they come before it */
+static void test_doorbell(void)
 {
-    const uint32_t ctl = ntb_gas_partsts(0) - 4;
+    IdtNtbShmPort *a;
 
     setup(NULL);
-    send_write(f.a->bar0 + A_NTUEEM, PCI_ERR_UNC_COMP_ABORT, 4);
-    ntb_wait(ntb_cfg_read(f.a, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS) ==
-             PCI_ERR_UNC_COMP_ABORT);
-    assert_serves();
-    for (unsigned i = 0; i < 3; i++) {
-        uint32_t active = ntb_gas_read(f.a, ctl);
-
-        send_write(f.a->bar0 + A_GASAADDR, ctl, 4);
-        send_write(f.a->bar0 + A_GASADATA, IDT_PART_STATE_DISABLED, 4);
-        ntb_wait(!ntb_cfg_readw(f.a, PCI_COMMAND));
-        win_setup_function(f.a);
-        g_assert_false(ntb_link_up(f.a, 0));
-        ntb_wait(ntb_gas_read(f.a, ntb_gas_partsts(0)) &
-                 R_SWPART0STS_SCC_MASK);
-        assert_refused();
-        ntb_gas_write(f.a, ctl, active);
-        ntb_wait(ntb_link_up(f.a, 0));
-        win_setup_function(f.a);
-        admit(true);
-        assert_serves();
+    a = &f.shm->port[0].p;
+    ntb_write(f.a, A_INDBELLMSK, 0);
+    ntb_write(f.a, A_NTINTMSK, 0);
+    for (unsigned i = 1; i < 50; i++) {
+        for (unsigned k = 0; k < IDT_NTB_MAX_REQUESTS; k++) {
+            put(WIN_X + 8 * k, i, 8);
+        }
+        qatomic_fetch_or(&a->indbellsts, 1);
+        fake_port_signal(&f);
+        ntb_assert_msi(f.a);
+        for (unsigned k = 0; k < IDT_NTB_MAX_REQUESTS; k++) {
+            g_assert_cmphex(qtest_readq(f.a->qts, WIN_X + 8 * k), ==, i);
+        }
+        ntb_write(f.a, A_INDBELLSTS, UINT32_MAX);
+        ntb_assert_no_msi(f.a);
     }
     teardown();
 }
@@ -445,7 +432,6 @@ static void test_answers(void)
 static void test_serves_while_waiting(void)
 {
     setup(NULL);
-    ntb_write(f.a, A_NTSDATA, 0x5d);
     for (unsigned i = 0; i < 10; i++) {
         uint32_t number = in->head + 1;
         pid_t pid = start_reader(i);
@@ -453,12 +439,8 @@ static void test_serves_while_waiting(void)
         wait_request(number);
         send_write(WIN_X, i, 8);
         g_assert_cmphex(send_read(WIN_X, 8), ==, i);
-        /* Its registers: the device that waits */
-        g_assert_cmphex(send_read(f.a->bar0 + A_NTSDATA, 4), ==, 0x5d);
-        send_write(f.a->bar0 + A_OUTDBELLSET, 1 << 4, 4);
-        g_assert_cmphex(send_read(f.a->bar0 + A_INDBELLSTS, 4), ==, 1 << 4);
-        send_write(f.a->bar0 + A_INDBELLSTS, 1 << 4, 4);
-        /* Its window onto us */
+        /* Its registers, and its window onto us */
+        g_assert_cmphex(send_read(f.a->bar0 + A_NTSDATA, 4), ==, UINT64_MAX);
         g_assert_cmphex(send_read(f.base, 8), ==, UINT64_MAX);
         send_write(f.base, 0, 8);
         g_assert_cmpuint(in->head, ==, number);
@@ -469,7 +451,19 @@ static void test_serves_while_waiting(void)
     teardown();
 }
 
-/* The window closes while it waits: by what it does for us */
+/* Writes a register of its windows, as any port may, and has it look there */
+static void change_window(uint32_t *word, uint32_t value)
+{
+    IdtNtbShmPort *a = &f.shm->port[0].p;
+    uint32_t request;
+
+    qatomic_set_mb(word, value);
+    request = qatomic_fetch_inc(&a->close_req) + 1;
+    fake_port_signal(&f);
+    ntb_wait(qatomic_read(&a->close_ack) == request);
+}
+
+/* The window closes while it waits */
 static void test_closed_while_waiting(void)
 {
     setup(NULL);
@@ -478,7 +472,7 @@ static void test_closed_while_waiting(void)
         pid_t pid = start_reader(0x99);
 
         wait_request(number);
-        send_write(f.a->bar0 + win_reg(1, A_BARLIMIT0), 0, 4);
+        change_window(&f.shm->port[0].p.barlimit[1], 0);
         qatomic_set_mb(&in->tail, number);
         answer(number, 1, 0x99);
         end_reader(pid);
@@ -490,8 +484,8 @@ static void test_closed_while_waiting(void)
 }
 
 /*
- * It waits for room in the mailbox, and what it does for us meanwhile aims the
- * window elsewhere: the store goes where the window shows when it is sent.
+ * It waits for room in the mailbox, and meanwhile another port aims the window
+ * elsewhere: the store goes where the window shows when it is sent.
  */
 static void test_moved_while_waiting(void)
 {
@@ -513,7 +507,7 @@ static void test_moved_while_waiting(void)
             _exit(0);
         }
         ntb_wait(qatomic_read(&f.shm->port[0].p.waiting));
-        send_write(f.a->bar0 + win_reg(1, A_BARLTBASE0), x, 4);
+        change_window(&f.shm->port[0].p.barltbase[1], x);
         g_assert_cmpuint(in->head, ==, head);
         qatomic_set_mb(&in->tail, head);
         fake_port_signal(&f);
@@ -566,7 +560,7 @@ void ntb_add_window_mailbox_tests(void)
     qtest_add_func("/idt-ntb/window-mailbox/head", test_head);
     qtest_add_func("/idt-ntb/window-mailbox/flood", test_flood);
     qtest_add_func("/idt-ntb/window-mailbox/in-register", test_in_register);
-    qtest_add_func("/idt-ntb/window-mailbox/own-control", test_own_control);
+    qtest_add_func("/idt-ntb/window-mailbox/doorbell", test_doorbell);
     qtest_add_func("/idt-ntb/window-mailbox/answers", test_answers);
     qtest_add_func("/idt-ntb/window-mailbox/serves-while-waiting",
                    test_serves_while_waiting);
