@@ -11,15 +11,15 @@
 #include "idt_ntb_regs_access.h"
 #include "trace.h"
 
-uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
-                            uint32_t value, uint32_t lanes)
+uint32_t idt_ntb_reg_exchange(const IdtNtbReg *reg, uint32_t *word,
+                              uint32_t value, uint32_t lanes)
 {
     uint32_t clear = value & reg->w1c & lanes;
     uint32_t rw = reg->rw & lanes;
     uint32_t old, new;
 
     if (!rw) {
-        return qatomic_fetch_and(word, ~clear) & ~clear;
+        return qatomic_fetch_and(word, ~clear);
     }
     old = qatomic_read(word);
     for (unsigned i = 0; i < IDT_NTB_MAX_CAS_TRIES; i++) {
@@ -28,12 +28,20 @@ uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
         new = ((old & ~rw) | (value & rw)) & ~clear;
         seen = qatomic_cmpxchg(word, old, new);
         if (seen == old) {
-            return new;
+            return old;
         }
         old = seen;
     }
-    qatomic_set_mb(word, new);
-    return new;
+    return qatomic_xchg(word, new);
+}
+
+uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
+                            uint32_t value, uint32_t lanes)
+{
+    uint32_t rw = reg->rw & lanes;
+    uint32_t old = idt_ntb_reg_exchange(reg, word, value, lanes);
+
+    return ((old & ~rw) | (value & rw)) & ~(value & reg->w1c & lanes);
 }
 
 /* 40 degrees Celsius: a chip at work */

@@ -113,10 +113,14 @@ void idt_ntb_gas_write(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
 /* For the hooks of the tables */
 
 /*
- * Writes @word by the rules of @reg.
+ * Writes @word by the rules of @reg, as one exchange.
  *
- * Returns: what this write left, whatever others wrote after it.
+ * Returns: what was there before.
  */
+uint32_t idt_ntb_reg_exchange(const IdtNtbReg *reg, uint32_t *word,
+                              uint32_t value, uint32_t lanes);
+
+/* The same.  Returns: what this write left, whatever others wrote after it. */
 uint32_t idt_ntb_reg_update(const IdtNtbReg *reg, uint32_t *word,
                             uint32_t value, uint32_t lanes);
 

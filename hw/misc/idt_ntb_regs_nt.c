@@ -168,7 +168,7 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 {
     unsigned number;
     uint32_t *entry = ntmtbl_entry(regs, port, &number);
-    uint32_t old = entry ? qatomic_read(entry) : 0;
+    uint32_t old;
 
     if (!entry) {
         return;
@@ -180,8 +180,8 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                          R_NTMTBLSTS_ERR_MASK);
         return;
     }
-    idt_ntb_reg_update(reg, entry, value, lanes);
-    /* Who loses by it is whom it was for */
+    old = idt_ntb_reg_exchange(reg, entry, value, lanes);
+    /* The partition of the old entry may lose access */
     if (FIELD_EX32(old, NTMTBLDATA, VALID)) {
         partition_loses(regs, FIELD_EX32(old, NTMTBLDATA, PART));
     }

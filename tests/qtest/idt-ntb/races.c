@@ -451,6 +451,47 @@ static void test_two_writers(void)
 }
 
 /*
+ * Two ports write an entry of the mapping table at once.  If that for @c was
+ * there and is not any more, requests of @c that are under way have ended.
+ */
+static void test_mapping_table(void)
+{
+    uint32_t admission = FIELD_DP32(R_NTMTBLDATA_VALID_MASK, NTMTBLDATA, PART,
+                                    2);
+    const unsigned entry = 40;
+    unsigned n = 0, lost = 0;
+    bool paused;
+    Pause pause;
+
+    if (!pause_possible()) {
+        return;
+    }
+    setup();
+    g_assert_cmpuint(c->partition, ==, 2);
+    ntb_write(a, A_NTMTBLADDR, entry);
+    ntb_write(b, A_NTMTBLADDR, entry);
+    do {
+        uint32_t *epoch = &shm->port[c->port].p.send_epoch, was;
+
+        ntb_write(a, A_NTMTBLDATA, 0);
+        was = qatomic_read(epoch);
+        paused = pause_after_access(&pause, n++, A_NTMTBLDATA, 0,
+                                    &shm->sw.mtbl[entry]);
+        ntb_write(a, A_NTMTBLDATA, admission);
+        if (paused) {
+            pause_end(&pause);
+        }
+        if (!ntb_read(a, A_NTMTBLDATA)) {
+            g_assert_cmpuint(qatomic_read(epoch), !=, was);
+            lost++;
+        }
+    } while (paused);
+    g_assert_cmpuint(n, >, 1);
+    g_assert_cmpuint(lost, >, 0);
+    teardown();
+}
+
+/*
  * Death at the wrong moment
  */
 
@@ -733,6 +774,7 @@ void ntb_add_race_tests(void)
     qtest_add_func("/idt-ntb/race/ring-while-clearing",
                    test_ring_while_clearing);
     qtest_add_func("/idt-ntb/race/two-writers", test_two_writers);
+    qtest_add_func("/idt-ntb/race/mapping-table", test_mapping_table);
     qtest_add_func("/idt-ntb/race/dead-mans-doorbell",
                    test_dead_mans_doorbell);
     qtest_add_func("/idt-ntb/race/dead-mans-message", test_dead_mans_message);
