@@ -25,6 +25,7 @@
 #include "hw/qdev-properties-system.h"
 #include "hw/resettable.h"
 #include "migration/blocker.h"
+#include "system/runstate.h"
 #include "idt_ntb_caps.h"
 #include "idt_ntb_failover.h"
 #include "idt_ntb_state.h"
@@ -110,9 +111,15 @@ static void idt_ntb_update_irq(IdtNtbState *s)
     }
 }
 
-/* Tells the guest, by error messages and the interrupt. */
+/*
+ * Tells the guest, by error messages and the interrupt.  A stopped VM gets
+ * neither, since what was written before them waits too.
+ */
 static void idt_ntb_tell_guest(IdtNtbState *s)
 {
+    if (!runstate_is_running()) {
+        return;
+    }
     /* A message may unplug us */
     object_ref(OBJECT(s));
     idt_ntb_errors_report(&s->errors);
@@ -336,6 +343,15 @@ static void idt_ntb_warn_strangers(IdtNtbState *s)
     }
 }
 
+/* What came while the VM was stopped is there before its vCPUs run */
+static void idt_ntb_vm_state(void *opaque, bool running, RunState state)
+{
+    IdtNtbState *s = opaque;
+
+    idt_ntb_windows_vm_state(&s->windows, running);
+    idt_ntb_tell_guest(s);
+}
+
 /*
  * Looks after the other ports: what the server says comes too early, and it may
  * say nothing.  Signals that could not be sent are made up for here too.
@@ -449,6 +465,7 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
     s->regs.ecfgaddr = 0;
     s->regs.gasaaddr = 0;
     s->int_level = 0;
+    s->intx = false;
     idt_ntb_errors_reset(&s->errors);
     idt_ntb_caps_reset(PCI_DEVICE(s), s->sw.cfg);
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
@@ -612,6 +629,8 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
         .sw = &s->sw, .pci = pci,
     };
     idt_ntb_windows_start(&s->windows, s->look_bh);
+    s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s), idt_ntb_vm_state,
+                                                   s);
     idt_ntb_peers_start(&s->peers);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;
@@ -622,6 +641,7 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 {
     IdtNtbState *s = IDT_NTB(pci);
 
+    g_clear_pointer(&s->vm_state, qemu_del_vm_change_state_handler);
     /* Nobody is to reach our memory, nor we theirs, when the link is gone */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_windows_close_inbound(&s->windows);

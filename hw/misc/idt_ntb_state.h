@@ -49,8 +49,9 @@ struct IdtNtbState {
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
     uint32_t int_ready;         /* of it, when the round of requests began */
     bool following_topology;    /* resets the function for it */
-    bool intx;                  /* level of the pin then, for tracing */
+    bool intx;                  /* level of the pin then */
     QEMUBH *look_bh;            /* looks at what others did */
+    VMChangeStateEntry *vm_state;
     QEMUTimer *reap_timer;
     int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
     bool server_loss_told;

@@ -299,6 +299,32 @@ static void test_posted_then_register(WinPath path)
     win_stop(&w);
 }
 
+/*
+ * Data and a doorbell for a VM that is stopped: neither is there before it goes
+ * on, and then both are, at once.
+ */
+static void test_stopped(WinPath path)
+{
+    win_start(&w, path, NULL);
+    ntb_write(w.b, A_INDBELLMSK, 0);
+    ntb_write(w.b, A_NTINTMSK, 0);
+    win_open(w.a, 1, w.b->partition, WIN_X);
+    for (uint32_t i = 1; i < 20; i++) {
+        win_assert_hits(w.a, win_bar(w.a, 1), w.b, WIN_X, 8);
+        qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
+        qtest_writel(w.a->qts, win_bar(w.a, 1), i);
+        ntb_write(w.a, A_OUTDBELLSET, 1);
+        ntb_settle(w.b->qts);
+        g_assert_false(ntb_msi_seen(w.b));
+        qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
+        g_assert_true(ntb_msi_seen(w.b));
+        g_assert_cmphex(qtest_readl(w.b->qts, WIN_X), ==, i);
+        ntb_msi_clear(w.b);
+        ntb_write(w.b, A_INDBELLSTS, UINT32_MAX);
+    }
+    win_stop(&w);
+}
+
 void ntb_add_window_order_tests(void)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) {
@@ -309,4 +335,5 @@ void ntb_add_window_order_tests(void)
     qtest_add_func("/idt-ntb/window-order/mixed", test_mixed);
     qtest_add_func("/idt-ntb/window-order/last-wins", test_last_wins);
     win_add_case("window-order/register", test_posted_then_register);
+    win_add_case("window-order/stopped", test_stopped);
 }
