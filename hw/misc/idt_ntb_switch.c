@@ -516,10 +516,10 @@ uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
     unsigned sender = idt_ntb_switch_port(sw, from);
     unsigned target = idt_ntb_switch_port(sw, to);
 
-    return deposit32(
-        qatomic_load_acquire(&idt_ntb_switch_block(sw, sender)->send_epoch),
-        16, 16,
-        qatomic_load_acquire(&idt_ntb_switch_block(sw, target)->receive_epoch));
+    /* Both only count up: the sum is another one after either */
+    return
+        qatomic_load_acquire(&idt_ntb_switch_block(sw, sender)->send_epoch) +
+        qatomic_load_acquire(&idt_ntb_switch_block(sw, target)->receive_epoch);
 }
 
 bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,

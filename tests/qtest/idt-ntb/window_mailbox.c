@@ -9,6 +9,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
+#include "qemu/processor.h"
 #include "hw/pci/pci_regs.h"
 #include "fake_port.h"
 #include "tests.h"
@@ -40,8 +41,7 @@ static void teardown(void)
 
 static uint32_t epoch(void)
 {
-    return deposit32(fake_port_block(&f)->send_epoch, 16, 16,
-                     f.shm->port[0].p.receive_epoch);
+    return fake_port_block(&f)->send_epoch + f.shm->port[0].p.receive_epoch;
 }
 
 static void put_at(uint32_t epoch, uint64_t addr, uint64_t data, uint32_t op)
@@ -189,12 +189,23 @@ static void close_by_protection(void)
     admit(true);
 }
 
+/* As many ends as half of a word can count, as if it had waited so long */
+static void close_often_there(void)
+{
+    qatomic_add(&f.shm->port[0].p.receive_epoch, 0x10000);
+}
+
+static void close_often_here(void)
+{
+    qatomic_add(&fake_port_block(&f)->send_epoch, 0x10000);
+}
+
 /* Admitted before it was closed, sent after it was opened again */
 static void test_late(void)
 {
     static void (*const closings[])(void) = {
         close_by_master, close_by_reset, close_by_link, close_by_entry,
-        close_by_protection,
+        close_by_protection, close_often_there, close_often_here,
     };
 
     /* We do not acknowledge that we have no mappings */
@@ -520,6 +531,54 @@ static void test_moved_while_waiting(void)
     teardown();
 }
 
+static void spin(unsigned us)
+{
+    int64_t end = g_get_monotonic_time() + us;
+
+    while (g_get_monotonic_time() < end) {
+        cpu_relax();
+    }
+}
+
+/*
+ * There is room for a store as long as the QEMU looks whether to wait on, not
+ * when it sends, and each time it has to look at its windows: it tries again,
+ * but not for ever.
+ */
+static void test_pulses(void)
+{
+    uint32_t head;
+    pid_t hostile, pid;
+
+    setup(",completion-timeout=300");
+    while (in->head - in->tail < IDT_NTB_MAX_REQUESTS) {
+        qtest_writeq(f.a->qts, f.base, 1);
+    }
+    head = in->head;
+    hostile = ntb_fork();
+    if (!hostile) {
+        for (unsigned i = 0;; i++) {
+            qatomic_inc(&f.shm->port[0].p.close_req);
+            fake_port_signal(&f);
+            spin(i * 7 % 30);
+            qatomic_set(&in->tail, head);
+            qatomic_set(&in->tail, head - IDT_NTB_MAX_REQUESTS);
+        }
+    }
+    pid = ntb_fork();
+    if (!pid) {
+        qtest_writeq(f.a->qts, f.base, 2);
+        /* Answers when the store is over */
+        ntb_read(f.a, A_BARSETUP0);
+        _exit(0);
+    }
+    ntb_wait(waitpid(pid, NULL, WNOHANG) == pid);
+    kill(hostile, SIGKILL);
+    waitpid(hostile, NULL, 0);
+    assert_serves();
+    teardown();
+}
+
 /* Nobody answers, and the words that tell how far it is go wild */
 static void test_wild_tail(void)
 {
@@ -568,5 +627,6 @@ void ntb_add_window_mailbox_tests(void)
                    test_closed_while_waiting);
     qtest_add_func("/idt-ntb/window-mailbox/moved-while-waiting",
                    test_moved_while_waiting);
+    qtest_add_func("/idt-ntb/window-mailbox/pulses", test_pulses);
     qtest_add_func("/idt-ntb/window-mailbox/wild-tail", test_wild_tail);
 }
