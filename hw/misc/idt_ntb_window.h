@@ -86,8 +86,8 @@ void idt_ntb_windows_reattached(IdtNtbWindows *w);
  * To be called after register writes: the windows of the ports in @changed
  * may be others, the memory of those in @closed is not open any more, a bit
  * each.  On return what is closed is closed.  Waits for other processes, up to
- * the completion timeout.  Without waiting, it also tells those that have memory
- * of ours mapped that has changed.
+ * the completion timeout.  Without waiting, it also tells those that have
+ * memory of ours mapped that has changed.
  */
 void idt_ntb_windows_changed(IdtNtbWindows *w, uint32_t changed,
                              uint32_t closed);

@@ -558,7 +558,7 @@ static void test_interrupt(void)
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
     g_assert_cmphex(take_messages(), ==, MSG_NONFATAL);
 
-    /* At a closed window.  QEMU blocks what comes out of a BAR to go in there */
+    /* At a closed window.  QEMU blocks what comes out of a BAR of its own */
     aim_root_interrupt(win_bar(p, WIN_DIRECT64), 0);
     do_access(&accesses[1]);
     assert_access_header(&accesses[1]);

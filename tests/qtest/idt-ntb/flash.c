@@ -338,41 +338,6 @@ static void test_other_guest(void)
     image_free(path);
 }
 
-/* Another guest reaches our registers through its window, not our file */
-static void test_through_window(void)
-{
-    g_autoptr(GByteArray) image = g_byte_array_new();
-    static const uint32_t bars[IDT_NUM_BARS] = { 0x800004c0, 0x80000140 };
-    NtbServer *server = ntb_server_start();
-    g_autofree char *props = NULL;
-    NtbPort *a, *b;
-    uint64_t regs;
-    char *path;
-
-    image_topology(image, 2);
-    image_bars(image, 0, bars);
-    image_bars(image, 2, bars);
-    image_end(image);
-    path = image_save(g_byte_array_ref(image));
-    props = g_strdup_printf(",eeprom=%s,eeprom-writable=on", path);
-    b = win_boot(server, WIN_PLAIN, NULL, props);
-    a = win_boot(server, WIN_PLAIN, NULL, NULL);
-    win_open(a, 1, b->partition, b->bar0);
-    regs = win_bar(a, 1);
-    qtest_writel(a->qts, regs + A_GASAADDR, A_EEPROMINTF);
-    qtest_writel(a->qts, regs + A_GASADATA, ADDR(1) | DATA(0x11));
-    g_assert_cmphex(qtest_readl(a->qts, regs + A_GASADATA) & DONE, ==, DONE);
-    g_assert_cmphex(rom_read(b, 1), ==, 0x11);
-    assert_file(path, image);
-    rom_write(b, 2, 0x22);
-    image->data[2] = 0x22;
-    assert_file(path, image);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
-    image_free(path);
-}
-
 /* A file that can't be written any more: the EEPROM keeps what the file has */
 static void test_failure(void)
 {
@@ -518,7 +483,6 @@ void ntb_add_flash_tests(void)
     qtest_add_func("idt-ntb/flash/vcpu", test_vcpu);
     qtest_add_func("idt-ntb/flash/growth", test_growth);
     qtest_add_func("idt-ntb/flash/other-guest", test_other_guest);
-    qtest_add_func("idt-ntb/flash/through-window", test_through_window);
     qtest_add_func("idt-ntb/flash/failure", test_failure);
     qtest_add_func("idt-ntb/flash/options", test_options);
     qtest_add_func("idt-ntb/flash/bad", test_bad_flash);

@@ -149,8 +149,8 @@ static void test_own_registers(WinPath path)
  */
 
 /*
- * A window onto one of the same QEMU: nothing tells an alias of its own RAM from
- * that RAM, so it may be there or not.
+ * A window onto one of the same QEMU: nothing tells an alias of its own RAM
+ * from that RAM, so it may be there or not.
  */
 static void assert_shows_or_hides(uint64_t base, NtbPort *p, uint64_t x)
 {
