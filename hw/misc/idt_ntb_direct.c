@@ -9,8 +9,14 @@
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
 #include "exec/target_page.h"
+#include "hw/mem/memory-device.h"
+#include "hw/virtio/vhost.h"
+#include "system/kvm.h"
 #include "idt_ntb_window.h"
 #include "trace.h"
+
+/* Memory slots of KVM and vhost that are left to the rest of the machine */
+#define SPARE_SLOTS 4
 
 /* What can be mapped: whole pages around the offset that was accessed. */
 typedef struct MapRange {
@@ -496,6 +502,25 @@ static void map_local(IdtNtbDirect *d, IdtNtbRequests *local, unsigned bar,
     memory_region_unref(section.mr);
 }
 
+/*
+ * A mapping takes a memory slot.  Without a free one KVM ends QEMU, and vhost
+ * keeps the memory table that it had.
+ */
+static bool has_free_slot(const IdtNtbDirect *d)
+{
+    unsigned available = vhost_get_free_memslots();
+
+    if (kvm_enabled()) {
+        available = MIN(available, kvm_get_free_memslots());
+    }
+    if (available > SPARE_SLOTS + memory_devices_get_reserved_memslots()) {
+        return true;
+    }
+    warn_report_once("idt-ntb: port %u: windows are slow: KVM or vhost has too "
+                     "few free memory slots", d->windows->sw->port);
+    return false;
+}
+
 void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
                          const IdtNtbTranslation *t, uint64_t *len)
 {
@@ -510,7 +535,7 @@ void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
             break;
         }
     }
-    if (!m && d->windows->direct_enabled) {
+    if (!m && d->windows->direct_enabled && has_free_slot(d)) {
         local = idt_ntb_requests_local(&d->windows->requests, t->peer);
         if (local) {
             map_local(d, local, bar, offset, t);
