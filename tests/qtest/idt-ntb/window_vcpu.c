@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
 #include "fake_port.h"
@@ -288,12 +289,13 @@ static void test_await(WinPath path)
 /* Not so fast that all is over before anything happens */
 #define DELAY   100
 
-static void assert_filled(uint64_t x, uint32_t first, unsigned words)
+static void assert_filled(NtbPort *p, uint64_t x, uint32_t first,
+                          unsigned words)
 {
     g_autofree uint32_t *is = g_new(uint32_t, words);
 
-    win_sync(w.b);
-    qtest_memread(w.b->qts, x, is, 4 * words);
+    win_sync(p);
+    qtest_memread(p->qts, x, is, 4 * words);
     for (unsigned i = 0; i < words; i++) {
         g_assert_cmphex(le32_to_cpu(is[i]), ==, first + i);
     }
@@ -313,7 +315,7 @@ static void test_target_stops(WinPath path)
             qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
             qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
         } while (!vcpu_is_done(w.a));
-        assert_filled(WIN_X, first, WORDS);
+        assert_filled(w.b, WIN_X, first, WORDS);
     }
     win_stop(&w);
 }
@@ -353,6 +355,47 @@ static void test_target_stops_and_answers(WinPath path)
     win_stop(&w);
 }
 
+static void stop_and_go_on(NtbPort *p, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        qtest_qmp_assert_success(p->qts, "{'execute': 'stop'}");
+        qtest_qmp_assert_success(p->qts, "{'execute': 'cont'}");
+        g_usleep(i * 37 % 500);
+    }
+}
+
+/* Both have the other's memory mapped, and may stop at the same time */
+static void test_both_stop(WinPath path)
+{
+    if (!vcpu_possible()) {
+        return;
+    }
+    setup(path);
+    ntb_quit(w.b);
+    ntb_wait(!ntb_link_up(w.a, 2));
+    w.b = win_boot(w.server, path, vcpu_args(), VCPU_PROPS);
+    win_open(w.a, 1, w.b->partition, WIN_X);
+    win_open(w.b, 1, w.a->partition, WIN_X);
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t first = win_value();
+        pid_t pid;
+
+        vcpu_fill(w.a, base, first, WORDS, DELAY);
+        vcpu_fill(w.b, win_bar_home(w.b, 1), first, WORDS, DELAY);
+        pid = ntb_fork();
+        stop_and_go_on(pid ? w.a : w.b, 20);
+        if (!pid) {
+            _exit(0);
+        }
+        g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+        ntb_wait(vcpu_is_done(w.a));
+        ntb_wait(vcpu_is_done(w.b));
+        assert_filled(w.a, WIN_X, first, WORDS);
+        assert_filled(w.b, WIN_X, first, WORDS);
+    }
+    win_stop(&w);
+}
+
 /* True if a store at @addr comes to @x, as it does when the vCPU has left */
 static bool stores(uint64_t addr, uint64_t x, uint32_t value)
 {
@@ -382,7 +425,7 @@ static void test_limit(WinPath path)
             /* Replaces the mapping of a part by one of the whole */
             ntb_wait(stores(base + WIN_SIZE - 4, WIN_X + WIN_SIZE - 4, k));
         }
-        assert_filled(WIN_X, first, WORDS / 2);
+        assert_filled(w.b, WIN_X, first, WORDS / 2);
     }
     win_stop(&w);
 }
@@ -501,6 +544,7 @@ void ntb_add_window_vcpu_tests(void)
     win_add_case_shared("window-vcpu/target-stops", test_target_stops);
     win_add_case_shared("window-vcpu/target-stops-and-answers",
                         test_target_stops_and_answers);
+    win_add_case_shared("window-vcpu/both-stop", test_both_stop);
     win_add_case_shared("window-vcpu/limit", test_limit);
     qtest_add_func("/idt-ntb/window-vcpu/table", test_table);
     win_add_case("window-vcpu/await", test_await);
