@@ -691,9 +691,9 @@ void idt_ntb_direct_expel(IdtNtbDirect *d)
         }
     }
     /* A vCPU that waits for us can't leave its block of code: serve it */
-    d->windows->requests.draining = true;
+    idt_ntb_requests_serve_stopped(true);
     wait_for_holders(&w);
-    d->windows->requests.draining = false;
+    idt_ntb_requests_serve_stopped(false);
 }
 
 /* Start and stop; what there is to see */

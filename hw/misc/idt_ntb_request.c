@@ -30,6 +30,13 @@
 static QLIST_HEAD(, IdtNtbRequests) all_requests =
     QLIST_HEAD_INITIALIZER(all_requests);
 
+static bool serve_stopped;
+
+void idt_ntb_requests_serve_stopped(bool serve)
+{
+    serve_stopped = serve;
+}
+
 static IdtNtbShmMailbox *mailbox(const IdtNtbRequests *r, unsigned from,
                                  unsigned to)
 {
@@ -146,7 +153,7 @@ static bool serve_mailbox(IdtNtbRequests *r, unsigned from, int64_t deadline)
 
 static bool serve_until(IdtNtbRequests *r, int64_t deadline)
 {
-    if (!(runstate_is_running() || r->draining) || !r->signalled) {
+    if (!(runstate_is_running() || serve_stopped) || !r->signalled) {
         return false;
     }
     if (!r->in_round) {

@@ -65,7 +65,6 @@ typedef struct IdtNtbRequests {
     unsigned timeout_ms;
     IdtNtbRequestsPeer peer[IDT_MAX_NT_PORTS];
     unsigned changes;           /* of what our accesses translate to */
-    bool draining;              /* serve, although the VM does not run */
     int64_t deadline;           /* of the access under way, monotonic us */
     bool in_round;              /* not all is executed up to @peer[].end */
     QEMUBH *signalled;          /* to look at what came during a wait */
@@ -138,6 +137,9 @@ void idt_ntb_requests_drain(IdtNtbRequests *r);
  */
 bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
                            void *opaque, int64_t deadline);
+
+/* Lets the ports of this process serve, or not, while the VM does not run. */
+void idt_ntb_requests_serve_stopped(bool serve);
 
 /* Wakes those that wait for something of us. */
 void idt_ntb_requests_wake(IdtNtbRequests *r);

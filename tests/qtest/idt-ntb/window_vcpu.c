@@ -321,22 +321,17 @@ static void test_target_stops(WinPath path)
 }
 
 /*
- * A vCPU that waits for the target can't leave its block of code: the target
- * answers while it waits for that
+ * A vCPU that waits for @target, of the QEMU of @w.b, can't leave its block of
+ * code: @target answers while @w.b waits for that
  */
-static void test_target_stops_and_answers(WinPath path)
+static void stop_while_it_reads(NtbPort *target)
 {
     const unsigned size = 1000;
     g_autofree uint8_t *should = g_malloc(size);
     g_autofree uint8_t *is = g_malloc(size);
-    uint64_t lut;
+    uint64_t lut = win_bar(w.a, WIN_LUT24);
 
-    if (!vcpu_possible()) {
-        return;
-    }
-    setup(path);
-    lut = win_bar(w.a, WIN_LUT24);
-    win_open_lut(w.a, WIN_LUT24, 0, w.b->partition, WIN_X + 4);
+    win_open_lut(w.a, WIN_LUT24, 0, target->partition, WIN_X + 4);
     for (unsigned i = 0; i < size; i++) {
         should[i] = i * 7;
     }
@@ -344,7 +339,7 @@ static void test_target_stops_and_answers(WinPath path)
     for (unsigned i = 0; i < 20; i++) {
         qtest_memset(w.a->qts, WIN_X, 0, size);
         g_assert_cmphex(qtest_readb(w.a->qts, base + 8), ==, should[4]);
-        win_assert_path(w.a, path);
+        win_assert_path(w.a, w.path);
         vcpu_copy_begin(w.a, WIN_X, lut, size);
         qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
         qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
@@ -352,6 +347,32 @@ static void test_target_stops_and_answers(WinPath path)
         qtest_memread(w.a->qts, WIN_X, is, size);
         g_assert_cmpmem(is, size, should, size);
     }
+}
+
+static void test_target_stops_and_answers(WinPath path)
+{
+    if (!vcpu_possible()) {
+        return;
+    }
+    setup(path);
+    stop_while_it_reads(w.b);
+    win_stop(&w);
+}
+
+static void test_two_targets_stop(WinPath path)
+{
+    NtbPort *other;
+
+    if (!vcpu_possible()) {
+        return;
+    }
+    w = (WinPair) { .server = ntb_server_start(), .path = path };
+    w.a = win_boot(w.server, path, vcpu_args(), VCPU_PROPS ",partitions=3");
+    win_boot_both(w.server, path, VCPU_PROPS ",partitions=3", &w.b, &other);
+    base = win_bar(w.a, 1);
+    win_open(w.a, 1, w.b->partition, WIN_X);
+    stop_while_it_reads(other);
+    g_free(other);
     win_stop(&w);
 }
 
@@ -544,6 +565,7 @@ void ntb_add_window_vcpu_tests(void)
     win_add_case_shared("window-vcpu/target-stops", test_target_stops);
     win_add_case_shared("window-vcpu/target-stops-and-answers",
                         test_target_stops_and_answers);
+    win_add_case_shared("window-vcpu/two-targets-stop", test_two_targets_stop);
     win_add_case_shared("window-vcpu/both-stop", test_both_stop);
     win_add_case_shared("window-vcpu/limit", test_limit);
     qtest_add_func("/idt-ntb/window-vcpu/table", test_table);
