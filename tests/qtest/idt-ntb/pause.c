@@ -4,7 +4,8 @@
  * QEMU is made to execute an mprotect() that takes the permissions of the page
  * with the word away, in QEMU alone.  At each fault the page has them back for
  * the one instruction that faulted.  Only the main thread is traced: under
- * qtest no other one runs the device.
+ * qtest no other one runs the device.  A system call that is given memory of
+ * the switch would fail; the device makes none.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -249,10 +250,11 @@ static bool step(Pause *pause, bool may_end)
     return stop;
 }
 
-static void interrupt(Pause *pause)
+/* Stop QEMU.  Returns: as wait_stop(); it may have stopped by itself */
+static int interrupt(Pause *pause)
 {
     g_assert_cmpint(ptrace(PTRACE_INTERRUPT, pause->qemu, 0, 0), ==, 0);
-    wait_stop(pause, false);
+    return wait_stop(pause, false);
 }
 
 /* libqtest would wait for a QEMU that is stopped */
@@ -360,7 +362,7 @@ static uint64_t take_fault(Pause *pause, int stop)
 /* QEMU runs to its end of this without being stopped */
 static bool run_away(Pause *pause)
 {
-    interrupt(pause);
+    take_fault(pause, interrupt(pause));
     protect(pause, PROT_READ | PROT_WRITE);
     detach(pause);
     return false;
