@@ -370,7 +370,7 @@ class RoundTrip(unittest.TestCase):
     def test_examples(self):
         texts = sorted(EXAMPLES.glob('*.txt'))
         self.assertEqual([text.name for text in texts],
-                         ['board.txt', 'default.txt'])
+                         ['board.txt', 'default.txt', 'failover.txt'])
         for text in texts:
             with self.subTest(text.name):
                 self.check(build(text.read_text(encoding='utf-8')))
