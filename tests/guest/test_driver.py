@@ -148,9 +148,7 @@ class TemperatureTest(SharedPairTestCase):
         self.check(input=71500, lowest=40000, highest=71500)
         self.set(self.guest_a, 12500)
         self.check(input=12500, lowest=12500, highest=71500)
-        # Between half degrees there is nothing
-        self.set(self.guest_a, 40400)
-        self.check(input=40000, lowest=12500, highest=71500)
+        self.set(self.guest_a, 40000)
         self.write(self.guest_a, 'reset_history', 1)
         self.check(input=40000, lowest=40000, highest=40000)
 
