@@ -51,9 +51,9 @@ static int attach_open(int shm_fd, Error **errp)
                    "(F_OFD_SETLK, Linux 3.15)");
         return -1;
     }
-    if (fstat(shm_fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-        error_setg(errp, "what the server sent as shared memory is no "
-                   "regular file");
+    if (fstat(shm_fd, &st) < 0) {
+        error_setg_errno(errp, errno, "can't look at the server's shared "
+                         "memory");
         return -1;
     }
     if (st.st_size < sizeof(IdtNtbShm)) {

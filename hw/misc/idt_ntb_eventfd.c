@@ -53,14 +53,6 @@ void idt_ntb_signaller_free(IdtNtbSignaller *signaller)
     g_free(signaller);
 }
 
-bool idt_ntb_is_eventfd(int fd)
-{
-    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
-    g_autofree char *target = g_file_read_link(path, NULL);
-
-    return g_strcmp0(target, "anon_inode:[eventfd]") == 0;
-}
-
 static bool eventfd_poll(int fd, short event)
 {
     struct pollfd pfd = { .fd = fd, .events = event };

@@ -20,9 +20,6 @@ typedef struct IdtNtbSignaller IdtNtbSignaller;
 IdtNtbSignaller *idt_ntb_signaller_new(void);
 void idt_ntb_signaller_free(IdtNtbSignaller *signaller);
 
-/* True when @fd is an eventfd. */
-bool idt_ntb_is_eventfd(int fd);
-
 /* Adds 1 to the counter, unless it is full: that is a signal too. */
 void idt_ntb_eventfd_signal(IdtNtbSignaller *signaller, int fd);
 

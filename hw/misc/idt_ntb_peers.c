@@ -14,6 +14,7 @@
 #include "qemu/timer.h"
 #include "chardev/char-socket.h"
 #include "hw/misc/ivshmem.h"
+#include "idt_ntb_foreign.h"
 #include "idt_ntb_peers.h"
 #include "trace.h"
 
@@ -25,10 +26,8 @@
 
 static void peers_close_fd(int *fd)
 {
-    if (*fd >= 0) {
-        close(*fd);
-        *fd = -1;
-    }
+    idt_ntb_foreign_close(*fd);
+    *fd = -1;
 }
 
 static void peers_free_eventfd(gpointer value)
@@ -130,7 +129,7 @@ static bool peers_eventfd_message(IdtNtbPeers *peers, int64_t value, int *fd,
         return false;
     }
     /* Anything else could block us, or spin the main loop */
-    if (*fd >= 0 && !idt_ntb_is_eventfd(*fd)) {
+    if (*fd >= 0 && !idt_ntb_foreign_is_eventfd(*fd)) {
         error_setg(errp, "the server sent a descriptor for client %" PRId64
                    " that is no eventfd", value);
         return false;
@@ -158,6 +157,8 @@ static bool peers_eventfd_message(IdtNtbPeers *peers, int64_t value, int *fd,
 static bool peers_message(IdtNtbPeers *peers, int64_t value, int *fd,
                           Error **errp)
 {
+    ERRP_GUARD();
+
     switch (peers->state) {
     case IDT_NTB_PEERS_VERSION:
         if (*fd >= 0) {
@@ -188,6 +189,15 @@ static bool peers_message(IdtNtbPeers *peers, int64_t value, int *fd,
             error_setg(errp, "the server sent %" PRId64 " %s descriptor in "
                        "place of the shared memory", value,
                        *fd < 0 ? "without a" : "with a");
+            return false;
+        }
+        /* Anything else could block us */
+        if (!idt_ntb_foreign_is_memory(*fd)) {
+            error_setg(errp, "the server's shared memory is no file in "
+                       "memory");
+            error_append_hint(errp, "Start ivshmem-server with -M NAME, or "
+                              "with -m and a directory in tmpfs or "
+                              "hugetlbfs.\n");
             return false;
         }
         peers->shm_fd = *fd;
@@ -276,6 +286,9 @@ static int peers_can_read(void *opaque)
 {
     IdtNtbPeers *peers = opaque;
 
+    if (idt_ntb_foreign_is_full()) {
+        return 0;
+    }
     return sizeof(peers->msg) - peers->msg_len;
 }
 
@@ -302,18 +315,28 @@ static bool peers_take_message(IdtNtbPeers *peers, Error **errp)
     return ok;
 }
 
+/* Takes all descriptors that came: what we leave QEMU closes, and may hang */
+static void peers_take_descriptors(IdtNtbPeers *peers)
+{
+    int fds[TCP_MAX_FDS];
+    int count = qemu_chr_fe_get_msgfds(peers->chr, fds, ARRAY_SIZE(fds));
+
+    for (int i = 0; i < count; i++) {
+        if (peers->msg_fd < 0) {
+            peers->msg_fd = fds[i];
+        } else {
+            peers_close_fd(&fds[i]);
+        }
+    }
+}
+
 static void peers_read(void *opaque, const uint8_t *buf, int size)
 {
     IdtNtbPeers *peers = opaque;
     bool handshake = peers_in_handshake(peers);
     Error *err = NULL;
-    int fd = qemu_chr_fe_get_msgfd(peers->chr);
 
-    if (peers->msg_fd < 0) {
-        peers->msg_fd = fd;
-    } else {
-        peers_close_fd(&fd);
-    }
+    peers_take_descriptors(peers);
     assert(size <= sizeof(peers->msg) - peers->msg_len);
     memcpy(peers->msg + peers->msg_len, buf, size);
     peers->msg_len += size;

@@ -26,6 +26,7 @@ static void add_q35_tests(void)
     ntb_add_eeprom_error_tests();
     ntb_add_flash_tests();
     ntb_add_peer_tests();
+    ntb_add_fuse_tests();
     ntb_add_trust_tests();
     ntb_add_host_tests();
     ntb_add_race_tests();

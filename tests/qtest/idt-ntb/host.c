@@ -127,6 +127,11 @@ static void test_memory_full(void)
     assert_refused("can't allocate");
 }
 
+static void test_memory_denied(void)
+{
+    assert_refused("memory|user|AppArmor");
+}
+
 static void test_image_unreadable(void)
 {
     g_autofree char *image = ntb_tmp_path("image");
@@ -200,6 +205,9 @@ void ntb_add_host_tests(void)
         { "lock-fails",
           { SYS_fcntl, 1, F_OFD_SETLK, ENOLCK, test_lock_fails } },
         { "memory-full", { SYS_fallocate, 1, 0, ENOSPC, test_memory_full } },
+        { "memory-denied",
+          { SYS_openat, 2, O_RDWR | O_CLOEXEC | O_NONBLOCK, EACCES,
+            test_memory_denied } },
         { "image-unreadable",
           { SYS_pread64, 3, 0, EIO, test_image_unreadable } },
         { "no-socket",
