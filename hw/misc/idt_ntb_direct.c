@@ -117,9 +117,14 @@ static bool remote_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
     return true;
 }
 
-static bool ram_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
+/* True while the pages of @m may be in the window, open or not. */
+static bool mapping_is_allowed(const IdtNtbDirect *d, IdtNtbMapping *m)
 {
-    return m->local ? local_is_allowed(d, m) : remote_is_allowed(d, m);
+    const IdtNtbSwitch *sw = d->windows->sw;
+
+    /* What is mapped can be read */
+    return idt_ntb_switch_has_completions(sw, sw->self) &&
+           (m->local ? local_is_allowed(d, m) : remote_is_allowed(d, m));
 }
 
 /*
@@ -256,7 +261,7 @@ void idt_ntb_direct_sync(IdtNtbDirect *d)
     QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
         uint64_t end = open_end(d, m);
 
-        if (end < m->end || (m->open && !ram_is_allowed(d, m))) {
+        if (end < m->end || (m->open && !mapping_is_allowed(d, m))) {
             give_up(d, m, end);
         }
     }
@@ -454,7 +459,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     m->file_offset = range.offset;
     insert(d, m, bar, t, &range);
     /* What was closed since @t was made; what is from now on asks us */
-    if (open_end(d, m) < m->end || !ram_is_allowed(d, m)) {
+    if (open_end(d, m) < m->end || !mapping_is_allowed(d, m)) {
         give_up(d, m, m->start);
         goto fail;
     }
@@ -526,6 +531,7 @@ void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
 {
     uint64_t page = map_page_size();
     uint64_t guest = idt_ntb_windows_bar_addr(d->windows, bar) + offset;
+    const IdtNtbSwitch *sw = d->windows->sw;
     IdtNtbRequests *local;
     IdtNtbMapping *m;
 
@@ -535,7 +541,8 @@ void *idt_ntb_direct_map(IdtNtbDirect *d, unsigned bar, uint64_t offset,
             break;
         }
     }
-    if (!m && d->windows->direct_enabled && has_free_slot(d)) {
+    if (!m && d->windows->direct_enabled &&
+        idt_ntb_switch_has_completions(sw, sw->self) && has_free_slot(d)) {
         local = idt_ntb_requests_local(&d->windows->requests, t->peer);
         if (local) {
             map_local(d, local, bar, offset, t);

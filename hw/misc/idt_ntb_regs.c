@@ -104,7 +104,6 @@ void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from)
 {
     regs_set(to, from, idt_ntb_nt_regs, idt_ntb_num_nt_regs);
     qatomic_set(&to->outmsgsts, qatomic_read(&from->outmsgsts));
-    qatomic_set(&to->refuses, qatomic_read(&from->refuses));
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         qatomic_set(&to->inmsg[i], qatomic_read(&from->inmsg[i]));
     }

@@ -191,16 +191,10 @@ static void ntctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
                         unsigned n, uint32_t value, uint32_t lanes)
 {
     uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->ntctl;
-    unsigned self = idt_ntb_switch_index(regs->sw, port);
-    uint32_t was = qatomic_read(word);
-    uint32_t is = idt_ntb_reg_update(reg, word, value, lanes);
 
-    idt_ntb_switch_admission_changed(regs->sw, self);
-    if (idt_ntb_switch_cpen_changed(regs->sw, self,
-                                    FIELD_EX32(was, NTCTL, CPEN),
-                                    FIELD_EX32(is, NTCTL, CPEN))) {
-        regs->memory_closed |= BIT(self);
-    }
+    idt_ntb_reg_update(reg, word, value, lanes);
+    idt_ntb_switch_admission_changed(regs->sw,
+                                     idt_ntb_switch_index(regs->sw, port));
 }
 
 /* Windows */

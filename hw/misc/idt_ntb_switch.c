@@ -506,7 +506,6 @@ bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to)
     return idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, from)) &&
            idt_ntb_switch_link(sw, target) &&
            switch_is_master(sw, target) &&
-           !qatomic_read(&idt_ntb_switch_block(sw, target)->refuses) &&
            idt_ntb_switch_admitted(sw, from);
 }
 
@@ -522,19 +521,12 @@ uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
         qatomic_load_acquire(&idt_ntb_switch_block(sw, target)->receive_epoch);
 }
 
-bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,
-                                 bool is)
+bool idt_ntb_switch_has_completions(const IdtNtbSwitch *sw, unsigned from)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, to));
+    unsigned port = idt_ntb_switch_port(sw, from);
 
-    if (was == is) {
-        return false;
-    }
-    qatomic_set_mb(&p->refuses, was);
-    if (was) {
-        qatomic_inc(&p->receive_epoch);
-    }
-    return was;
+    return FIELD_EX32(qatomic_read(&idt_ntb_switch_block(sw, port)->ntctl),
+                      NTCTL, CPEN);
 }
 
 void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from)

@@ -161,7 +161,6 @@ typedef struct IdtNtbShmPort {
     uint32_t send_epoch;        /* counts the ends of its admission */
     uint32_t receive_epoch;     /* counts the ends of access to its memory */
     uint32_t waiting;           /* sleeps: wants a signal for an answer */
-    uint32_t refuses;           /* its guest has disabled the link */
     /* Changes of the partition's state, and those that have taken place */
     uint32_t topology_req;
     uint32_t topology_ack;
@@ -510,8 +509,7 @@ bool idt_ntb_switch_admitted(const IdtNtbSwitch *sw, unsigned from);
 
 /*
  * True while requests of @from reach @to: @from is admitted, both links are up,
- * and the function of @to is a bus master and has not disabled its link since
- * its reset.
+ * and the function of @to is a bus master.
  */
 bool idt_ntb_switch_open(const IdtNtbSwitch *sw, unsigned from, unsigned to);
 
@@ -523,14 +521,10 @@ uint32_t idt_ntb_switch_epoch(const IdtNtbSwitch *sw, unsigned from,
                               unsigned to);
 
 /*
- * To be called when NTCTL.CPEN of @to changed from @was to @is.  Drivers free
- * their buffers after they have cleared it: requests are refused until it is
- * set again.  Before it is set first it does not matter (inferred).
- *
- * Returns: true if windows onto @to are closed by it.
+ * True while completions come back to @from: NTCTL.CPEN of its function is set.
+ * Else its reads end without an answer.  Writes need none.
  */
-bool idt_ntb_switch_cpen_changed(IdtNtbSwitch *sw, unsigned to, bool was,
-                                 bool is);
+bool idt_ntb_switch_has_completions(const IdtNtbSwitch *sw, unsigned from);
 
 /* To be called when @from may have lost its admission. */
 void idt_ntb_switch_admission_changed(IdtNtbSwitch *sw, unsigned from);

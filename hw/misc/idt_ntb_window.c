@@ -171,7 +171,9 @@ static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
     uint8_t *ptr = idt_ntb_direct_map(&w->direct, bar, offset, t, &done);
     IdtNtbRequestResult result = IDT_NTB_REQUEST_DONE;
 
-    if (ptr && is_write) {
+    if (!is_write && !idt_ntb_switch_has_completions(w->sw, w->sw->self)) {
+        result = IDT_NTB_REQUEST_TIMED_OUT;
+    } else if (ptr && is_write) {
         copy_bytes(ptr, buf, done);
     } else if (ptr) {
         copy_bytes(buf, ptr, done);

@@ -282,6 +282,7 @@ void win_setup_function(NtbPort *p)
         }
     }
     win_admit(p, true);
+    ntb_write(p, A_NTCTL, R_NTCTL_CPEN_MASK);
 }
 
 /*

@@ -87,7 +87,7 @@ void win_add_case_at(const char *name, WinCase *func, WinPath path);
  * BARs
  */
 
-/* As ntb_setup_function(), then place all BARs, and admit the port */
+/* As ntb_setup_function(), then place all BARs, admit and enable the port */
 void win_setup_function(NtbPort *p);
 
 /* What BARSETUP says: 0 when it is off */

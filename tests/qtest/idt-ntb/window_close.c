@@ -67,13 +67,14 @@ typedef struct Event {
 
 static void clear_protdis(void)
 {
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL), 0);
+    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL), R_NTCTL_CPEN_MASK);
 }
 
 static void set_protdis(void)
 {
     /* From here on it is this bit that admits */
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL), 1);
+    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL),
+                  R_NTCTL_IDPROTDIS_MASK | R_NTCTL_CPEN_MASK);
     ntb_write(w.b, A_NTMTBLADDR, w.a->partition);
     ntb_write(w.b, A_NTMTBLDATA, 0);
 }
@@ -133,17 +134,6 @@ static void setup_system(void)
     win_reopen(&w.b);
 }
 
-/* The driver's way to disable the link */
-static void clear_cpen(void)
-{
-    ntb_write(w.b, A_NTCTL, 0);
-}
-
-static void set_cpen(void)
-{
-    ntb_write(w.b, A_NTCTL, R_NTCTL_CPEN_MASK);
-}
-
 static void stop(void)
 {
     qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
@@ -181,7 +171,6 @@ static const Event events[] = {
     { "command", clear_command, set_master },
     { "flr", reset_function, setup_function },
     { "reset", reset_system, setup_system },
-    { "cpen", clear_cpen, set_cpen },
     { "stop", stop, cont },
     { "gas", shut_by_gas, open_by_gas },
 };
@@ -359,9 +348,9 @@ static void test_own_registers(WinPath path)
         assert_open();
         win_admit(w.a, false);
         assert_shut();
-        ntb_write(w.a, A_NTCTL, R_NTCTL_IDPROTDIS_MASK);
+        ntb_write(w.a, A_NTCTL, R_NTCTL_IDPROTDIS_MASK | R_NTCTL_CPEN_MASK);
         assert_open();
-        ntb_write(w.a, A_NTCTL, 0);
+        ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
         assert_shut();
         win_admit(w.a, true);
     }

@@ -69,7 +69,7 @@ static void test_protection_off(WinPath path)
     for (unsigned i = 0; i < 5; i++) {
         win_admit(w.a, false);
         assert_shut();
-        ntb_write(w.a, A_NTCTL, R_NTCTL_IDPROTDIS_MASK);
+        ntb_write(w.a, A_NTCTL, R_NTCTL_IDPROTDIS_MASK | R_NTCTL_CPEN_MASK);
         assert_open();
         ntb_write(w.a, A_NTCTL, 0xf & ~R_NTCTL_IDPROTDIS_MASK);
         assert_shut();
@@ -134,34 +134,78 @@ static void test_bus_master(WinPath path)
     win_stop(&w);
 }
 
-/* The target's link as its driver has it: closed once it was disabled */
-static void test_link_enable(WinPath path)
+#define UNCOR_STATUS    (IDT_CAP_AER + PCI_ERR_UNCOR_STATUS)
+
+/* A write arrives, a read gets no answer */
+static void assert_no_completions(uint64_t addr, uint64_t x)
+{
+    uint64_t value = win_value();
+
+    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    ntb_cfg_write(w.a, UNCOR_STATUS, UINT32_MAX);
+    qtest_writeq(w.a->qts, addr, value);
+    win_sync(w.b);
+    g_assert_cmphex(qtest_readq(w.b->qts, x), ==, value);
+    g_assert_cmphex(ntb_cfg_read(w.a, UNCOR_STATUS), ==, 0);
+    g_assert_cmphex(qtest_readq(w.a->qts, addr), ==, UINT64_MAX);
+    g_assert_cmphex(ntb_cfg_read(w.a, UNCOR_STATUS), ==,
+                    PCI_ERR_UNC_COMP_TIME);
+    g_assert_cmphex(qtest_readb(w.a->qts, addr + 3), ==, 0xff);
+    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+}
+
+/* NTCTL.CPEN is for the completions that come to its own function */
+static void test_completions(WinPath path)
 {
     setup(path, NULL);
     for (unsigned i = 0; i < 3; i++) {
-        /* Never touched since the reset */
+        assert_open();
+        ntb_write(w.a, A_NTCTL, 0xf & ~R_NTCTL_CPEN_MASK &
+                                ~R_NTCTL_IDPROTDIS_MASK);
+        assert_no_completions(direct, WIN_X);
+        assert_no_completions(lut, LUT_X);
+        ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
+        assert_open();
+        /* By another port */
+        ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL), 0);
+        ntb_settle(w.a->qts);
+        assert_no_completions(direct, WIN_X);
+        ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL), R_NTCTL_CPEN_MASK);
+        ntb_settle(w.a->qts);
+        assert_open();
+        /* The target's stops nothing */
+        ntb_write(w.b, A_NTCTL, 0);
         assert_open();
         ntb_write(w.b, A_NTCTL, R_NTCTL_CPEN_MASK);
-        assert_open();
-        ntb_write(w.b, A_NTCTL, 0);
-        assert_shut();
-        ntb_write(w.b, A_NTCTL, R_NTCTL_RNS_MASK);
-        assert_shut();
-        ntb_gas_write(w.a, ntb_gas_nt(w.b->port, A_NTCTL),
-                      R_NTCTL_CPEN_MASK | R_NTCTL_RNS_MASK);
-        assert_open();
-        ntb_gas_write(w.a, ntb_gas_nt(w.b->port, A_NTCTL), 0);
-        assert_shut();
-        ntb_cfg_writew(w.b, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
+        /* A reset clears it */
+        ntb_cfg_writew(w.a, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
                        PCI_EXP_DEVCTL_BCR_FLR);
-        assert_shut();
-        win_setup_function(w.b);
+        win_setup_function(w.a);
+        open_both(w.a, w.b->partition);
         assert_open();
-        /* The sender's is for the other direction */
-        ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
+        ntb_cfg_writew(w.a, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
+                       PCI_EXP_DEVCTL_BCR_FLR);
+        g_assert_cmphex(ntb_cfg_read(w.a, A_NTCTL), ==, 0);
+        win_setup_function(w.a);
         ntb_write(w.a, A_NTCTL, 0);
-        assert_open();
+        open_both(w.a, w.b->partition);
+        assert_no_completions(lut, LUT_X);
+        ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
     }
+    win_stop(&w);
+}
+
+/* Where a window is closed, that is the error */
+static void test_closed_without_completions(WinPath path)
+{
+    setup(path, NULL);
+    ntb_write(w.a, A_NTCTL, 0);
+    win_close(w.a, WIN_DIRECT32);
+    ntb_cfg_write(w.a, IDT_CAP_AER + PCI_ERR_COR_STATUS, UINT32_MAX);
+    win_assert_ones(w.a, direct);
+    g_assert_cmphex(ntb_cfg_read(w.a, UNCOR_STATUS), ==, 0);
+    g_assert_cmphex(ntb_cfg_read(w.a, IDT_CAP_AER + PCI_ERR_COR_STATUS), ==,
+                    PCI_ERR_COR_ADV_NFAT);
     win_stop(&w);
 }
 
@@ -405,7 +449,9 @@ void ntb_add_window_gate_tests(void)
     win_add_case("window-gates/mapping-table", test_mapping_table);
     win_add_case("window-gates/bus-master", test_bus_master);
     win_add_case("window-gates/link", test_link);
-    win_add_case("window-gates/link-enable", test_link_enable);
+    win_add_case("window-gates/completions", test_completions);
+    win_add_case_shared("window-gates/closed-without-completions",
+                        test_closed_without_completions);
     win_add_case_shared("window-gates/partition", test_partition);
     win_add_case("window-gates/reprogram", test_reprogram);
     win_add_case_shared("window-gates/upper-base", test_upper_base);

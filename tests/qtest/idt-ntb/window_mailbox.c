@@ -167,13 +167,6 @@ static void close_by_reset(void)
     win_setup_function(f.a);
 }
 
-static void close_by_link(void)
-{
-    ntb_write(f.a, A_NTCTL, R_NTCTL_CPEN_MASK);
-    ntb_write(f.a, A_NTCTL, 0);
-    ntb_write(f.a, A_NTCTL, R_NTCTL_CPEN_MASK);
-}
-
 static void close_by_entry(void)
 {
     ntb_write(f.a, A_NTMTBLADDR, 1);
@@ -204,8 +197,8 @@ static void close_often_here(void)
 static void test_late(void)
 {
     static void (*const closings[])(void) = {
-        close_by_master, close_by_reset, close_by_link, close_by_entry,
-        close_by_protection, close_often_there, close_often_here,
+        close_by_master, close_by_reset, close_by_entry, close_by_protection,
+        close_often_there, close_often_here,
     };
 
     /* We do not acknowledge that we have no mappings */

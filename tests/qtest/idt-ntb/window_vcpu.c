@@ -320,6 +320,26 @@ static void test_target_stops(WinPath path)
     win_stop(&w);
 }
 
+/* Its reads are to get no answer, and what is mapped could be read */
+static void test_completions(WinPath path)
+{
+    if (!vcpu_possible()) {
+        return;
+    }
+    setup(path);
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t first = win_value();
+
+        vcpu_fill(w.a, base, first, WORDS, DELAY);
+        do {
+            ntb_write(w.a, A_NTCTL, 0);
+            ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
+        } while (!vcpu_is_done(w.a));
+        assert_filled(WIN_X, first, WORDS);
+    }
+    win_stop(&w);
+}
+
 /*
  * A vCPU that waits for @target, of the QEMU of @w.b, can't leave its block of
  * code: @target answers while @w.b waits for that
@@ -563,6 +583,7 @@ static void test_table(void)
 void ntb_add_window_vcpu_tests(void)
 {
     win_add_case_shared("window-vcpu/target-stops", test_target_stops);
+    win_add_case_shared("window-vcpu/completions", test_completions);
     win_add_case_shared("window-vcpu/target-stops-and-answers",
                         test_target_stops_and_answers);
     win_add_case_shared("window-vcpu/two-targets-stop", test_two_targets_stop);
