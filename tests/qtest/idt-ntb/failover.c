@@ -442,7 +442,7 @@ static void test_posted_action(WinPath path)
     WinPair w;
     uint64_t base, before;
 
-    win_start(&w, path, ",completion-timeout=50");
+    win_start(&w, path, ",completion-timeout=2000");
     a = w.a;
     b = w.b;
     base = win_bar(a, WIN_DIRECT32);
