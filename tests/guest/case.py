@@ -13,7 +13,7 @@ import settings
 from guest import KERNEL_TROUBLE, Guest, GuestError
 from switch import Switch
 
-# ./ntb soak repeats what is done several times that many times as often
+# ./ntb check --soak repeats what is done several times that many times as often
 SOAK = int(os.environ.get('NTB_SOAK', 1))
 
 

@@ -143,7 +143,9 @@ class Guest:
     def wait_ready(self):
         """Wait until a guest that (re)starts takes commands."""
         end = time.monotonic() + DEADLINE
-        while self._read_until(b'\n', end).strip() != b'agent ready':
+        # A reset can end a command in the middle of its output
+        while not self._read_until(b'\n', end).strip().endswith(
+                b'agent ready'):
             pass
 
     def reset(self):
@@ -204,9 +206,10 @@ class Guest:
         end = time.monotonic() + deadline
         while True:
             output = self._read_until(b'\0', end)
-            found, status = self._read_until(b'\n', end).split()
-            # Anything else is from a command nobody waited for
-            if int(found) == number:
+            found, _, status = self._read_until(b'\n', end).rpartition(b' ')
+            # Anything else is from a command nobody waited for, or what a
+            # reset left of one
+            if found == b'%d' % number:
                 return int(status), output.decode(errors='replace')
 
     def run(self, script, deadline=DEADLINE):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Four guests on one switch, and in ./ntb soak eight."""
+"""Four guests on one switch, and in ./ntb check --soak eight."""
 
 import hashlib
 import random

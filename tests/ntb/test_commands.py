@@ -53,7 +53,8 @@ class Commands(unittest.TestCase):
     def test_typos(self):
         """What some commands take, and these not."""
         for args in (('clean', 'all'), ('demo', '10'), ('env', 'QEMU'),
-                     ('soak', '0'), ('soak', '2x'), ('soak', '2', '3'),
+                     ('soak', '20'), ('soak', '--minutes'),
+                     ('soak', '--minutes', '2x'), ('soak', '--seed', '-1'),
                      ('guest', 'trixie'), ('guest', '--arch'),
                      ('guest', '--arch', 'mips'), ('guest', 'arm64'),
                      ('guest', '--no-selftest', '--arch', 'arm64'),
