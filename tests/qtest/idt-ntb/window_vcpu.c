@@ -335,7 +335,7 @@ static void test_completions(WinPath path)
             ntb_write(w.a, A_NTCTL, 0);
             ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
         } while (!vcpu_is_done(w.a));
-        assert_filled(WIN_X, first, WORDS);
+        assert_filled(w.b, WIN_X, first, WORDS);
     }
     win_stop(&w);
 }
