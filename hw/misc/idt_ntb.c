@@ -629,8 +629,8 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
         .sw = &s->sw, .pci = pci,
     };
     idt_ntb_windows_start(&s->windows, s->look_bh);
-    s->vm_state = qdev_add_vm_change_state_handler(DEVICE(s), idt_ntb_vm_state,
-                                                   s);
+    s->vm_state = qdev_add_vm_change_state_handler(
+        DEVICE(s), idt_ntb_vm_state, s);
     idt_ntb_peers_start(&s->peers);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;

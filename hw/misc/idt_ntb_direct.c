@@ -189,8 +189,8 @@ static void mapping_left(IdtNtbMapping *m)
  *
  * With TCG, vCPUs can store to the pages until they leave their block of code.
  * What is closed is cut off at once: such stores are void, and the closer does
- * not wait for vCPUs, which may be waiting for it.  What is open is not cut off:
- * such stores arrive, and later ones come to window_access().
+ * not wait for vCPUs, which may be waiting for it.  What is open is not cut
+ * off: such stores arrive, and later ones come to window_access().
  */
 static void give_up(IdtNtbDirect *d, IdtNtbMapping *m, uint64_t end)
 {

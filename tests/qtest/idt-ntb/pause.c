@@ -327,8 +327,10 @@ static uint64_t find_syscall_insn(pid_t pid)
 /* Give the page these permissions */
 static void protect(Pause *pause, int prot)
 {
-    uint64_t page = pause->watched & -(uint64_t)getpagesize();
-    const uint64_t call[] = { SYS_mprotect, page, getpagesize(), prot };
+    uint64_t page = pause->watched & -(uint64_t)qemu_real_host_page_size();
+    const uint64_t call[] = {
+        SYS_mprotect, page, qemu_real_host_page_size(), prot
+    };
     Regs before, regs;
 
     get_regs(pause->qemu, &before);
@@ -352,7 +354,7 @@ static uint64_t take_fault(Pause *pause, int stop)
     }
     g_assert_cmpint(ptrace(PTRACE_GETSIGINFO, pause->qemu, 0, &info), ==, 0);
     address = (uintptr_t)info.si_addr;
-    if ((address ^ pause->watched) & -(uint64_t)getpagesize()) {
+    if ((address ^ pause->watched) & -(uint64_t)qemu_real_host_page_size()) {
         return 0;
     }
     pause->signo = 0;
@@ -412,8 +414,9 @@ static void change_words(uint64_t *words)
 
 static void stop_at_third_word(void)
 {
-    uint64_t *words = mmap(NULL, getpagesize(), PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint64_t *words = mmap(NULL, qemu_real_host_page_size(),
+                           PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                           -1, 0);
     Pause pause = {
         .word = &words[2],
         .watched = (uintptr_t)&words[2],

@@ -55,8 +55,8 @@ uint32_t vcpu_count(NtbPort *p);
 
 /*
  * Stop the vCPU's thread where it is, be it in a block of code, but not the
- * rest of its QEMU; let it go on.  vcpu_freeze_possible() skips the case, and returns
- * false, if this host does not let us do that.
+ * rest of its QEMU; let it go on.  vcpu_freeze_possible() skips the case, and
+ * returns false, if this host does not let us do that.
  */
 bool vcpu_freeze_possible(void);
 pid_t vcpu_freeze(NtbPort *p);
