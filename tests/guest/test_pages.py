@@ -109,6 +109,9 @@ class Pages(unittest.TestCase):
 
     # What comments in front of the blocks ask for
 
+    def do_skip(self, block, words):
+        self.assertTrue(words, f'{block.where}: the reason')
+
     def do_run(self, block, words, until=None):
         for word in words.split():
             terminal = self.terminal(int(word))
@@ -156,25 +159,21 @@ class Pages(unittest.TestCase):
         os.kill(int(self.server_pid.read_text()), signal.SIGKILL)
         self.do_run(block, words)
 
-    def follow(self, path, before=None):
-        """Do what a page says."""
-        done = 0
-        for block in pages.read_page(path):
-            kind, _, rest = block.mark.partition(' ')
-            if kind == 'skip':
-                self.assertTrue(rest, block.where)
-                continue
-            method = getattr(self, f'do_{kind}', None)
-            if not method:
+    def follow(self, path):
+        """Do what a page says; return how many blocks that was."""
+        blocks = pages.read_page(path)
+        for block in blocks:
+            if not hasattr(self, 'do_' + block.mark.partition(' ')[0]):
                 raise PageError(f'{block.where}: no comment "test: ..." says '
                                 'what to do with this block')
+        for block in blocks:
+            kind, _, rest = block.mark.partition(' ')
             words, *until = rest.split(' until ')
             try:
-                method(block, words, *until)
+                getattr(self, f'do_{kind}')(block, words, *until)
             except PageError as error:
                 raise PageError(f'{block.where}: {error}') from error
-            done += 1
-        return done
+        return sum(not block.mark.startswith('skip') for block in blocks)
 
     def test_readme(self):
         self.assertGreater(self.follow(TOP / 'README.md'), 8)
