@@ -56,6 +56,15 @@ exec '{server}' "$@"
 '''
 
 
+# In place of "tmux": shows what would run in a pane, and starts nothing
+TMUX_SHIM = r'''#!/bin/sh
+for command; do :; done
+case "$*" in
+    *new-session*|*split-window*) cat ${command#sh } ;;
+esac
+'''
+
+
 class Pages(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='ntb-'))
@@ -174,6 +183,22 @@ class Pages(unittest.TestCase):
             except PageError as error:
                 raise PageError(f'{block.where}: {error}') from error
         return sum(not block.mark.startswith('skip') for block in blocks)
+
+    def test_shell(self):
+        """The guests of ./ntb shell are started as the page starts its own, so
+        that the page's commands do in them what they say."""
+        self.shim('tmux', TMUX_SHIM)
+        answer = self.terminal(1).run('./ntb shell')
+        first = (TOP / 'docs/system/devices/idt-ntb.rst').read_text(
+            encoding='utf-8').partition('In the second terminal')[0]
+        options = re.findall(
+            r'-machine q35,memory-backend=mem|-object \S+|-device \S+|id=ntb,|'
+            r'reconnect-ms=1000', first)
+        self.assertEqual(len(options), 5)
+        for option in options:
+            option = option.replace('size=1G', 'size=256M').replace(
+                '-machine', '-M')
+            self.assertEqual(answer.count(option), 2, option)
 
     def test_readme(self):
         self.assertGreater(self.follow(TOP / 'README.md'), 8)
