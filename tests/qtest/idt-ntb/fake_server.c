@@ -176,6 +176,7 @@ static FakeServer *server_new(FakeScript *script, const void *data)
     g_mutex_init(&fake->lock);
     fake->base.size = NTB_SHM_SIZE;
     fake->base.socket = ntb_tmp_path("socket");
+    fake->base.shm_name = g_strdup("memfd:idt-ntb-test");
     fake->base.mem = qemu_memfd_alloc("idt-ntb-test", fake->base.size, 0,
                                       &fake->shm_fd, NULL);
     for (unsigned i = 0; i < FAKE_CLIENTS; i++) {
@@ -232,5 +233,6 @@ void fake_server_stop(FakeServer *fake)
     qemu_memfd_free(fake->base.mem, fake->base.size, fake->shm_fd);
     unlink(fake->base.socket);
     g_free(fake->base.socket);
+    g_free(fake->base.shm_name);
     g_free(fake);
 }

@@ -9,9 +9,9 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
-#include "qemu/processor.h"
 #include "hw/pci/pci_regs.h"
 #include "fake_port.h"
+#include "pause.h"
 #include "tests.h"
 
 #define READ R_SHM_REQUEST_READ_MASK
@@ -524,15 +524,6 @@ static void test_moved_while_waiting(void)
     teardown();
 }
 
-static void spin(unsigned us)
-{
-    int64_t end = g_get_monotonic_time() + us;
-
-    while (g_get_monotonic_time() < end) {
-        cpu_relax();
-    }
-}
-
 /*
  * There is room for a store as long as the QEMU looks whether to wait on, not
  * when it sends, and each time it has to look at its windows: it tries again,
@@ -540,34 +531,42 @@ static void spin(unsigned us)
  */
 static void test_pulses(void)
 {
+    IdtNtbShmPort *a;
+    NtbPort window;
+    unsigned retries = 0;
+    bool room = false, paused;
+    Pause pause;
     uint32_t head;
-    pid_t hostile, pid;
+    int64_t end;
 
-    setup(",completion-timeout=300");
+    if (!pause_possible()) {
+        return;
+    }
+    setup(",completion-timeout=1000");
+    a = &f.shm->port[0].p;
     while (in->head - in->tail < IDT_NTB_MAX_REQUESTS) {
         qtest_writeq(f.a->qts, f.base, 1);
     }
     head = in->head;
-    hostile = ntb_fork();
-    if (!hostile) {
-        for (unsigned i = 0;; i++) {
-            qatomic_inc(&f.shm->port[0].p.close_req);
-            fake_port_signal(&f);
-            spin(i * 7 % 30);
-            qatomic_set(&in->tail, head);
-            qatomic_set(&in->tail, head - IDT_NTB_MAX_REQUESTS);
+    window = *f.a;
+    window.bar0 = f.base;
+    qatomic_inc(&a->close_req);
+    end = g_get_monotonic_time() + NTB_DEADLINE_US;
+    paused = pause_in_write(&pause, &f.server->base, &window, 0, 2, &in->tail,
+                            4, PAUSE_ON_ACCESS);
+    while (paused) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        if (!room) {
+            room = qatomic_read(&a->close_ack) == qatomic_read(&a->close_req);
+        } else if (!qatomic_read(&a->waiting)) {
+            room = false;
+            retries++;
+            qatomic_inc(&a->close_req);
         }
+        qatomic_set_mb(&in->tail, room ? head : head - IDT_NTB_MAX_REQUESTS);
+        paused = pause_next_access(&pause);
     }
-    pid = ntb_fork();
-    if (!pid) {
-        qtest_writeq(f.a->qts, f.base, 2);
-        /* Answers when the store is over */
-        ntb_read(f.a, A_BARSETUP0);
-        _exit(0);
-    }
-    ntb_wait(waitpid(pid, NULL, WNOHANG) == pid);
-    kill(hostile, SIGKILL);
-    waitpid(hostile, NULL, 0);
+    g_test_message("%u retries", retries);
     assert_serves();
     teardown();
 }
