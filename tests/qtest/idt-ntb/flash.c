@@ -220,6 +220,34 @@ static void test_death(void)
     ntb_server_stop(server);
 }
 
+static bool is_up_in(NtbServer *server, unsigned port)
+{
+    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+
+    return qatomic_read(&shm->port[port].p.state) == IDT_NTB_PORT_UP;
+}
+
+/* A switch that goes on at a new server takes its EEPROM along */
+static void test_new_server(void)
+{
+    NtbServer *server = ntb_server_start_process();
+    QTestState *qts = ntb_boot_root_port(server);
+    NtbPort *a;
+
+    ntb_device_add(qts);
+    a = ntb_open_plugged(qts);
+    rom_write(a, 0x9000, 0x42);
+    ntb_server_kill(server);
+    ntb_server_restart_empty(server);
+    ntb_wait(is_up_in(server, 0));
+    ntb_settle(qts);
+    g_assert_cmphex(rom_read(a, 0x9000), ==, 0x42);
+    assert_no_errors(a);
+    ntb_quit(a);
+    qtest_quit(qts);
+    ntb_server_stop(server);
+}
+
 /*
  * Files
  */
@@ -479,6 +507,7 @@ void ntb_add_flash_tests(void)
     qtest_add_func("idt-ntb/flash/lanes", test_lanes);
     qtest_add_func("idt-ntb/flash/not-by-image", test_not_by_image);
     qtest_add_func("idt-ntb/flash/death", test_death);
+    ntb_add_reconnect_test("idt-ntb/flash/new-server", test_new_server);
     qtest_add_func("idt-ntb/flash/procedure", test_procedure);
     qtest_add_func("idt-ntb/flash/vcpu", test_vcpu);
     qtest_add_func("idt-ntb/flash/growth", test_growth);
