@@ -17,6 +17,7 @@
 #include "qemu/timer.h"
 #include "idt_ntb_bars.h"
 #include "idt_ntb_boot.h"
+#include "idt_ntb_peers.h"
 #include "idt_ntb_flash.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
@@ -79,6 +80,17 @@ static int attach_open(int shm_fd, Error **errp)
         return -1;
     }
     return fd;
+}
+
+/*
+ * No QEMU locks through the descriptor of the server, which all processes
+ * share: another process did, and its lock outlives it.
+ */
+static void attach_drop_shared_locks(int shm_fd)
+{
+    if (shm_fd >= 0) {
+        qemu_unlock_fd(shm_fd, 0, 0);
+    }
 }
 
 static bool attach_map(IdtNtbSwitch *sw, Error **errp)
@@ -425,6 +437,7 @@ static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
     if (new.fd < 0) {
         return false;
     }
+    attach_drop_shared_locks(shm_fd);
     if (!attach_map(&new, errp) ||
         !attach_lock_header(new.fd, timeout_ms, errp) ||
         !attach_create_or_check(&new, old, errp) ||
@@ -531,6 +544,7 @@ bool idt_ntb_switch_reap(IdtNtbSwitch *sw)
 {
     bool any = false;
 
+    attach_drop_shared_locks(sw->peers->shm_fd);
     for (unsigned i = 0; i < sw->num_ports; i++) {
         any |= attach_reap_port(sw, idt_ntb_switch_port(sw, i));
     }

@@ -18,6 +18,9 @@
 /* Memory slots of KVM and vhost that are left to the rest of the machine */
 #define SPARE_SLOTS 4
 
+/* How often to tell that a port does not give up its windows */
+#define SILENCE_PERIOD_US (60 * G_TIME_SPAN_SECOND)
+
 /* What can be mapped: whole pages around the offset that was accessed. */
 typedef struct MapRange {
     uint64_t start;             /* offsets in the BAR */
@@ -623,9 +626,15 @@ static bool is_silent(IdtNtbDirect *d, unsigned i)
 static void set_silent(IdtNtbDirect *d, unsigned i, uint32_t request)
 {
     IdtNtbSwitch *sw = d->windows->sw;
+    int64_t now = g_get_monotonic_time();
 
     d->peer[i].silent = true;
     d->peer[i].silent_request = request;
+    if (d->peer[i].silence_told &&
+        now - d->peer[i].silence_told < SILENCE_PERIOD_US) {
+        return;
+    }
+    d->peer[i].silence_told = now;
     warn_report("idt-ntb: port %u: port %u has not given up its windows onto "
                 "this guest within %u ms; it may still access its memory",
                 sw->port, idt_ntb_switch_port(sw, i),

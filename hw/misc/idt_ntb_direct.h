@@ -45,6 +45,7 @@ typedef struct IdtNtbTakenRam {
     /* As a holder of our memory: does not acknowledge */
     bool silent;
     uint32_t silent_request;    /* what it owes us */
+    int64_t silence_told;
 } IdtNtbTakenRam;
 
 typedef struct IdtNtbDirect {

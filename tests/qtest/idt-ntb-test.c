@@ -29,6 +29,7 @@ static void add_q35_tests(void)
     ntb_add_fuse_tests();
     ntb_add_trust_tests();
     ntb_add_host_tests();
+    ntb_add_hostile_tests();
     ntb_add_race_tests();
     ntb_add_window_gate_tests();
     ntb_add_window_target_tests();

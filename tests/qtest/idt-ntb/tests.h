@@ -27,6 +27,7 @@ void ntb_add_flash_tests(void);
 void ntb_add_peer_tests(void);
 void ntb_add_fuse_tests(void);
 void ntb_add_host_tests(void);
+void ntb_add_hostile_tests(void);
 void ntb_add_race_tests(void);
 void ntb_add_trust_tests(void);
 void ntb_add_window_option_tests(void);

@@ -191,6 +191,26 @@ static void test_before_attach(void)
     stop();
 }
 
+/* A process has locked all there is, through what all share, and has gone */
+static void test_locks_left(void)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    FakeServer *fake = fake_server_start(fake_serve, NULL);
+    NtbPort *a, *b;
+
+    g_assert_cmpint(fcntl(fake->shm_fd, F_OFD_SETLK, &lock), ==, 0);
+    a = ntb_boot(&fake->base, NULL);
+    lock.l_len = 1;
+    g_assert_cmpint(fcntl(fake->shm_fd, F_OFD_SETLK, &lock), ==, 0);
+    b = ntb_boot(&fake->base, NULL);
+    ntb_unmask_all(a);
+    ntb_unmask_all(b);
+    ntb_assert_talk(a, b);
+    ntb_quit(a);
+    ntb_quit(b);
+    fake_server_stop(fake);
+}
+
 /*
  * What a QEMU has said of its own port it knows by itself, whatever another
  * process writes there.  The test has port 2, the QEMU port 0.
@@ -274,6 +294,7 @@ void ntb_add_trust_tests(void)
                            test_earlier_server);
     ntb_add_reconnect_test("/idt-ntb/trust/later-server", test_later_server);
     qtest_add_func("/idt-ntb/trust/before-attach", test_before_attach);
+    qtest_add_func("/idt-ntb/trust/locks-left", test_locks_left);
     qtest_add_func("/idt-ntb/trust/own-master", test_own_master);
     qtest_add_func("/idt-ntb/trust/own-link", test_own_link);
     qtest_add_func("/idt-ntb/trust/own-table", test_own_table);

@@ -126,12 +126,17 @@ uint64_t win_root_port(NtbPort *p)
     return (p->ecam & ~0xfffffULL) - (1 << 20) + (RP0_SLOT << 15);
 }
 
+NtbPort *win_plug_with(QTestState *qts, const char *props)
+{
+    ntb_device_add_with(qts, props);
+    return win_open_plugged(qts);
+}
+
 NtbPort *win_plug(QTestState *qts, WinPath path)
 {
-    ntb_device_add_with(qts, path == WIN_FORCED ?
-                        ", 'completion-timeout': 60000, 'direct': false" :
-                        ", 'completion-timeout': 60000");
-    return win_open_plugged(qts);
+    return win_plug_with(qts, path == WIN_FORCED ?
+                         ", 'completion-timeout': 60000, 'direct': false" :
+                         ", 'completion-timeout': 60000");
 }
 
 void win_unplug(NtbPort *p)

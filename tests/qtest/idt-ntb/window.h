@@ -53,6 +53,9 @@ void win_boot_both(NtbServer *server, WinPath path, const char *props,
 /* A QEMU as of ntb_boot_root_port(), and the device that is plugged there */
 QTestState *win_boot_root_port(NtbServer *server, WinPath path);
 NtbPort *win_plug(QTestState *qts, WinPath path);
+
+/* ... with properties, as JSON: each after a comma */
+NtbPort *win_plug_with(QTestState *qts, const char *props);
 void win_unplug(NtbPort *p);
 
 /* The device that is there already, and where the root port's registers are */
