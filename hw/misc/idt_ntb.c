@@ -343,15 +343,6 @@ static void idt_ntb_warn_strangers(IdtNtbState *s)
     }
 }
 
-/* What came while the VM was stopped is there before its vCPUs run */
-static void idt_ntb_vm_state(void *opaque, bool running, RunState state)
-{
-    IdtNtbState *s = opaque;
-
-    idt_ntb_windows_vm_state(&s->windows, running);
-    idt_ntb_tell_guest(s);
-}
-
 /*
  * Looks after the other ports: what the server says comes too early, and it may
  * say nothing.  Signals that could not be sent are made up for here too.
@@ -629,8 +620,6 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
         .sw = &s->sw, .pci = pci,
     };
     idt_ntb_windows_start(&s->windows, s->look_bh);
-    s->vm_state = qdev_add_vm_change_state_handler(
-        DEVICE(s), idt_ntb_vm_state, s);
     idt_ntb_peers_start(&s->peers);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;
@@ -641,7 +630,6 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 {
     IdtNtbState *s = IDT_NTB(pci);
 
-    g_clear_pointer(&s->vm_state, qemu_del_vm_change_state_handler);
     /* Nobody is to reach our memory, nor we theirs, when the link is gone */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_windows_close_inbound(&s->windows);

@@ -51,7 +51,6 @@ struct IdtNtbState {
     bool following_topology;    /* resets the function for it */
     bool intx;                  /* level of the pin then */
     QEMUBH *look_bh;            /* looks at what others did */
-    VMChangeStateEntry *vm_state;
     QEMUTimer *reap_timer;
     int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
     bool server_loss_told;

@@ -16,6 +16,7 @@
 #include "exec/address-spaces.h"
 #include "exec/ramblock.h"
 #include "hw/boards.h"
+#include "hw/qdev-core.h"
 #include "system/runstate.h"
 #include "idt_ntb_bars.h"
 #include "idt_ntb_window.h"
@@ -385,12 +386,16 @@ void idt_ntb_windows_close_outbound(IdtNtbWindows *w)
     idt_ntb_direct_drop_all(&w->direct);
 }
 
-void idt_ntb_windows_vm_state(IdtNtbWindows *w, bool running)
+static void window_vm_state(void *opaque, bool running, RunState state)
 {
+    IdtNtbWindows *w = opaque;
+
     idt_ntb_memory_hide(&w->memory, !running);
     idt_ntb_windows_changed(w, 0, 0);
     if (running) {
+        /* Before the vCPUs run; the interrupt when all devices do */
         idt_ntb_requests_drain(&w->requests);
+        qemu_bh_schedule(w->requests.signalled);
     } else {
         idt_ntb_direct_expel(&w->direct);
     }
@@ -420,10 +425,13 @@ void idt_ntb_windows_start(IdtNtbWindows *w, QEMUBH *signalled)
     idt_ntb_direct_start(&w->direct, w);
     w->memory.hidden = !runstate_is_running();
     idt_ntb_memory_start(&w->memory, w->sw, w->pci, signalled);
+    w->vm_state = qdev_add_vm_change_state_handler(DEVICE(w->pci),
+                                                   window_vm_state, w);
 }
 
 void idt_ntb_windows_stop(IdtNtbWindows *w)
 {
+    g_clear_pointer(&w->vm_state, qemu_del_vm_change_state_handler);
     idt_ntb_memory_stop(&w->memory);
     idt_ntb_direct_stop(&w->direct);
     idt_ntb_requests_stop(&w->requests);

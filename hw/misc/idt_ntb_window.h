@@ -49,6 +49,7 @@ struct IdtNtbWindows {
     IdtNtbRequests requests;
     IdtNtbMemory memory;
     IdtNtbDirect direct;
+    VMChangeStateEntry *vm_state;
     bool told_slow;
     IdtNtbRefusals own_refusals;        /* accesses of our guest */
     IdtNtbRefusals served_refusals;     /* requests of others */
@@ -97,12 +98,6 @@ void idt_ntb_windows_close_inbound(IdtNtbWindows *w);
 
 /* Does what others asked for; when signalled, and now and then. */
 void idt_ntb_windows_look(IdtNtbWindows *w);
-
-/*
- * The VM stops or goes on.  While it is stopped no other port has its RAM, and
- * what they post waits; it is executed before this returns.
- */
-void idt_ntb_windows_vm_state(IdtNtbWindows *w, bool running);
 
 /* Translates @offset of BAR @bar by the registers of the function. */
 void idt_ntb_windows_translate(const IdtNtbWindows *w, unsigned bar,

@@ -340,6 +340,28 @@ static void test_msi(WinPath path)
     win_stop(&w);
 }
 
+static bool is_told(const char *path, const char *what)
+{
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) && strstr(text, what);
+}
+
+/* A write is posted: the QEMU that refuses it tells whose it was */
+static void test_told(WinPath path)
+{
+    g_autofree char *log = ntb_tmp_path("log");
+    g_autofree char *args = g_strdup_printf("-d guest_errors -D %s", log);
+
+    setup(path, args);
+    look_at(w.b->bar0);
+    poke(A_NTSDATA, 1);
+    ntb_wait(is_told(log, " by port 0 is refused: neither RAM nor ROM "
+                          "(1 times since last told)"));
+    win_stop(&w);
+    unlink(log);
+}
+
 /* Half an access is in RAM */
 static void test_half(WinPath path)
 {
@@ -368,5 +390,6 @@ void ntb_add_window_target_tests(void)
     win_add_case("window-target/peer-registers", test_peer_registers);
     win_add_case("window-target/devices", test_devices);
     win_add_case_shared("window-target/msi", test_msi);
+    win_add_case_shared("window-target/told", test_told);
     win_add_case("window-target/half", test_half);
 }
