@@ -337,20 +337,27 @@ static bool find_range(const IdtNtbDirect *d, unsigned bar, uint64_t offset,
     return range->start <= offset && offset < range->end;
 }
 
-static void insert(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
-                   const IdtNtbTranslation *t, const MapRange *range)
+/* Says where @m belongs. */
+static void place(IdtNtbDirect *d, IdtNtbMapping *m, unsigned bar,
+                  const IdtNtbTranslation *t, const MapRange *range)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
-
     m->owner = d;
     m->bar = bar;
     m->peer = t->peer;
     m->addr = t->addr + (range->start - t->start);
-    idt_ntb_mapping_enter(m, &d->windows->bar[bar].mr, range->start,
-                          range->end);
+    m->start = range->start;
+    m->end = range->end;
+}
+
+/* Puts @m into its place. */
+static void insert(IdtNtbDirect *d, IdtNtbMapping *m)
+{
+    const IdtNtbSwitch *sw = d->windows->sw;
+
+    idt_ntb_mapping_enter(m, &d->windows->bar[m->bar].mr);
     QLIST_INSERT_HEAD(&d->mappings, m, next);
     update_holds(d);
-    trace_idt_ntb_map(sw->port, bar, m->start, m->end - m->start,
+    trace_idt_ntb_map(sw->port, m->bar, m->start, m->end - m->start,
                       idt_ntb_switch_port(sw, m->peer), m->addr);
 }
 
@@ -414,17 +421,13 @@ static int take_ram(IdtNtbDirect *d, unsigned peer, const IdtNtbRam *ram)
 }
 
 /*
- * Shows that we hold memory of @peer, then looks again: who closes it does
- * it the other way round.
+ * Shows that we hold memory of @peer.  Look again after it: who closes that
+ * memory does it the other way round.
  */
-static bool hold(IdtNtbDirect *d, unsigned peer, uint32_t seq)
+static void hold(IdtNtbDirect *d, unsigned peer)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
-
-    qatomic_fetch_or(&port_block(d, sw->self)->holds, BIT(peer));
+    qatomic_fetch_or(&port_block(d, d->windows->sw->self)->holds, BIT(peer));
     smp_mb__after_rmw();        /* pairs with idt_ntb_windows_changed() */
-    return idt_ntb_switch_open(sw, sw->self, peer) &&
-           idt_ntb_memory_seq(sw, peer) == seq;
 }
 
 static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
@@ -446,8 +449,7 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     give_up_overlaps(d, bar, &range);
     fd = take_ram(d, t->peer, &ram);
     /* What was sent by request comes before what is stored from now on */
-    if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->peer) ||
-        !hold(d, t->peer, ram.seq)) {
+    if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->peer)) {
         goto fail;
     }
     m = idt_ntb_mapping_new(fd, range.offset, range.end - range.start, &why);
@@ -460,12 +462,14 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
     m->file = ram.fd;
     m->id = ram.id;
     m->file_offset = range.offset;
-    insert(d, m, bar, t, &range);
-    /* What was closed since @t was made; what is from now on asks us */
+    place(d, m, bar, t, &range);
+    hold(d, t->peer);
+    /* Closed since @t was made?  Whoever closes it from now on waits for us */
     if (open_end(d, m) < m->end || !mapping_is_allowed(d, m)) {
-        give_up(d, m, m->start);
+        object_unref(OBJECT(m));
         goto fail;
     }
+    insert(d, m);
     return m;
 
 fail:
@@ -505,7 +509,8 @@ static void map_local(IdtNtbDirect *d, IdtNtbRequests *local, unsigned bar,
                    &range)) {
         give_up_overlaps(d, bar, &range);
         m = idt_ntb_mapping_new_local(section.mr, range.offset);
-        insert(d, m, bar, t, &range);
+        place(d, m, bar, t, &range);
+        insert(d, m);
     }
     memory_region_unref(section.mr);
 }

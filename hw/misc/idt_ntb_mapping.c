@@ -82,18 +82,15 @@ static void mapping_apply_soon(IdtNtbMapping *m, bool all)
     }
 }
 
-void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar, uint64_t start,
-                           uint64_t end)
+void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar)
 {
     MemoryRegion *mr = m->local ? m->local : &m->ram;
     uint64_t offset = m->local ? m->local_offset :
                                  m->ptr - (uint8_t *)m->host;
 
-    m->start = start;
-    m->end = end;
     m->container = bar;
     memory_region_init_alias(&m->alias, OBJECT(m), "idt-ntb-window", mr,
-                             offset, end - start);
+                             offset, m->end - m->start);
     m->open = true;
     if (runs_code()) {
         mapping_apply_soon(m, false);

@@ -60,11 +60,10 @@ IdtNtbMapping *idt_ntb_mapping_new(int fd, uint64_t offset, uint64_t size,
 IdtNtbMapping *idt_ntb_mapping_new_local(MemoryRegion *mr, uint64_t offset);
 
 /*
- * Shows @m from @start to @end of @bar.  With TCG that is so when no vCPU is in
+ * Shows @m from @m->start to @m->end of @bar.  With TCG that is so when no vCPU is in
  * translated code; @m->ptr can be used at once.
  */
-void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar, uint64_t start,
-                           uint64_t end);
+void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar);
 
 /*
  * Takes @m out of the guest's address space: @at_once, as when its BAR goes
