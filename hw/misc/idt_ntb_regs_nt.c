@@ -25,8 +25,8 @@ static void ntint_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
     idt_ntb_switch_int_state(regs->sw, port, &state);
     *(uint32_t *)((char *)&state + reg->int_word) =
         idt_ntb_reg_update(reg, (void *)p + reg->word, value, lanes);
-    idt_ntb_switch_settle(regs->sw, port,
-                          reg->int_bits & ~idt_ntb_int_status(&state));
+    idt_ntb_switch_settle(regs->sw, port, reg->int_bits,
+                          idt_ntb_int_status(&state));
 }
 
 static void ntintmsk_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
@@ -35,8 +35,8 @@ static void ntintmsk_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
 {
     uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->ntintmsk;
 
-    idt_ntb_switch_settle(regs->sw, port,
-                          idt_ntb_reg_update(reg, word, value, lanes));
+    idt_ntb_switch_settle(regs->sw, port, UINT32_MAX,
+                          ~idt_ntb_reg_update(reg, word, value, lanes));
 }
 
 static uint32_t ntintsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
@@ -111,8 +111,8 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
     }
     qatomic_fetch_and(&p->outmsgsts, ~FIELD_EX32(clear, MSGSTS, OUTMSGSTS));
     state.msgsts &= ~clear;
-    idt_ntb_switch_settle(regs->sw, port,
-                          R_NTINTSTS_MSG_MASK & ~idt_ntb_int_status(&state));
+    idt_ntb_switch_settle(regs->sw, port, R_NTINTSTS_MSG_MASK,
+                          idt_ntb_int_status(&state));
 }
 
 /* The entry that NTMTBLADDR selects; if there is none NULL, and an error */

@@ -703,8 +703,11 @@ uint32_t idt_ntb_int_status(const IdtNtbIntState *state)
                       (state->indbellsts & ~state->indbellmsk) != 0);
 }
 
-void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port, uint32_t fell)
+void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port, uint32_t bits,
+                           uint32_t status)
 {
+    uint32_t fell = port == sw->port ? bits & ~status : bits;
+
     if (fell) {
         qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->int_fell, fell);
     }

@@ -563,10 +563,14 @@ void idt_ntb_switch_int_state(IdtNtbSwitch *sw, unsigned port,
 uint32_t idt_ntb_int_status(const IdtNtbIntState *state);
 
 /*
- * Records that the bits @fell of NTINTSTS were low or masked when a write to an
- * interrupt register of @port took effect: they may rise anew.
+ * Records which of @bits of NTINTSTS were low or masked, not set in @status,
+ * when a write to an interrupt register of @port took effect: they may rise
+ * anew.  If the port is not ours, records all of @bits.  Two processes that
+ * write at the same time see each other's words as they were before, and none
+ * of both knows that the level fell; see docs/spin/idt-ntb-interrupt.promela.
  */
-void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port, uint32_t fell);
+void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port, uint32_t bits,
+                           uint32_t status);
 
 /* Takes what was recorded for our own port. */
 uint32_t idt_ntb_switch_take_fell(IdtNtbSwitch *sw);

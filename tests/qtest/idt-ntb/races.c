@@ -379,6 +379,44 @@ static void test_two_ringers(void)
 }
 
 /*
+ * Two doorbells are pending.  A peer clears one, while @b masks the other: each
+ * of them sees the level high, by what the other has not done yet, but it falls.
+ * When @b unmasks, it rises.
+ */
+static void test_clear_by_peer(void)
+{
+    if (!pause_possible()) {
+        return;
+    }
+    setup();
+    for (unsigned step = 0; step < 200; step = next_step(step)) {
+        Pause pause;
+
+        ring_and_take();
+        ring_other();
+        ntb_write(a, A_GASAADDR, ntb_gas_nt(b->port, A_INDBELLSTS));
+        g_assert_true(pause_in_write(&pause, server, a, A_GASADATA, 1 << 8,
+                                     &shm->port[2].p.indbellsts, 4,
+                                     PAUSE_ON_ACCESS));
+        pause_step(&pause, step);
+        ntb_write(b, A_INDBELLMSK, 1 << 7);
+        if (pause_next_access(&pause)) {
+            ntb_write(b, A_INDBELLMSK, 0);
+            pause_end(&pause);
+        } else {
+            ntb_write(b, A_INDBELLMSK, 0);
+        }
+        g_test_message("%u instructions", step);
+        ntb_assert_msi(b);
+        g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 1 << 7);
+        ntb_write(b, A_INDBELLSTS, 1 << 7);
+        ntb_settle(b->qts);
+        ntb_msi_clear(b);
+    }
+    teardown();
+}
+
+/*
  * Stop @b, in its guest's write, after access number @n to @word.
  *
  * Returns: false when it has so many accesses not; the write is over then.
@@ -768,6 +806,7 @@ void ntb_add_race_tests(void)
     qtest_add_func("/idt-ntb/race/interrupt-unmask", test_interrupt_unmask);
     qtest_add_func("/idt-ntb/race/doorbell-mask", test_doorbell_mask);
     qtest_add_func("/idt-ntb/race/write-by-peer", test_write_by_peer);
+    qtest_add_func("/idt-ntb/race/clear-by-peer", test_clear_by_peer);
     qtest_add_func("/idt-ntb/race/sender-late", test_sender_late);
     qtest_add_func("/idt-ntb/race/two-senders", test_two_senders);
     qtest_add_func("/idt-ntb/race/two-ringers", test_two_ringers);
