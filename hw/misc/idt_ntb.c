@@ -217,13 +217,8 @@ static void idt_ntb_apply_change(IdtNtbState *s)
 
 static void idt_ntb_follow_topology(IdtNtbState *s)
 {
-    if (!s->sw.shm) {
-        return;
-    }
     idt_ntb_apply_change(s);
-    if (s->sw.shm) {
-        idt_ntb_failover_finish(&s->sw);
-    }
+    idt_ntb_failover_finish(&s->sw);
 }
 
 /* Configuration space and BAR0 */
