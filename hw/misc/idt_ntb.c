@@ -26,6 +26,7 @@
 #include "hw/resettable.h"
 #include "migration/blocker.h"
 #include "system/runstate.h"
+#include "system/runstate-action.h"
 #include "idt_ntb_caps.h"
 #include "idt_ntb_failover.h"
 #include "idt_ntb_state.h"
@@ -132,7 +133,7 @@ static void idt_ntb_tell_guest(IdtNtbState *s)
 /* A slot without power has no link. */
 static void idt_ntb_train_link(IdtNtbState *s)
 {
-    if (PCI_DEVICE(s)->enabled) {
+    if (PCI_DEVICE(s)->enabled && !s->powered_off) {
         idt_ntb_switch_link_up(&s->sw);
     }
 }
@@ -443,11 +444,12 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
 
     /* Not at power-up, which resets the switch too */
     if (kind != IDT_NTB_RESET_FUNCTION && !s->following_topology &&
-        idt_ntb_switch_is_up(&s->sw)) {
+        (idt_ntb_switch_is_up(&s->sw) || s->powered_off)) {
         idt_ntb_switch_event(&s->sw, kind == IDT_NTB_RESET_HOT ?
                              IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
                              idt_ntb_switch_partition(&s->sw, s->sw.port));
     }
+    s->powered_off = false;
     s->regs.ecfgaddr = 0;
     s->regs.gasaaddr = 0;
     s->int_level = 0;
@@ -467,6 +469,42 @@ static void idt_ntb_reset_exit(Object *obj, ResetType type)
     idt_ntb_follow_barsetup(s);
     idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
     idt_ntb_train_link(s);
+}
+
+/* Power */
+
+/*
+ * A root complex turns off the links of a guest that goes to sleep or switches
+ * itself off.  Its function works again when it was reset.
+ */
+static void idt_ntb_power_off(IdtNtbState *s)
+{
+    s->powered_off = true;
+    idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_windows_close_inbound(&s->windows);
+}
+
+static void idt_ntb_suspended(Notifier *notifier, void *data)
+{
+    idt_ntb_power_off(container_of(notifier, IdtNtbState, suspend_notifier));
+}
+
+static void idt_ntb_shut_down(Notifier *notifier, void *data)
+{
+    /* If QEMU ends, the port is free at once */
+    if (shutdown_action == SHUTDOWN_ACTION_PAUSE) {
+        idt_ntb_power_off(container_of(notifier, IdtNtbState,
+                                       shutdown_notifier));
+    }
+}
+
+static void idt_ntb_init_power(IdtNtbState *s)
+{
+    s->powered_off = false;
+    s->suspend_notifier.notify = idt_ntb_suspended;
+    qemu_register_suspend_notifier(&s->suspend_notifier);
+    s->shutdown_notifier.notify = idt_ntb_shut_down;
+    qemu_register_shutdown_notifier(&s->shutdown_notifier);
 }
 
 /* Realize and unrealize */
@@ -616,6 +654,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     };
     idt_ntb_windows_start(&s->windows, s->look_bh);
     idt_ntb_peers_start(&s->peers);
+    idt_ntb_init_power(s);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;
     idt_ntb_reap_soon(s);
@@ -625,6 +664,8 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 {
     IdtNtbState *s = IDT_NTB(pci);
 
+    notifier_remove(&s->suspend_notifier);
+    notifier_remove(&s->shutdown_notifier);
     /* Nobody is to reach our memory, nor we theirs, when the link is gone */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_windows_close_inbound(&s->windows);

@@ -49,6 +49,9 @@ struct IdtNtbState {
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
     uint32_t int_ready;         /* of it, when the round of requests began */
     bool following_topology;    /* resets the function for it */
+    bool powered_off;           /* its guest sleeps or is off, until reset */
+    Notifier suspend_notifier;
+    Notifier shutdown_notifier;
     bool intx;                  /* level of the pin then */
     QEMUBH *look_bh;            /* looks at what others did */
     QEMUTimer *reap_timer;

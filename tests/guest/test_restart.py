@@ -6,7 +6,7 @@ import unittest
 import pingpong
 from case import (SOAK, GuestTestCase, SharedPairTestCase,
                   soak_only)
-from guest import wait_until
+from guest import DEADLINE, wait_until
 
 
 class RestartTest(SharedPairTestCase):
@@ -61,6 +61,25 @@ class RestartTest(SharedPairTestCase):
             wait_until(lambda: not self.guest_b.running(), 'B is off')
             self.guest_b.shutdown()
         self.check_restart(go_away, self.guest_b.boot)
+
+    def test_sleep(self):
+        """Linux puts the machine to sleep, until it is reset."""
+        if self.guest_b.try_run('grep deep /sys/power/mem_sleep')[0]:
+            self.skipTest('a machine without S3')
+
+        def go_away():
+            self.guest_b.send('echo deep >/sys/power/mem_sleep; '
+                              'echo mem >/sys/power/state')
+            self.assertTrue(self.guest_b.vm.event_wait('SUSPEND',
+                                                       DEADLINE))
+
+        def come_back():
+            self.guest_b.vm.cmd('system_reset')
+            self.assertTrue(self.guest_b.vm.event_wait('RESET',
+                                                       DEADLINE))
+            self.guest_b.vm.cmd('cont')
+            self.guest_b.wait_ready()
+        self.check_restart(go_away, come_back)
 
 
 class LinkEventTest(GuestTestCase):

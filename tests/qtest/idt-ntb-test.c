@@ -22,6 +22,7 @@ static void add_q35_tests(void)
     ntb_add_topology_tests();
     ntb_add_failover_tests();
     ntb_add_barsetup_tests();
+    ntb_add_power_tests();
     ntb_add_eeprom_tests();
     ntb_add_eeprom_error_tests();
     ntb_add_flash_tests();

@@ -32,6 +32,7 @@ void ntb_add_race_tests(void);
 void ntb_add_trust_tests(void);
 void ntb_add_window_option_tests(void);
 void ntb_add_barsetup_tests(void);
+void ntb_add_power_tests(void);
 void ntb_add_window_register_tests(void);
 void ntb_add_window_tests(void);
 void ntb_add_window_gate_tests(void);
