@@ -36,6 +36,10 @@ def _foreign(architecture, emulator, *args, **kwargs):
 
 Q35 = Machine(('-M', 'q35'), 'ttyS0')
 
+# The newest kernel that Debian has the source of
+NEWEST = replace(Q35, kernel=os.path.join(settings.GUESTS, 'sid', 'vmlinux'),
+                 initrd=os.path.join(settings.GUESTS, 'sid', 'initrd'))
+
 # MSIs by the ITS, by GICv2m, and none at all
 ARM64_ITS = _foreign('arm64', 'qemu-system-aarch64', '-M',
                      'virt,gic-version=3', '-cpu', 'cortex-a72',

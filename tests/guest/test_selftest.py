@@ -10,8 +10,10 @@ from case import GuestTestCase, soak_only
 from guest import DEADLINE
 from test_tool import SLOW, SMALL, WINDOWS
 
-# The kernels of Debian 12 and 13: 6.1 and 6.12
-SUITES = ('bookworm', 'trixie')
+# The kernels of Debian 12 and 13: 6.1 and 6.12; and the newest, if asked for
+SUITES = ['bookworm', 'trixie']
+if settings.SUITE == 'sid':
+    SUITES.append('sid')
 # 1 MiB of ntb_perf
 OPTIONS = '-p 20'
 
