@@ -18,6 +18,13 @@
 /* Memory slots of KVM and vhost that are left to the rest of the machine */
 #define SPARE_SLOTS 4
 
+/*
+ * An address space can't have 4096 sections: QEMU would end.  A mapping takes
+ * two.  A good peer's RAM has a few pieces; a bad one's table could show
+ * another page with each access.
+ */
+#define MAX_MAPPINGS 128
+
 /* How often to tell that a port does not give up its windows */
 #define SILENCE_PERIOD_US (60 * G_TIME_SPAN_SECOND)
 
@@ -523,6 +530,12 @@ static bool has_free_slot(const IdtNtbDirect *d)
 {
     unsigned available = vhost_get_free_memslots();
 
+    if (idt_ntb_direct_count(d) >= MAX_MAPPINGS) {
+        warn_report_once("idt-ntb: port %u: windows are slow: what they show "
+                         "is in more than %u pieces", d->windows->sw->port,
+                         MAX_MAPPINGS);
+        return false;
+    }
     if (kvm_enabled()) {
         available = MIN(available, kvm_get_free_memslots());
     }

@@ -43,6 +43,7 @@ static void add_q35_tests(void)
     ntb_add_window_mailbox_tests();
     ntb_add_window_life_tests();
     ntb_add_window_vcpu_tests();
+    ntb_add_flood_tests();
     ntb_add_window_death_tests();
 }
 

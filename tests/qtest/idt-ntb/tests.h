@@ -24,6 +24,7 @@ void ntb_add_failover_tests(void);
 void ntb_add_eeprom_tests(void);
 void ntb_add_eeprom_error_tests(void);
 void ntb_add_flash_tests(void);
+void ntb_add_flood_tests(void);
 void ntb_add_peer_tests(void);
 void ntb_add_fuse_tests(void);
 void ntb_add_host_tests(void);
