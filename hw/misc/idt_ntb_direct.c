@@ -648,6 +648,7 @@ static void set_silent(IdtNtbDirect *d, unsigned i, uint32_t request)
 
     d->peer[i].silent = true;
     d->peer[i].silent_request = request;
+    trace_idt_ntb_close_stalled(sw->port, idt_ntb_switch_port(sw, i));
     if (d->peer[i].silence_told &&
         now - d->peer[i].silence_told < SILENCE_PERIOD_US) {
         return;

@@ -17,6 +17,13 @@
 #define PROPS           ",completion-timeout=2000"
 #define MANY            60
 
+/* Other kinds of traces are not looked at */
+#ifdef CONFIG_TRACE_LOG
+#define TRACE_IS_LOG    1
+#else
+#define TRACE_IS_LOG    0
+#endif
+
 static WinPair w;
 static uint64_t base;           /* address in @w.a's guest */
 static char *log_a, *log_b;
@@ -28,9 +35,9 @@ static void setup(WinPath path, const char *props)
     g_free(log_a);
     g_free(log_b);
     log_a = ntb_tmp_path("log");
-    log_b = ntb_tmp_path("stderr");
-    args_a = g_strdup_printf("-d guest_errors -D %s", log_a);
-    args_b = g_strdup_printf("2>%s", log_b);
+    log_b = ntb_tmp_path("log");
+    args_a = g_strdup_printf("-trace idt_ntb_request_stalled -D %s", log_a);
+    args_b = g_strdup_printf("-trace idt_ntb_close_stalled -D %s", log_b);
     w = (WinPair) { .server = ntb_server_start(), .path = path };
     w.a = win_boot(w.server, path, args_a, props);
     w.b = win_boot(w.server, path, args_b, props);
@@ -70,11 +77,11 @@ static const Stop stops[] = {
     { "qmp-stop", stop, cont },
 };
 
-/* How many timeouts there were: each is told */
+/* How many timeouts there were: each is traced */
 static unsigned timeouts(void)
 {
-    return ntb_count_text(log_a, "does not answer within 2000 ms") +
-           ntb_count_text(log_b, "not given up its windows");
+    return ntb_count_text(log_a, "idt_ntb_request_stalled port 0: port 2: 1") +
+           ntb_count_text(log_b, "idt_ntb_close_stalled port 2: port 0");
 }
 
 /* @times accesses that all together wait for @count timeouts */
@@ -84,7 +91,9 @@ static unsigned timeouts(void)
         for (unsigned i = 0; i < (times); i++) {                        \
             access;                                                     \
         }                                                               \
-        g_assert_cmpuint(timeouts() - before_, ==, count);              \
+        if (TRACE_IS_LOG) {                                             \
+            g_assert_cmpuint(timeouts() - before_, ==, count);          \
+        }                                                               \
     } while (0)
 
 /* What stays mapped while the peer has stopped needs none */
