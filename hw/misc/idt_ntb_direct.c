@@ -393,8 +393,8 @@ static bool is_taken(const IdtNtbTakenRam *taken, const IdtNtbRam *ram,
 }
 
 /*
- * The file of @ram, which stays ours; or -1.  What takes longer than the
- * completion timeout is looked at again with the next access.
+ * The file of @ram, which stays ours; or -1.  Leaves half of its time to the
+ * access, to go by request: the next one looks again.
  */
 static int take_ram(IdtNtbDirect *d, unsigned peer, const IdtNtbRam *ram)
 {
@@ -414,7 +414,7 @@ static int take_ram(IdtNtbDirect *d, unsigned peer, const IdtNtbRam *ram)
         taken->refused = false;
         taken->job = idt_ntb_memory_open(d->windows->sw, peer, ram,
                                          d->windows->trust_peers);
-        timeout_ms = d->windows->timeout_ms;
+        timeout_ms = idt_ntb_requests_access_ms(&d->windows->requests) / 2;
     }
     if (!idt_ntb_memory_open_wait(taken->job, timeout_ms)) {
         return -1;
@@ -428,8 +428,9 @@ static int take_ram(IdtNtbDirect *d, unsigned peer, const IdtNtbRam *ram)
 }
 
 /*
- * Shows that we hold memory of @peer.  Look again after it: who closes that
- * memory does it the other way round.
+ * Shows that we hold memory of @peer.  Look again after it.  A port that closes
+ * its memory does it the other way round: at least one side sees the other's
+ * update.
  */
 static void hold(IdtNtbDirect *d, unsigned peer)
 {
@@ -454,9 +455,14 @@ static IdtNtbMapping *map_remote(IdtNtbDirect *d, unsigned bar,
         return NULL;
     }
     give_up_overlaps(d, bar, &range);
+    /* Complete earlier requests before what is stored from now on */
+    if (take_ram(d, t->peer, &ram) < 0 ||
+        !idt_ntb_request_flush(&d->windows->requests, t->peer)) {
+        goto fail;
+    }
+    /* Waiting for them can release RAM of which nothing is mapped */
     fd = take_ram(d, t->peer, &ram);
-    /* What was sent by request comes before what is stored from now on */
-    if (fd < 0 || !idt_ntb_request_flush(&d->windows->requests, t->peer)) {
+    if (fd < 0) {
         goto fail;
     }
     m = idt_ntb_mapping_new(fd, range.offset, range.end - range.start, &why);
@@ -608,7 +614,7 @@ static bool has_closed(const CloseWait *w, unsigned i)
     uint32_t ack = qatomic_load_acquire(&p->close_ack);
     uint32_t holds = qatomic_load_acquire(&p->holds);
 
-    /* The dead have no link, and hold nothing; in a reset one holds a while */
+    /* A dead port has no link and holds nothing; one in reset can hold */
     if (!holds && !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, i))) {
         return true;
     }

@@ -145,7 +145,8 @@ static bool serve_mailbox(IdtNtbRequests *r, unsigned from, int64_t deadline)
         qatomic_set_mb(&box->awake, 0);
     }
     wake(r, from);
-    if (qatomic_read(&box->head) != peer->tail) {
+    /* The sender can have set @head back */
+    if (late || qatomic_read(&box->head) != peer->tail) {
         qemu_bh_schedule(r->signalled);
     }
     return !late;
@@ -268,7 +269,7 @@ bool idt_ntb_requests_wait(IdtNtbRequests *r, bool (*done)(void *opaque),
         set_waiting(1);
         if (!done(opaque) &&
             !sleep_for_signal(MIN(deadline - now, REAP_US))) {
-            /* The dead don't answer: say that they are */
+            /* A dead peer never answers: free its port */
             idt_ntb_switch_reap(r->sw);
         }
         set_waiting(0);
@@ -283,9 +284,9 @@ void idt_ntb_requests_begin_access(IdtNtbRequests *r)
     r->deadline = g_get_monotonic_time() + r->timeout_ms * 1000LL;
 }
 
-bool idt_ntb_requests_access_is_late(const IdtNtbRequests *r)
+unsigned idt_ntb_requests_access_ms(const IdtNtbRequests *r)
 {
-    return g_get_monotonic_time() >= r->deadline;
+    return MAX(r->deadline - g_get_monotonic_time(), 0) / 1000;
 }
 
 bool idt_ntb_request_is_stalled(IdtNtbRequests *r, unsigned to)

@@ -88,14 +88,14 @@ IdtNtbRequests *idt_ntb_requests_local(const IdtNtbRequests *r,
 /* Begins an access of our guest: the deadline of what it waits for. */
 void idt_ntb_requests_begin_access(IdtNtbRequests *r);
 
-/* True when that deadline is over. */
-bool idt_ntb_requests_access_is_late(const IdtNtbRequests *r);
+/* How long it may wait from now on, in milliseconds. */
+unsigned idt_ntb_requests_access_ms(const IdtNtbRequests *r);
 
 /*
  * Writes @len bytes (1 to 8, in the order of the bus) to @addr in @to.  Waits
  * for room in the mailbox and, if @complete, until it is executed.
  *
- * It is posted: that @to refuses it, nobody tells us.
+ * Posted: if @to refuses it, we do not learn that.
  */
 IdtNtbRequestResult idt_ntb_request_write(IdtNtbRequests *r, unsigned to,
                                           uint64_t addr, const void *buf,

@@ -9,11 +9,9 @@
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/log.h"
-#include "qemu/main-loop.h"
 #include "qemu/rcu.h"
 #include "qemu/timer.h"
 #include "qemu/units.h"
-#include "exec/address-spaces.h"
 #include "exec/ramblock.h"
 #include "hw/boards.h"
 #include "hw/qdev-core.h"
@@ -187,7 +185,7 @@ static unsigned window_transfer(IdtNtbWindows *w, unsigned bar,
         result = idt_ntb_request_read(&w->requests, t->peer, addr, buf, done);
     }
     if (result == IDT_NTB_REQUEST_OUTDATED &&
-        !idt_ntb_requests_access_is_late(&w->requests)) {
+        idt_ntb_requests_access_ms(&w->requests)) {
         return 0;
     }
     if (result == IDT_NTB_REQUEST_REFUSED) {
@@ -349,7 +347,7 @@ void idt_ntb_windows_look(IdtNtbWindows *w)
 {
     idt_ntb_windows_changed(w, 0, 0);
     idt_ntb_direct_look(&w->direct);
-    /* Whose end nobody told us of */
+    /* Drop mappings of peers that left silently */
     idt_ntb_direct_sync(&w->direct);
 }
 

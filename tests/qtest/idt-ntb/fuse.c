@@ -1,5 +1,5 @@
 /*
- * QTest testcase for idt-ntb: servers that send files which hang
+ * QTest testcase for idt-ntb: servers and peers that show files which hang
  *
  * A process is a file system (FUSE) with one file, and answers nothing from the
  * moment on at which that file is open.
@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "standard-headers/linux/fuse.h"
-#include "fake_server.h"
+#include "fake_port.h"
 #include "tests.h"
 #include "window.h"
 
@@ -363,8 +363,53 @@ static void test_eventfd(void)
     fake_server_stop(fake);
 }
 
+/*
+ * The peers
+ */
+
+static FakePort f;
+
+/* Answer the next request, a read, with its number */
+static void *answer_read(void *opaque)
+{
+    IdtNtbShmMailbox *in = fake_port_inbox(&f);
+    uint32_t number = in->tail + 1;
+
+    ntb_wait(qatomic_load_acquire(&in->head) == number);
+    qatomic_set(&in->reply_data, number);
+    qatomic_set(&in->reply_ok, 1);
+    qatomic_store_release(&in->reply, number);
+    qatomic_set_mb(&in->tail, number);
+    fake_port_signal(&f);
+    return NULL;
+}
+
+/* While such RAM is opened, it is accessed by request: no read is lost */
+static void test_ram(void)
+{
+    IdtNtbShmRam lie = { .addr = WIN_X, .size = WIN_SIZE };
+
+    if (!fuse_start(&fuse)) {
+        return;
+    }
+    fake_port_start(&f, ",completion-timeout=6000");
+    win_open(f.a, 1, 1, WIN_X);
+    lie.fd = fuse_fd(&fuse);
+    fake_port_publish(&f, 0, -1, &lie);
+    for (unsigned i = 1; i < 5; i++) {
+        GThread *thread = g_thread_new("answer", answer_read, NULL);
+
+        g_assert_cmphex(qtest_readq(f.a->qts, f.base), ==, i);
+        g_thread_join(thread);
+    }
+    g_assert_cmpuint(win_mappings(f.a), ==, 0);
+    fuse_stop(&fuse);
+    fake_port_stop(&f);
+}
+
 void ntb_add_fuse_tests(void)
 {
+    qtest_add_func("/idt-ntb/window-memory/hanging", test_ram);
     qtest_add_func("/idt-ntb/server/hanging-memory", test_memory);
     ntb_add_reconnect_test("/idt-ntb/server/hanging-memory-later",
                            test_memory_later);

@@ -775,6 +775,61 @@ static void test_owner_dies_meanwhile(void)
     teardown();
 }
 
+/* A child that must end well */
+static void end_child(pid_t pid)
+{
+    int status;
+
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
+/* The QEMU waits for room, and has to look at its mappings */
+static void look_while_waiting(void)
+{
+    IdtNtbShmPort *a = &f.shm->port[0].p;
+    IdtNtbShmMailbox *in = fake_port_inbox(&f);
+    uint32_t request;
+
+    ntb_wait(qatomic_read(&a->waiting));
+    request = qatomic_fetch_inc(&a->close_req) + 1;
+    fake_port_signal(&f);
+    ntb_wait(qatomic_read(&a->close_ack) == request);
+    qatomic_set_mb(&in->tail, qatomic_read(&in->head));
+    fake_port_signal(&f);
+}
+
+/*
+ * Before it maps the RAM, the QEMU waits for a store that it sent by request.
+ * It has a mapping of something else meanwhile, and has to look at that.
+ */
+static void test_look_before_map(void)
+{
+    IdtNtbShmRam good;
+    pid_t pid;
+
+    setup();
+    good = honest();
+    win_open(f.a, WIN_DIRECT64, f.a->partition, WIN_X);
+    qtest_readq(f.a->qts, win_bar(f.a, WIN_DIRECT64));
+    g_assert_cmpuint(win_mappings(f.a), ==, 1);
+    fake_port_receive_stop(&f);
+    qtest_writeq(f.a->qts, f.base, 1);
+    publish(0, -1, &good);
+    pid = ntb_fork();
+    if (!pid) {
+        qtest_writeq(f.a->qts, f.base, 2);
+        /* Answers when the store is over */
+        ntb_read(f.a, A_BARSETUP0);
+        _exit(0);
+    }
+    look_while_waiting();
+    end_child(pid);
+    g_assert_cmphex(ram[0], ==, 2);
+    g_assert_cmpuint(win_mappings(f.a), ==, 2);
+    teardown();
+}
+
 void ntb_add_window_memory_tests(void)
 {
     qtest_add_func("/idt-ntb/window-memory/honest", test_honest);
@@ -796,6 +851,8 @@ void ntb_add_window_memory_tests(void)
     qtest_add_func("/idt-ntb/window-memory/changes", test_changes);
     qtest_add_func("/idt-ntb/window-memory/truncated", test_truncated);
     qtest_add_func("/idt-ntb/window-memory/withdrawn", test_withdrawn);
+    qtest_add_func("/idt-ntb/window-memory/look-before-map",
+                   test_look_before_map);
     qtest_add_func("/idt-ntb/window-memory/owner-dies", test_owner_dies);
     qtest_add_func("/idt-ntb/window-memory/owner-dies-meanwhile",
                    test_owner_dies_meanwhile);
