@@ -453,6 +453,7 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
     s->regs.ecfgaddr = 0;
     s->regs.gasaaddr = 0;
     s->int_level = 0;
+    s->int_ready = 0;
     s->intx = false;
     idt_ntb_errors_reset(&s->errors);
     idt_ntb_caps_reset(PCI_DEVICE(s), s->sw.cfg);

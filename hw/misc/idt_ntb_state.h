@@ -48,11 +48,13 @@ struct IdtNtbState {
     uint32_t layout_seen[IDT_NUM_BARS]; /* of the BARSETUP registers */
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
     uint32_t int_ready;         /* of it, when the round of requests began */
+    bool intx;                  /* level of the pin when last looked at */
+    bool following_topology;    /* resets the function for it */
+    bool intx;                  /* level of the pin when last looked at */
     bool following_topology;    /* resets the function for it */
     bool powered_off;           /* its guest sleeps or is off, until reset */
     Notifier suspend_notifier;
     Notifier shutdown_notifier;
-    bool intx;                  /* level of the pin then */
     QEMUBH *look_bh;            /* looks at what others did */
     QEMUTimer *reap_timer;
     int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
