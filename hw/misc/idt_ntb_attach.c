@@ -17,8 +17,8 @@
 #include "qemu/timer.h"
 #include "idt_ntb_bars.h"
 #include "idt_ntb_boot.h"
-#include "idt_ntb_peers.h"
 #include "idt_ntb_flash.h"
+#include "idt_ntb_peers.h"
 #include "idt_ntb_regs_access.h"
 #include "idt_ntb_switch.h"
 #include "idt_ntb_topology.h"
@@ -106,7 +106,7 @@ static bool attach_map(IdtNtbSwitch *sw, Error **errp)
     sw->dev = st.st_dev;
     sw->ino = st.st_ino;
     /* A file system without space would answer a store with SIGBUS */
-    if (fallocate(sw->fd, 0, 0, sizeof(IdtNtbShm)) < 0 &&
+    if (RETRY_ON_EINTR(fallocate(sw->fd, 0, 0, sizeof(IdtNtbShm))) < 0 &&
         errno != EOPNOTSUPP) {
         error_setg_errno(errp, errno, "can't allocate the server's shared "
                          "memory");
@@ -339,9 +339,9 @@ static bool attach_take_bars(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
 }
 
 /*
- * The dead may have been writing another port's interrupt registers: a level
- * that fell must not pass for one that stayed.  Costs the owners an interrupt
- * at most.
+ * A process may have died in the middle of a write of another port's interrupt
+ * registers: treat every level as fallen.  Costs the owners an interrupt at
+ * most.
  */
 static void attach_settle_all(IdtNtbSwitch *sw)
 {
@@ -504,7 +504,7 @@ void idt_ntb_switch_detach(IdtNtbSwitch *sw)
     attach_unmap(sw);
 }
 
-/* The dead */
+/* Processes that died */
 
 /* True when @port was not given back, and nobody holds it. */
 static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)

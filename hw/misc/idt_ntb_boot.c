@@ -227,7 +227,7 @@ static bool keep_nt_functions(IdtNtbSwitch *sw, Error **errp)
         unsigned port = idt_ntb_switch_port(sw, i);
         IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
 
-        /* Deeds of the image are done once, and nobody was there */
+        /* Messages and errors that the image causes have no receiver */
         p->outmsgsts = p->ntueem = p->ntceem = 0;
         idt_ntb_regs_copy_port(idt_ntb_switch_boot(sw, port), p);
         idt_ntb_switch_publish_reset(sw, port);

@@ -183,7 +183,7 @@ static void check_checksum(const EepromCheck *check, const EepromBlock *block,
 }
 
 /*
- * Goes the way through the image, which the registers do not change.
+ * Walks the image; control flow does not depend on register values.
  *
  * Returns: how many blocks are executed until it ends, or until the error that
  * @errp says.

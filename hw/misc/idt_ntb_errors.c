@@ -8,7 +8,6 @@
 #include "qemu/atomic.h"
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
-#include "qemu/main-loop.h"
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
 #include "idt_ntb_errors.h"

@@ -190,10 +190,11 @@ static void flash_start(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t word)
 
     if (is_read) {
         data = qatomic_read(&sw->shm->eeprom[addr]);
+    } else if (!flash) {
+        qatomic_set(&sw->shm->eeprom[addr], data);
     }
     trace_idt_ntb_eeprom(sw->port, addr, is_read, data, flash != NULL);
     if (is_read || !flash) {
-        qatomic_set(&sw->shm->eeprom[addr], data);
         flash_end(sw, sw->self, true, data);
         return;
     }

@@ -21,7 +21,7 @@
 /* How long to sleep while the server has not accepted us */
 #define CONNECT_RETRY_MS 10
 
-/* A server that invents clients shall not use up our descriptors. */
+/* Limit how many descriptors a broken server can make us keep */
 #define MAX_CLIENTS 256
 
 static void peers_close_fd(int *fd)

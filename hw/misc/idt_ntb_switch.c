@@ -563,10 +563,7 @@ uint32_t idt_ntb_switch_ask_close(IdtNtbSwitch *sw, unsigned port)
 
 /* Doorbells and messages */
 
-/*
- * Most drivers have the doorbells of others masked: their owners need not wake
- * up.  Who unmasks, with an atomic exchange, looks at the status after it.
- */
+/* Does not signal masked doorbells: unmasking re-reads the status */
 static void switch_ring(IdtNtbSwitch *sw, unsigned port, uint32_t bits)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);

@@ -260,8 +260,8 @@ typedef struct IdtNtbShm {
                            R_NTINTSTS_FMCC_MASK | R_NTINTSTS_TMPSENSOR_MASK)
 
 /*
- * A compare-and-swap fails when another process wrote in between; one that does
- * so all the time shall not hold us up.
+ * A compare-and-swap fails when another process wrote in between.  Bound the
+ * retries so that no writer can stall us.
  */
 #define IDT_NTB_MAX_CAS_TRIES 64
 
@@ -296,7 +296,7 @@ typedef struct IdtNtbSwitch {
     unsigned self;              /* place of @port in the chip's list */
     IdtNtbPeers *peers;         /* who is signalled through it */
     const IdtNtbBoot *boot;     /* what a new switch is configured by */
-    uint32_t cfg[IDT_NT_REGS / 4];  /* of a port in reset, all but its number */
+    uint32_t cfg[IDT_NT_REGS / 4];  /* in reset; the port is patched in */
     uint32_t barsetup[IDT_NUM_BARS];    /* layout that our BARs have */
 } IdtNtbSwitch;
 

@@ -461,6 +461,7 @@ bool pause_possible(void)
     }
     return possible;
 }
+
 /*
  * In a register write, an attach, a system call
  */
