@@ -130,10 +130,15 @@ static void idt_ntb_tell_guest(IdtNtbState *s)
     object_unref(OBJECT(s));
 }
 
-/* A slot without power has no link. */
+/* Without power there is no link: in the slot, or in the guest. */
+static bool idt_ntb_has_power(IdtNtbState *s)
+{
+    return PCI_DEVICE(s)->enabled && !s->powered_off;
+}
+
 static void idt_ntb_train_link(IdtNtbState *s)
 {
-    if (PCI_DEVICE(s)->enabled && !s->powered_off) {
+    if (idt_ntb_has_power(s)) {
         idt_ntb_switch_link_up(&s->sw);
     }
 }
@@ -192,7 +197,8 @@ static void idt_ntb_apply_change(IdtNtbState *s)
     bool is_up = idt_ntb_switch_is_up(&s->sw);
 
     if (idt_ntb_topology_is_settled(&s->sw, s->sw.port) &&
-        idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up) {
+        (!idt_ntb_has_power(s) ||
+         idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up)) {
         if (is_up) {
             idt_ntb_train_link(s);      /* another process may hide it */
         }

@@ -50,8 +50,6 @@ struct IdtNtbState {
     uint32_t int_ready;         /* of it, when the round of requests began */
     bool intx;                  /* level of the pin when last looked at */
     bool following_topology;    /* resets the function for it */
-    bool intx;                  /* level of the pin when last looked at */
-    bool following_topology;    /* resets the function for it */
     bool powered_off;           /* its guest sleeps or is off, until reset */
     Notifier suspend_notifier;
     Notifier shutdown_notifier;

@@ -121,6 +121,26 @@ static void test_asleep(void)
     win_stop(&w);
 }
 
+/* A port that sleeps does not ask the others for anything when it looks */
+static void test_at_rest(void)
+{
+    uint32_t *requests, before;
+
+    start(WIN_SHARED);
+    requests = &((IdtNtbShm *)w.server->mem)->port[w.a->port].p.close_req;
+    suspend(w.b);
+    ntb_assert_link_events(w.a, 1 << w.b->port, 0);
+    ntb_settle(w.b->qts);
+    before = qatomic_read(requests);
+    for (unsigned i = 0; i < 5; i++) {
+        /* The owner is signalled */
+        ntb_gas_write(w.a, ntb_gas_nt(w.b->port, A_NTSDATA), i);
+        ntb_settle(w.b->qts);
+    }
+    g_assert_cmphex(qatomic_read(requests), ==, before);
+    win_stop(&w);
+}
+
 static bool is_attached_in(NtbServer *server, unsigned port)
 {
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
@@ -205,6 +225,7 @@ void ntb_add_power_tests(void)
 {
     win_add_case("power/suspend", test_suspend);
     qtest_add_func("/idt-ntb/power/asleep", test_asleep);
+    qtest_add_func("/idt-ntb/power/at-rest", test_at_rest);
     ntb_add_reconnect_test("/idt-ntb/power/new-switch", test_new_switch);
     qtest_add_func("/idt-ntb/power/off", test_off);
     qtest_add_func("/idt-ntb/power/end", test_end);
