@@ -673,7 +673,7 @@ static void idt_ntb_unrealize(PCIDevice *pci)
 
     notifier_remove(&s->suspend_notifier);
     notifier_remove(&s->shutdown_notifier);
-    /* Nobody is to reach our memory, nor we theirs, when the link is gone */
+    /* When the link is gone, others don't reach our memory, nor we theirs */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_windows_close_inbound(&s->windows);
     idt_ntb_windows_stop(&s->windows);

@@ -2,9 +2,10 @@
  * IDT 89HPESxNTx PCIe switch: attaching to the switch in shared memory
  *
  * A port belongs to who holds the write lock of the first byte of its block;
- * creation, claims and clean-up after the dead happen under the lock of the
- * first byte of the header.  They are open file description locks: the kernel
- * drops them with their owner, so nothing is left behind by a killed process.
+ * creation, claims and clean-up after a process that died happen under the lock
+ * of the first byte of the header.  They are open file description locks: the
+ * kernel drops them with their owner, so nothing is left behind by a killed
+ * process.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -37,8 +38,8 @@ uint64_t idt_ntb_switch_lock_offset(unsigned port)
 }
 
 /*
- * Opens the memory anew: the lock shall be ours alone, and the descriptor from
- * the server is shared by all its clients.
+ * Opens the memory anew, for a lock that is ours alone: all clients share the
+ * descriptor from the server.
  */
 static int attach_open(int shm_fd, Error **errp)
 {

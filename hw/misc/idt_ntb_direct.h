@@ -2,13 +2,14 @@
  * IDT 89HPESxNTx PCIe switch: direct mappings of windows
  *
  * Where the guest at the other port has shared RAM, pages of it are mapped
- * into our BAR: the guest's loads and stores go there without our doing.
+ * into our BAR: QEMU is not involved in an access.
  *
  * Closing: whoever ends a window first makes the end visible, and then asks
  * each port that may hold mappings (@holds) to look at them, by counting its
  * close_req and signalling it.  The port gives up what is not allowed any more,
  * and shows in close_ack which request it has seen.  A port sets its bit in
- * @holds before it looks whether it may map: one of both sees the other.
+ * @holds before it looks whether it may map: at least one side sees the other's
+ * update.
  *
  * To give up a mapping whose window is closed is to put private memory in its
  * place: from then on no thread of ours can reach the peer's, whatever QEMU's
@@ -94,7 +95,7 @@ void idt_ntb_direct_ask(IdtNtbDirect *d);
 
 /*
  * The same while our VM stops and shows no memory; waits, up to the completion
- * timeout, until nobody has any of it mapped.
+ * timeout, until no other process has any of it mapped.
  */
 void idt_ntb_direct_expel(IdtNtbDirect *d);
 

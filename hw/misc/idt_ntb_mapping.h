@@ -60,8 +60,8 @@ IdtNtbMapping *idt_ntb_mapping_new(int fd, uint64_t offset, uint64_t size,
 IdtNtbMapping *idt_ntb_mapping_new_local(MemoryRegion *mr, uint64_t offset);
 
 /*
- * Shows @m from @m->start to @m->end of @bar.  With TCG that is so when no vCPU is in
- * translated code; @m->ptr can be used at once.
+ * Shows @m from @m->start to @m->end of @bar.  With TCG that is so when no vCPU
+ * is in translated code; @m->ptr can be used at once.
  */
 void idt_ntb_mapping_enter(IdtNtbMapping *m, MemoryRegion *bar);
 

@@ -566,8 +566,8 @@ uint32_t idt_ntb_int_status(const IdtNtbIntState *state);
  * Records which of @bits of NTINTSTS were low or masked, not set in @status,
  * when a write to an interrupt register of @port took effect: they may rise
  * anew.  If the port is not ours, records all of @bits.  Two processes that
- * write at the same time see each other's words as they were before, and none
- * of both knows that the level fell; see docs/spin/idt-ntb-interrupt.promela.
+ * write at the same time see each other's words as they were before, and
+ * neither knows that the level fell; see docs/spin/idt-ntb-interrupt.promela.
  */
 void idt_ntb_switch_settle(IdtNtbSwitch *sw, unsigned port, uint32_t bits,
                            uint32_t status);
