@@ -249,9 +249,6 @@ class Traffic:
                     self.acked.get(way) != last:
                 raise Corrupted(f'{self.name(way)} reads otherwise than it is')
             return
-        if not self.is_touched(here, there):
-            raise Lost(f'{self.name(way)}: the last page is not there:\n' +
-                       self.soak.tools[there].read(file)[:PAGE])
         # Some lines may be older, but not than what was read back
         data = self.soak.tools[there].run(f'cat {file}').ljust(PAGE, '\0')
         known = {self.line(here, there, window, turn): turn
@@ -266,6 +263,8 @@ class Traffic:
             if turn < acked:
                 raise Lost(f'{self.name(way)} at {start:#x}: {text!r}, but '
                            f'turn {acked} was read back')
+        if not self.is_touched(here, there):
+            raise Lost(f'{self.name(way)}: turn {last} is not there:\n{data}')
         self.soak.count('pages of disturbed guests')
 
     def digest(self, here, there, window, turn):
