@@ -27,7 +27,7 @@ import subprocess
 import textwrap
 import time
 
-DEADLINE = 180
+DEADLINE = 600
 
 
 class PageError(Exception):

@@ -33,7 +33,7 @@ PORT = ('partitions=4,bar1-size=4K,bar2-mode=lut12,bar2-size=64K,'
 # Doorbells of each guest
 BELLS = 8
 # For what a guest that is alive does
-DEADLINE = 300
+DEADLINE = 600
 
 # Without the reserves, Linux finds no room for the windows of a new device
 ROOT_PORT = ['-device', 'pcie-root-port,id=port1,chassis=1,slot=1,'
