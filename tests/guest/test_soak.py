@@ -25,11 +25,15 @@ SEED = int(os.environ.get('NTB_SOAK_SEED') or random.getrandbits(32))
 PAGE = 4096
 # Bytes of a line of data, which all lines of a page are like
 LINE = 64
+# What a guest that is killed stores whole
+WORD = 4
 # Windows that each guest uses, of BAR1 and of the table of BAR2
 WINDOWS = 4
 PORTS = 0, 2, 4, 6
 PORT = ('partitions=4,bar1-size=4K,bar2-mode=lut12,bar2-size=64K,'
         'bar4-size=4K')
+# Pages that a guest sends through each window while one is disturbed
+TURNS = 3
 # Doorbells of each guest
 BELLS = 8
 # For what a guest that is alive does
@@ -60,6 +64,12 @@ class Stuck(AssertionError):
 FAULTS = Lost, Duplicated, Corrupted, Stuck
 
 
+def split_words(text):
+    """Each word of a line, with its place."""
+    return [(start, text[start:start + WORD])
+            for start in range(0, len(text), WORD)]
+
+
 class Traffic:
     """What all guests send to each other at the same time, and what comes.
 
@@ -86,9 +96,7 @@ class Traffic:
         return peers[(here + window + self.number) % len(peers)]
 
     def line(self, here, there, window, turn):
-        text = f'{here}>{there} {window} {self.number:05} {turn:02} '
-        return text + hashlib.sha256(
-            (self.soak.nonce + text).encode()).hexdigest()[:LINE - len(text)]
+        return self.soak.line(here, there, window, self.number, turn)
 
     def message(self, here, there):
         return self.number << 8 | here << 4 | there
@@ -251,6 +259,7 @@ class Traffic:
             return
         # Some lines may be older, but not than what was read back
         data = self.soak.tools[there].run(f'cat {file}').ljust(PAGE, '\0')
+        words = self.soak.sent_words(way) if here in self.soak.killed else None
         known = {self.line(here, there, window, turn): turn
                  for turn in range(last + 1)}
         acked = self.acked.get(way, -1)
@@ -258,7 +267,8 @@ class Traffic:
             text = data[start:start + LINE]
             turn = known.get(text, -1)
             if turn < 0 and text.strip('\0') and \
-                    not self.soak.is_older(here, there, window, text):
+                    not self.soak.is_older(here, there, window, text) and \
+                    not (words and words >= set(split_words(text))):
                 raise Corrupted(f'{self.name(way)} at {start:#x}: {text!r}')
             if turn < acked:
                 raise Lost(f'{self.name(way)} at {start:#x}: {text!r}, but '
@@ -287,6 +297,7 @@ class SoakTest(GuestTestCase):
         self.random = random.Random(SEED)
         self.nonce = f'{SEED}'
         self.number = 0
+        self.killed = set()
         self.counted = collections.Counter()
         self.everybody = range(len(PORTS))
         self.buffers = [{} for _ in PORTS]
@@ -336,12 +347,24 @@ class SoakTest(GuestTestCase):
             outputs.append(output)
         return outputs
 
+    def line(self, here, there, window, number, turn):
+        text = f'{here}>{there} {window} {number:05} {turn:02} '
+        return text + hashlib.sha256(
+            (self.nonce + text).encode()).hexdigest()[:LINE - len(text)]
+
+    def sent_words(self, way):
+        """All words that were sent this way: a guest that is killed in the
+        middle of a line leaves words of two lines there, or zeros."""
+        return {*split_words('\0' * LINE),
+                *(word for number in range(self.number + 1)
+                  for turn in range(TURNS)
+                  for word in split_words(self.line(*way, number, turn)))}
+
     def is_older(self, here, there, window, text):
         """A whole line that was sent some time ago."""
-        found = re.match(rf'{here}>{there} {window} \d+ \d+ ', text)
-        return found and text == found[0] + hashlib.sha256(
-            (self.nonce + found[0]).encode()).hexdigest()[:LINE -
-                                                          len(found[0])]
+        found = re.match(rf'{here}>{there} {window} (\d+) (\d+) ', text)
+        return found and text == self.line(here, there, window,
+                                           int(found[1]), int(found[2]))
 
     # Guests that come
 
@@ -456,8 +479,10 @@ class SoakTest(GuestTestCase):
 
     def disturb(self, kind):
         victim = self.random.choice(self.everybody)
+        if kind in self.FORGETS:
+            self.killed.add(victim)
         self.traffic = Traffic(
-            self, 3, victim if kind != 'restart_server' else None,
+            self, TURNS, victim if kind != 'restart_server' else None,
             kind in self.FORGETS)
         self.traffic.begin()
         self.sleep()

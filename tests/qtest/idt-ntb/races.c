@@ -380,7 +380,8 @@ static void test_two_ringers(void)
 
 /*
  * Two doorbells are pending.  A peer clears one, while @b masks the other: each
- * of them sees the level high, by what the other has not done yet, but it falls.
+ * of them sees the level high, by what the other has not done yet, but it
+ * falls.
  * When @b unmasks, it rises.
  */
 static void test_clear_by_peer(void)
