@@ -12,8 +12,10 @@
 #include "trace.h"
 
 /* One function reads both control registers */
-QEMU_BUILD_BUG_ON(R_SWPORT0CTL_FEN_MASK != R_SWPART0CTL_FEN_MASK);
-QEMU_BUILD_BUG_ON(R_SWPORT0CTL_FCAPSEL_MASK != R_SWPART0CTL_FCAPSEL_MASK);
+QEMU_BUILD_BUG_ON((uint32_t)R_SWPORT0CTL_FEN_MASK !=
+                  (uint32_t)R_SWPART0CTL_FEN_MASK);
+QEMU_BUILD_BUG_ON((uint32_t)R_SWPORT0CTL_FCAPSEL_MASK !=
+                  (uint32_t)R_SWPART0CTL_FCAPSEL_MASK);
 
 /* True if the port or partition with control register @ctl follows @cap */
 static bool listens(const uint32_t *ctl, unsigned cap)
