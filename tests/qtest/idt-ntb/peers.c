@@ -6,6 +6,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <poll.h>
 #include <glib/gstdio.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -83,11 +84,14 @@ static void teardown_fake(void)
     fake_server_stop(fake);
 }
 
+/* A QEMU that receives it makes the eventfd block, for all: poll first */
 static bool was_signalled(int eventfd)
 {
+    struct pollfd pfd = { .fd = eventfd, .events = POLLIN };
     uint64_t count;
 
-    return read(eventfd, &count, sizeof(count)) == sizeof(count);
+    return poll(&pfd, 1, 0) == 1 &&
+           read(eventfd, &count, sizeof(count)) == sizeof(count);
 }
 
 static void assert_signals(unsigned id, int eventfd)
