@@ -27,11 +27,11 @@
 #include "migration/blocker.h"
 #include "system/runstate.h"
 #include "system/runstate-action.h"
-#include "idt_ntb_caps.h"
-#include "idt_ntb_failover.h"
-#include "idt_ntb_state.h"
-#include "idt_ntb_topology.h"
-#include "trace.h"
+#include "idt_ntb/caps.h"
+#include "idt_ntb/failover.h"
+#include "idt_ntb/state.h"
+#include "idt_ntb/topology.h"
+#include "idt_ntb/trace.h"
 
 /*
  * How often to look for ports whose process died.  The lock of a killed process
@@ -61,7 +61,7 @@ static uint32_t idt_ntb_hold_back(IdtNtbState *s, uint32_t level,
     if (!s->windows.requests.in_round) {
         s->int_ready = level;
     }
-    if (!idt_ntb_requests_serve(&s->windows.requests)) {
+    if (!idt_ntb_request_serve(&s->windows.requests)) {
         return level & shown;
     }
     if (level & ~s->int_ready) {
@@ -81,7 +81,7 @@ static void idt_ntb_update_irq(IdtNtbState *s)
     IdtNtbIntState state;
     uint32_t level, rose, fell;
 
-    fell = idt_ntb_switch_take_fell(&s->sw);
+    fell = idt_ntb_switch_take_low(&s->sw);
     s->int_level &= ~fell;
     s->int_ready &= ~fell;
     idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
@@ -179,7 +179,7 @@ static void idt_ntb_follow_barsetup(IdtNtbState *s)
         error_free(err);
         return;
     }
-    idt_ntb_windows_close_outbound(&s->windows);
+    idt_ntb_window_close_outbound(&s->windows);
     idt_ntb_register_bars(s, s->sw.barsetup, layout);
     memcpy(s->sw.barsetup, layout, sizeof(layout));
     trace_idt_ntb_bars(s->sw.port, layout[0], layout[1], layout[2], layout[3],
@@ -206,8 +206,8 @@ static void idt_ntb_apply_change(IdtNtbState *s)
     }
     if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.port)) {
         idt_ntb_switch_end_access(&s->sw, s->sw.port);
-        idt_ntb_windows_changed(&s->windows, BIT(s->sw.self),
-                                BIT(s->sw.self));
+        idt_ntb_window_changed(&s->windows, BIT(s->sw.slot),
+                                BIT(s->sw.slot));
     } else if (is_up) {
         s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
@@ -217,7 +217,7 @@ static void idt_ntb_apply_change(IdtNtbState *s)
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
     /* The partitions may mean other ports now: tell before the link is up */
-    idt_ntb_windows_changed(&s->windows, idt_ntb_switch_all(&s->sw),
+    idt_ntb_window_changed(&s->windows, idt_ntb_switch_all(&s->sw),
                             idt_ntb_switch_all(&s->sw));
     idt_ntb_train_link(s);
 }
@@ -240,7 +240,7 @@ static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
     }
     value = idt_ntb_regs_read(&s->regs, addr, size);
     /* What was written before the status that was read is there now */
-    idt_ntb_requests_drain(&s->windows.requests);
+    idt_ntb_request_drain(&s->windows.requests);
     return value;
 }
 
@@ -260,14 +260,14 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
         pcie_cap_flr_write_config(pci, addr, value, size);
         pcie_aer_write_config(pci, addr, value, size);
         if (idt_ntb_switch_publish(&s->sw, pci->config)) {
-            s->regs.memory_closed |= BIT(s->sw.self);
+            s->regs.memory_closed |= BIT(s->sw.slot);
         }
         /* The guest has found us in a slot that had no power at reset */
         idt_ntb_train_link(s);
-        s->regs.windows_changed |= BIT(s->sw.self);
+        s->regs.windows_changed |= BIT(s->sw.slot);
     }
     idt_ntb_follow_barsetup(s);
-    idt_ntb_windows_changed(&s->windows, s->regs.windows_changed,
+    idt_ntb_window_changed(&s->windows, s->regs.windows_changed,
                             s->regs.memory_closed);
     s->regs.windows_changed = 0;
     s->regs.memory_closed = 0;
@@ -312,7 +312,7 @@ static void idt_ntb_look(void *opaque)
 {
     IdtNtbState *s = opaque;
 
-    idt_ntb_windows_look(&s->windows);
+    idt_ntb_window_look(&s->windows);
     idt_ntb_follow_barsetup(s);
     idt_ntb_follow_topology(s);
     idt_ntb_tell_guest(s);
@@ -320,7 +320,7 @@ static void idt_ntb_look(void *opaque)
 
 static void idt_ntb_warn_server_lost(IdtNtbState *s)
 {
-    if (!s->server_loss_told && !idt_ntb_peers_have_server(&s->peers)) {
+    if (!s->server_loss_told && !idt_ntb_server_have_server(&s->peers)) {
         s->server_loss_told = true;
         warn_report("idt-ntb: the ivshmem-server of port %u has gone; attached "
                     "ports go on, new ones can't join", s->sw.port);
@@ -336,7 +336,7 @@ static void idt_ntb_warn_strangers(IdtNtbState *s)
                                                          port)->client);
 
         if (port != s->sw.port && idt_ntb_switch_link(&s->sw, port) &&
-            !idt_ntb_peers_knows(&s->peers, id)) {
+            !idt_ntb_server_knows(&s->peers, id)) {
             warn_report("idt-ntb: port %u is not connected to this "
                         "ivshmem-server (yet), its interrupts are late; give "
                         "its chardev reconnect-ms= or restart it, and each "
@@ -368,7 +368,7 @@ static void idt_ntb_reap(void *opaque)
     idt_ntb_look(s);
 }
 
-/* From the main loop, see IdtNtbPeersOps. */
+/* From the main loop, see IdtNtbServerOps. */
 static void idt_ntb_reap_soon(IdtNtbState *s)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
@@ -389,7 +389,7 @@ static void idt_ntb_client_joined(void *opaque, unsigned id)
     for (unsigned i = 0; i < s->sw.num_ports; i++) {
         if (idt_ntb_switch_is_client(&s->sw, idt_ntb_switch_port(&s->sw, i),
                                      id)) {
-            idt_ntb_peers_signal(&s->peers, id);
+            idt_ntb_server_signal(&s->peers, id);
         }
     }
 }
@@ -414,7 +414,7 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
     bool same = idt_ntb_switch_is_attached_to(&s->sw, s->peers.shm_fd);
 
     if (!same) {
-        idt_ntb_windows_close_outbound(&s->windows);
+        idt_ntb_window_close_outbound(&s->windows);
     }
     if (!idt_ntb_switch_reattach(&s->sw, s->peers.shm_fd, s->peers.id,
                                  REATTACH_TIMEOUT_MS, errp)) {
@@ -422,18 +422,18 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
         return false;
     }
     if (!same) {
-        idt_ntb_windows_reattached(&s->windows);
+        idt_ntb_window_reattached(&s->windows);
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
         idt_ntb_train_link(s);
     }
     /* Signals of the time without server did not arrive */
-    idt_ntb_peers_signal_all(&s->peers);
+    idt_ntb_server_signal_all(&s->peers);
     idt_ntb_reap_soon(s);
     info_report("idt-ntb: port %u is attached to the new server", s->sw.port);
     return true;
 }
 
-static const IdtNtbPeersOps idt_ntb_peers_ops = {
+static const IdtNtbServerOps idt_ntb_server_ops = {
     .signalled = idt_ntb_signalled,
     .joined = idt_ntb_client_joined,
     .left = idt_ntb_client_left,
@@ -464,7 +464,7 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
     idt_ntb_errors_reset(&s->errors);
     idt_ntb_caps_reset(PCI_DEVICE(s), s->sw.cfg);
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_windows_close_inbound(&s->windows);
+    idt_ntb_window_close_inbound(&s->windows);
 }
 
 static void idt_ntb_reset_exit(Object *obj, ResetType type)
@@ -488,7 +488,7 @@ static void idt_ntb_power_off(IdtNtbState *s)
 {
     s->powered_off = true;
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_windows_close_inbound(&s->windows);
+    idt_ntb_window_close_inbound(&s->windows);
 }
 
 static void idt_ntb_suspended(Notifier *notifier, void *data)
@@ -561,7 +561,7 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
 {
     PCIDevice *pci = PCI_DEVICE(s);
 
-    if (!idt_ntb_peers_connect(&s->peers, &s->chr, &idt_ntb_peers_ops, s,
+    if (!idt_ntb_server_connect(&s->peers, &s->chr, &idt_ntb_server_ops, s,
                                s->server_timeout, errp)) {
         return false;
     }
@@ -574,7 +574,7 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
     }
     if (!idt_ntb_switch_attach(&s->sw, s->peers.shm_fd, s->port, s->peers.id,
                                s->server_timeout, errp)) {
-        idt_ntb_peers_disconnect(&s->peers);
+        idt_ntb_server_disconnect(&s->peers);
         return false;
     }
     s->port = s->sw.port;
@@ -598,7 +598,7 @@ static void idt_ntb_init_windows(IdtNtbState *s)
     s->windows.timeout_ms = s->completion_timeout;
     s->windows.direct_enabled = s->direct;
     s->windows.trust_peers = s->trust_peers;
-    idt_ntb_windows_init(&s->windows);
+    idt_ntb_window_init(&s->windows);
 }
 
 static bool idt_ntb_init_boot(IdtNtbState *s, Error **errp)
@@ -606,7 +606,7 @@ static bool idt_ntb_init_boot(IdtNtbState *s, Error **errp)
     uint32_t barsetup[IDT_NUM_BARS];
 
     return idt_ntb_bars_setup(s->bars, barsetup, errp) &&
-           idt_ntb_boot_init(&s->boot, s->sw.chip, s->eeprom,
+           idt_ntb_config_init(&s->boot, s->sw.chip, s->eeprom,
                              s->eeprom_writable, s->partitions, barsetup,
                              errp);
 }
@@ -642,7 +642,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     error_setg(&s->migration_blocker, "idt-ntb: the other ports of the switch "
                "do not migrate with this guest");
     if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
-        idt_ntb_boot_cleanup(&s->boot);
+        idt_ntb_config_cleanup(&s->boot);
         return;
     }
     pci_config_set_interrupt_pin(pci->config, 1);
@@ -650,7 +650,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
         !idt_ntb_attach(s, errp)) {
         idt_ntb_caps_exit(pci);
         migrate_del_blocker(&s->migration_blocker);
-        idt_ntb_boot_cleanup(&s->boot);
+        idt_ntb_config_cleanup(&s->boot);
         return;
     }
     idt_ntb_init_bars(s);
@@ -659,8 +659,8 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     s->errors = (IdtNtbErrors) {
         .sw = &s->sw, .pci = pci,
     };
-    idt_ntb_windows_start(&s->windows, s->look_bh);
-    idt_ntb_peers_start(&s->peers);
+    idt_ntb_window_start(&s->windows, s->look_bh);
+    idt_ntb_server_start(&s->peers);
     idt_ntb_init_power(s);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;
@@ -675,16 +675,16 @@ static void idt_ntb_unrealize(PCIDevice *pci)
     notifier_remove(&s->shutdown_notifier);
     /* When the link is gone, others don't reach our memory, nor we theirs */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_windows_close_inbound(&s->windows);
-    idt_ntb_windows_stop(&s->windows);
+    idt_ntb_window_close_inbound(&s->windows);
+    idt_ntb_window_stop(&s->windows);
     g_clear_pointer(&s->flash, idt_ntb_flash_free);
     idt_ntb_switch_detach(&s->sw);
-    idt_ntb_peers_disconnect(&s->peers);
+    idt_ntb_server_disconnect(&s->peers);
     g_clear_pointer(&s->look_bh, qemu_bh_delete);
     g_clear_pointer(&s->reap_timer, timer_free);
     idt_ntb_caps_exit(pci);
     migrate_del_blocker(&s->migration_blocker);
-    idt_ntb_boot_cleanup(&s->boot);
+    idt_ntb_config_cleanup(&s->boot);
     /* The device itself may live on for a while: for RCU, say */
     qemu_chr_fe_deinit(&s->chr, false);
 }

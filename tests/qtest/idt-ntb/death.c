@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/wait.h>
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "harness.h"
 #include "tests.h"
 
@@ -148,9 +148,9 @@ static void test_claim_before_notice(void)
     b = ntb_boot(server, ",partitions=3");
     g_assert_cmpuint(b->port, ==, 2);
     /* The dead may have been writing their interrupt registers */
-    g_assert_cmphex(qatomic_read(&shm->port[a->port].p.int_fell), ==,
+    g_assert_cmphex(qatomic_read(&shm->port[a->port].p.irq_low), ==,
                     UINT32_MAX);
-    g_assert_cmphex(qatomic_read(&shm->port[c->port].p.int_fell), ==,
+    g_assert_cmphex(qatomic_read(&shm->port[c->port].p.irq_low), ==,
                     UINT32_MAX);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
     g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0);

@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "hw/pci/pci_regs.h"
 #include "image.h"
 #include "tests.h"

@@ -8,7 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 #include "qemu/atomic.h"
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "qobject/qdict.h"
 #include "image.h"
 #include "tests.h"

@@ -8,7 +8,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
 #include "hw/pci/pci_regs.h"
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "window.h"
 #include "tests.h"
 

@@ -10,7 +10,7 @@
 #ifndef TESTS_QTEST_IDT_NTB_FAKE_PORT_H
 #define TESTS_QTEST_IDT_NTB_FAKE_PORT_H
 
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "fake_server.h"
 #include "window.h"
 

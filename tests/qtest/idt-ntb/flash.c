@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include "qemu/atomic.h"
 #include "qemu/memfd.h"
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "image.h"
 #include "tests.h"
 #include "vcpu.h"

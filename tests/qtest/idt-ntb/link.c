@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/wait.h>
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "harness.h"

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "qemu/bswap.h"
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"
 #include "harness.h"

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"

@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "hw/pci/pci_regs.h"
 #include "window.h"
 #include "tests.h"

@@ -10,7 +10,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "hw/pci/pci_regs.h"
 #include "pause.h"
 #include "window.h"

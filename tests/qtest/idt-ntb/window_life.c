@@ -7,7 +7,7 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include "hw/misc/idt_ntb_switch.h"
+#include "hw/misc/idt_ntb/switch.h"
 #include "window.h"
 #include "tests.h"
 

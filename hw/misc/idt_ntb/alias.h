@@ -1,0 +1,90 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: one direct mapping
+ *
+ * Pages of RAM that appear in a BAR.  An object of its own: QEMU's memory core
+ * may refer to its regions for some time after it was given up.
+ *
+ * All functions are called with the BQL held, from the main loop or a vCPU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_ALIAS_H
+#define HW_MISC_IDT_NTB_ALIAS_H
+
+#include "exec/memory.h"
+#include "qom/object.h"
+
+#define TYPE_IDT_NTB_ALIAS "idt-ntb-alias"
+OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbAlias, IDT_NTB_ALIAS)
+
+struct IdtNtbAlias {
+    Object parent_obj;
+
+    MemoryRegion ram;           /* pages of another process */
+    void *host;                 /* where they are mapped, whole pages */
+    size_t host_size;
+    MemoryRegion *local;        /* or RAM of this one, which is referenced */
+    uint64_t local_offset;
+    MemoryRegion alias;         /* of either */
+    MemoryRegion *container;    /* the BAR that it is in, or will be */
+    bool open;                  /* and is to be there */
+    uint8_t *ptr;               /* where @start is; NULL if it is local */
+    uint64_t start;             /* offsets in the BAR */
+    uint64_t end;
+
+    /* What it is of; the owner's */
+    void *owner;
+    void (*left)(IdtNtbAlias *m);     /* see idt_ntb_alias_leave() */
+    bool closed;                /* part of it is, but can be reached */
+    unsigned bar;
+    unsigned peer;
+    uint64_t addr;              /* bus address there of @start */
+    uint64_t file_offset;       /* of @start */
+    uint32_t file;              /* number of the descriptor there */
+    uint32_t id;                /* of the RAM */
+    uint32_t seq;               /* of the memory table that says so */
+    uint32_t generation;        /* of the port */
+    QLIST_ENTRY(IdtNtbAlias) next;
+};
+
+/*
+ * Maps @size bytes at @offset of @fd, which stays the caller's.
+ *
+ * Returns: the mapping, or NULL with the reason in @why.
+ */
+IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
+                                   const char **why);
+
+/* Maps @mr, RAM of this process, from @offset on. */
+IdtNtbAlias *idt_ntb_alias_new_local(MemoryRegion *mr, uint64_t offset);
+
+/*
+ * Shows @m from @m->start to @m->end of @bar.  With TCG that is so when no vCPU
+ * is in translated code; @m->ptr can be used at once.
+ */
+void idt_ntb_alias_enter(IdtNtbAlias *m, MemoryRegion *bar);
+
+/*
+ * Takes @m out of the guest's address space: @at_once, as when its BAR goes
+ * away, or with TCG when no vCPU is in translated code; @m->left is called
+ * then, if it is set.  With @all, no vCPU begins another block of code before.
+ *
+ * Returns: true if it is out already; @m->left is not called.
+ */
+bool idt_ntb_alias_leave(IdtNtbAlias *m, bool at_once, bool all);
+
+/*
+ * Puts private memory in the place of another process's pages, from offset
+ * @from of the BAR on: what is @m->start, or a whole number of pages after it.
+ * On return no thread of this process can reach them; those that try see ones,
+ * from file @ones (idt_ntb_ones_file()), or zeros if it is -1.
+ *
+ * Returns: false if there is no memory for it.
+ */
+bool idt_ntb_alias_cut_off(IdtNtbAlias *m, uint64_t from, int ones);
+
+/* A file of ones for idt_ntb_alias_cut_off(), or -1. */
+int idt_ntb_ones_file(void);
+
+#endif

@@ -1,0 +1,187 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: capabilities of the NT function
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/bitops.h"
+#include "hw/misc/idt_ntb.h"
+#include "hw/pci/msi.h"
+#include "hw/pci/pci_bridge.h"
+#include "hw/pci/pcie.h"
+#include "hw/pci/pcie_aer.h"
+#include "hw/qdev-core.h"
+#include "hw/resettable.h"
+#include "caps.h"
+
+/* Version and size that QEMU has no name for */
+#define VC_VERSION      1
+#define VC_SIZE         0x1c    /* of one with VC0 only */
+#define MCAST_VERSION   1
+
+static void caps_init_power(PCIDevice *pci)
+{
+    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_PMC, 3);
+    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_CTRL,
+                 PCI_PM_CTRL_NO_SOFT_RESET);
+    pci_set_word(pci->wmask + IDT_CAP_PM + PCI_PM_CTRL,
+                 PCI_PM_CTRL_STATE_MASK);
+}
+
+static void caps_init_pcie(PCIDevice *pci)
+{
+    uint8_t *config = pci->config + IDT_CAP_PCIE;
+    uint8_t *wmask = pci->wmask + IDT_CAP_PCIE;
+
+    pcie_cap_fill_link_ep_usp(pci, QEMU_PCI_EXP_LNK_X4,
+                              QEMU_PCI_EXP_LNK_5GT);
+    pci_word_test_and_set_mask(config + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_SLC);
+    /* Stored only: there is no link to train */
+    pci_set_word(wmask + PCI_EXP_LNKCTL, PCI_EXP_LNKCTL_ASPMC |
+                 PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES);
+    pci_set_word(wmask + PCI_EXP_LNKCTL2, PCI_EXP_LNKCTL2_TLS);
+    pcie_cap_deverr_init(pci);
+    pcie_cap_flr_init(pci);
+}
+
+/* VC0 only: enabled for ever, with all traffic classes but for the choice */
+static void caps_init_vc(PCIDevice *pci)
+{
+    const uint32_t tc_map = 0xff;
+
+    pcie_add_capability(pci, PCI_EXT_CAP_ID_VC, VC_VERSION, IDT_CAP_VC,
+                        VC_SIZE);
+    pci_set_long(pci->config + IDT_CAP_VC + PCI_VC_RES_CTRL,
+                 PCI_VC_RES_CTRL_ENABLE | tc_map);
+    /* TC0 is always mapped to VC0 */
+    pci_set_long(pci->wmask + IDT_CAP_VC + PCI_VC_RES_CTRL, tc_map & ~1);
+}
+
+/* Stored only: nothing is multicast */
+static void caps_init_multicast(PCIDevice *pci)
+{
+    const uint32_t groups = MAKE_64BIT_MASK(0, IDT_NUM_MCAST_GROUPS);
+    uint8_t *wmask = pci->wmask;
+
+    pcie_add_capability(pci, PCI_EXT_CAP_ID_MCAST, MCAST_VERSION, IDT_CAP_MCAST,
+                        PCI_EXT_CAP_MCAST_ENDPOINT_SIZEOF);
+    pci_set_word(pci->config + A_MCCAP, IDT_NUM_MCAST_GROUPS - 1);
+    pci_set_word(wmask + A_MCCTL, R_MCCTL_NUMGROUP_MASK | R_MCCTL_EN_MASK);
+    pci_set_long(wmask + A_MCBARL, R_MCBARL_INDEXPOS_MASK |
+                 R_MCBARL_BASE_MASK);
+    pci_set_long(wmask + A_MCBARH, UINT32_MAX);
+    pci_set_long(wmask + A_MCRCVL, groups);
+    pci_set_long(wmask + A_MCBLKALLL, groups);
+    pci_set_long(wmask + A_MCBLKUTL, groups);
+}
+
+/* A machine without MSI has INTx */
+static bool caps_init_msi(PCIDevice *pci, Error **errp)
+{
+    Error *err = NULL;
+
+    if (msi_init(pci, IDT_CAP_MSI, 1, true, false, &err) == -ENOTSUP) {
+        error_free(err);
+        return true;
+    }
+    error_propagate(errp, err);
+    return !err;
+}
+
+/*
+ * The first ones are prepended to their list, so that the last one comes first;
+ * the extended ones are appended.
+ */
+bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp)
+{
+    const uint64_t serial = (uint64_t)PCI_VENDOR_ID_IDT << 48 |
+                            (uint64_t)chip->device_id << 32;
+
+    /* Only what a capability opens is writable */
+    memset(pci->wmask + PCI_CONFIG_HEADER_SIZE, 0,
+           IDT_NT_CFG_SIZE - PCI_CONFIG_HEADER_SIZE);
+
+    if (pci_bridge_ssvid_init(pci, IDT_CAP_SSVID, PCI_VENDOR_ID_IDT,
+                              chip->device_id, errp) < 0 ||
+        !caps_init_msi(pci, errp) ||
+        pci_pm_init(pci, IDT_CAP_PM, errp) < 0 ||
+        pcie_cap_init(pci, IDT_CAP_PCIE, PCI_EXP_TYPE_ENDPOINT, 0, errp) < 0) {
+        return false;
+    }
+    caps_init_power(pci);
+    caps_init_pcie(pci);
+
+    if (pcie_aer_init(pci, PCI_ERR_VER, IDT_CAP_AER, PCI_ERR_SIZEOF,
+                      errp) < 0) {
+        return false;
+    }
+    pcie_dev_ser_num_init(pci, IDT_CAP_DSN, serial);
+    caps_init_vc(pci);
+    /* An endpoint of one function has no access to control */
+    pcie_add_capability(pci, PCI_EXT_CAP_ID_ACS, PCI_ACS_VER, IDT_CAP_ACS,
+                        PCI_ACS_SIZEOF);
+    caps_init_multicast(pci);
+    return true;
+}
+
+IdtNtbResetKind idt_ntb_caps_reset_kind(PCIDevice *pci)
+{
+    BusState *bus = qdev_get_parent_bus(DEVICE(pci));
+    DeviceState *top = NULL;
+
+    if (pci_get_word(pci->config + IDT_CAP_PCIE + PCI_EXP_DEVCTL) &
+        PCI_EXP_DEVCTL_BCR_FLR) {
+        return IDT_NTB_RESET_FUNCTION;
+    }
+    while (bus && bus->parent) {
+        top = bus->parent;
+        bus = qdev_get_parent_bus(top);
+    }
+    /* Who resets us is in reset in the hold phase */
+    return top && resettable_is_in_reset(OBJECT(top)) ?
+           IDT_NTB_RESET_FUNDAMENTAL : IDT_NTB_RESET_HOT;
+}
+
+void idt_ntb_caps_reset(PCIDevice *pci, const uint32_t *cfg)
+{
+    /* What QEMU's own reset of PCI devices leaves as it is */
+    static const struct {
+        IdtNtbResetKind from;   /* which it does not survive */
+        uint16_t offset;
+        uint16_t size;
+    } ranges[] = {
+        { IDT_NTB_RESET_FUNCTION, IDT_CAP_PCIE + PCI_EXP_DEVSTA, 2 },
+        { IDT_NTB_RESET_FUNCTION, IDT_CAP_MCAST,
+          PCI_EXT_CAP_MCAST_ENDPOINT_SIZEOF },
+        { IDT_NTB_RESET_HOT, IDT_CAP_PCIE + PCI_EXP_LNKCTL, 2 },
+        { IDT_NTB_RESET_HOT, IDT_CAP_VC, VC_SIZE },
+        { IDT_NTB_RESET_FUNDAMENTAL, IDT_CAP_PCIE + PCI_EXP_LNKCTL2, 2 },
+        { IDT_NTB_RESET_FUNDAMENTAL, IDT_CAP_AER, PCI_ERR_SIZEOF },
+    };
+    IdtNtbResetKind kind = idt_ntb_caps_reset_kind(pci);
+
+    pcie_cap_deverr_reset(pci);
+    for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++) {
+        unsigned end = ranges[i].offset + ranges[i].size;
+
+        if (kind < ranges[i].from) {
+            continue;
+        }
+        for (unsigned at = ranges[i].offset; at < end; at++) {
+            pci->config[at] = extract32(cfg[at / 4], at % 4 * 8, 8);
+        }
+    }
+}
+
+void idt_ntb_caps_exit(PCIDevice *pci)
+{
+    if (pci->exp.aer_cap) {
+        pcie_aer_exit(pci);
+    }
+    if (pci->exp.exp_cap) {
+        pcie_cap_exit(pci);
+    }
+    msi_uninit(pci);
+}

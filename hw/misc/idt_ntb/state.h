@@ -1,0 +1,67 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: the state of the device
+ *
+ * For idt_ntb.c and idt_ntb_qom.c; the parts of it know nothing of the whole.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_STATE_H
+#define HW_MISC_IDT_NTB_STATE_H
+
+#include "chardev/char-fe.h"
+#include "hw/misc/idt_ntb.h"
+#include "bars.h"
+#include "config.h"
+#include "errors.h"
+#include "server.h"
+#include "regs.h"
+#include "window.h"
+
+OBJECT_DECLARE_SIMPLE_TYPE(IdtNtbState, IDT_NTB)
+
+struct IdtNtbState {
+    PCIDevice parent_obj;
+
+    /* Properties */
+    CharBackend chr;
+    char *chip;
+    char *eeprom;
+    bool eeprom_writable;
+    const char *given;          /* a property that eeprom= would decide */
+    int32_t port;
+    uint32_t partitions;
+    uint32_t server_timeout;
+    uint32_t completion_timeout;
+    bool direct;
+    bool trust_peers;
+    IdtNtbBarConfig bars[IDT_NUM_BARS];
+
+    IdtNtbConfig boot;
+    IdtNtbFlash *flash;         /* the image file, if the guest may write it */
+    IdtNtbServer peers;
+    IdtNtbSwitch sw;
+    IdtNtbRegs regs;
+    IdtNtbWindow windows;
+    IdtNtbErrors errors;
+    MemoryRegion bar0;
+    uint32_t layout_seen[IDT_NUM_BARS]; /* of the BARSETUP registers */
+    uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
+    uint32_t int_ready;         /* of it, when the round of requests began */
+    bool intx;                  /* level of the pin when last looked at */
+    bool following_topology;    /* resets the function for it */
+    bool powered_off;           /* its guest sleeps or is off, until reset */
+    Notifier suspend_notifier;
+    Notifier shutdown_notifier;
+    QEMUBH *look_bh;            /* looks at what others did */
+    QEMUTimer *reap_timer;
+    int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
+    bool server_loss_told;
+    int64_t strangers_at;       /* when to look for them; 0: done */
+    Error *migration_blocker;
+};
+
+/* Adds the properties that show and change live state, with the BQL held. */
+void idt_ntb_qom_class_init(ObjectClass *klass);
+
+#endif
