@@ -7,8 +7,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#ifndef HW_MISC_IDT_NTB_REGS_H
-#define HW_MISC_IDT_NTB_REGS_H
+#ifndef HW_MISC_IDT_NTB_DECODER_H
+#define HW_MISC_IDT_NTB_DECODER_H
 
 #include "hw/pci/pci.h"
 #include "flash.h"
