@@ -17,7 +17,7 @@ static unsigned closing;
 
 static bool is_named(int fd, const char *name)
 {
-    g_autofree char *path = g_strdup_printf("/proc/slot/fd/%d", fd);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
     g_autofree char *target = g_file_read_link(path, NULL);
 
     return target && g_str_has_prefix(target, name);

@@ -43,7 +43,7 @@ uint64_t idt_ntb_switch_lock_offset(unsigned port)
  */
 static int attach_open(int shm_fd, Error **errp)
 {
-    g_autofree char *path = g_strdup_printf("/proc/slot/fd/%d", shm_fd);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", shm_fd);
     int flags = fcntl(shm_fd, F_GETFL);
     struct stat st;
     int fd;

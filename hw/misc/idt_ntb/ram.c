@@ -375,7 +375,7 @@ static bool fdinfo_number(const char *fdinfo, const char *key, int base,
 static bool is_open_rw(int proc, uint32_t fd, int path)
 {
     g_autofree char *theirs = read_fdinfo(proc, fd);
-    g_autofree char *name = g_strdup_printf("/proc/slot/fdinfo/%d", path);
+    g_autofree char *name = g_strdup_printf("/proc/self/fdinfo/%d", path);
     g_autofree char *ours = NULL;
     uint64_t flags, a, b;
 
@@ -437,7 +437,7 @@ static int open_ram(IdtNtbOpenJob *job, int proc)
                    "memory-backend-memfd there, or trust-peers=on here";
         goto out;
     }
-    slot = g_strdup_printf("/proc/slot/fd/%d", path);
+    slot = g_strdup_printf("/proc/self/fd/%d", path);
     fd = open(slot, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         job->why = "its file can't be opened";
