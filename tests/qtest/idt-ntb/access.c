@@ -8,9 +8,9 @@
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
+#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
-#include "tests.h"
 #include "views.h"
 
 /*
@@ -479,7 +479,7 @@ static void test_random_config(void)
     g_rand_free(rng);
 }
 
-void ntb_add_access_tests(void)
+static void add_tests(void)
 {
     qtest_add_func("/idt-ntb/views/registers", test_views);
     qtest_add_func("/idt-ntb/views/doorbell", test_views_doorbell);
@@ -495,3 +495,5 @@ void ntb_add_access_tests(void)
     ntb_add_q35_func("/idt-ntb/access/random", test_random);
     ntb_add_q35_func("/idt-ntb/access/random-config", test_random_config);
 }
+
+libqos_init(add_tests);

@@ -6,9 +6,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
-#include "tests.h"
 
 /*
  * Chain
@@ -392,7 +392,7 @@ static void test_ecfg_self(void)
     ntb_server_stop(server);
 }
 
-void ntb_add_caps_tests(void)
+static void add_tests(void)
 {
     qtest_add_func("/idt-ntb/caps/chain", test_chain);
     qtest_add_func("/idt-ntb/caps/registers", test_registers);
@@ -403,3 +403,5 @@ void ntb_add_caps_tests(void)
     qtest_add_func("/idt-ntb/ecfg/write", test_ecfg_write);
     qtest_add_func("/idt-ntb/ecfg/self", test_ecfg_self);
 }
+
+libqos_init(add_tests);

@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
-#include "tests.h"
 
 typedef struct Chip {
     const char *name;
@@ -115,7 +115,7 @@ static void test_mismatch(void)
     ntb_server_stop(server);
 }
 
-void ntb_add_chip_tests(void)
+static void add_tests(void)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(chips); i++) {
         g_autofree char *path = g_strdup_printf("idt-ntb/chip/%s",
@@ -126,3 +126,5 @@ void ntb_add_chip_tests(void)
     qtest_add_func("idt-ntb/chip/unknown", test_unknown);
     qtest_add_func("idt-ntb/chip/mismatch", test_mismatch);
 }
+
+libqos_init(add_tests);

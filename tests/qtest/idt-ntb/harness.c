@@ -8,11 +8,13 @@
 #include <glib/gstdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include "qemu/module.h"
 #include "qobject/qdict.h"
 #include "qobject/qnum.h"
 #include "qobject/qstring.h"
 #include "hw/pci/pci_regs.h"
 #include "contrib/ivshmem-server/ivshmem-server.h"
+#include "libqos/qgraph.h"
 #include "harness.h"
 
 #define BAR0_STRIDE     (1 * MiB)       /* what a bridge window is made of */
@@ -32,22 +34,7 @@ const unsigned ntb_ports[NTB_NUM_PORTS] = { 0, 2, 4, 6, 8, 12 };
 static char *tmp_dir;
 static GList *shm_names;        /* to be unlinked at the end */
 
-static void abrt_handler(void *data)
-{
-    ntb_harness_cleanup();
-}
-
-bool ntb_harness_init(void)
-{
-    tmp_dir = g_dir_make_tmp("idt-ntb-test.XXXXXX", NULL);
-    g_assert_nonnull(tmp_dir);
-    qtest_add_abrt_handler(abrt_handler, NULL);
-    /* Clients of the server in our thread may go at any time */
-    signal(SIGPIPE, SIG_IGN);
-    return ntb_machine_init();
-}
-
-void ntb_harness_cleanup(void)
+static void harness_cleanup(void *unused)
 {
     const char *name;
     GDir *dir;
@@ -66,6 +53,32 @@ void ntb_harness_cleanup(void)
     }
     g_dir_close(dir);
     g_rmdir(tmp_dir);
+}
+
+static bool harness_init(void)
+{
+    tmp_dir = g_dir_make_tmp("idt-ntb-test.XXXXXX", NULL);
+    g_assert_nonnull(tmp_dir);
+    qtest_add_abrt_handler(harness_cleanup, NULL);
+    /* Clients of the server in our thread may go at any time */
+    signal(SIGPIPE, SIG_IGN);
+    return ntb_machine_init();
+}
+
+int ntb_main(int argc, char **argv)
+{
+    int ret;
+
+    g_test_init(&argc, &argv, NULL);
+    if (harness_init()) {
+        qos_graph_init();
+        module_call_init(MODULE_INIT_LIBQOS);
+    } else {
+        g_test_message("needs machine q35 or pseries");
+    }
+    ret = g_test_run();
+    harness_cleanup(NULL);
+    return ret;
 }
 
 char *ntb_tmp_path(const char *what)

@@ -47,11 +47,10 @@ extern const unsigned ntb_ports[NTB_NUM_PORTS];
     } while (0)
 
 /*
- * Set up and clean up of the directory that holds all files of the test.
- * Returns: false if there is no machine for it.
+ * Run the tests that the files of this program add with libqos_init(); none if
+ * there is no machine for them.
  */
-bool ntb_harness_init(void);
-void ntb_harness_cleanup(void);
+int ntb_main(int argc, char **argv);
 
 /* A path in the test's directory that no other call returned */
 char *ntb_tmp_path(const char *what);

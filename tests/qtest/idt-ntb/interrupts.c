@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
-#include "tests.h"
 
 static NtbServer *server;
 static NtbPort *a, *b;      /* @a rings, @b is looked at */
@@ -415,7 +415,7 @@ static void test_many(void)
     teardown_two();
 }
 
-void ntb_add_interrupt_tests(void)
+static void add_tests(void)
 {
     qtest_add_func("/idt-ntb/interrupt/edge", test_edge);
     qtest_add_func("/idt-ntb/interrupt/edge-of-each", test_edge_of_each);
@@ -432,3 +432,5 @@ void ntb_add_interrupt_tests(void)
     qtest_add_func("/idt-ntb/interrupt/intx-reset", test_intx_reset);
     qtest_add_func("/idt-ntb/interrupt/many", test_many);
 }
+
+libqos_init(add_tests);

@@ -7,11 +7,11 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/wait.h>
+#include "qemu/module.h"
 #include "hw/misc/idt_ntb/switch.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "harness.h"
-#include "tests.h"
 
 /*
  * Attach and detach
@@ -473,8 +473,11 @@ static void test_migration_blocked(void)
     ntb_server_stop(server);
 }
 
-void ntb_add_link_tests(void)
+static void add_tests(void)
 {
+    if (!ntb_machine_is_q35()) {
+        return;
+    }
     qtest_add_func("/idt-ntb/link/attach", test_attach);
     qtest_add_func("/idt-ntb/link/last-one-out", test_last_one_out);
     qtest_add_func("/idt-ntb/link/detach", test_detach_cleans);
@@ -494,3 +497,5 @@ void ntb_add_link_tests(void)
     qtest_add_func("/idt-ntb/hotplug/after-peer", test_unplug_after_peer);
     qtest_add_func("/idt-ntb/migration-blocked", test_migration_blocked);
 }
+
+libqos_init(add_tests);

@@ -9,11 +9,11 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "qemu/bswap.h"
+#include "qemu/module.h"
 #include "hw/misc/idt_ntb/switch.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"
 #include "harness.h"
-#include "tests.h"
 
 /*
  * Chardev
@@ -632,8 +632,11 @@ static void test_lock_held(void)
     ntb_server_stop(server);
 }
 
-void ntb_add_option_tests(void)
+static void add_tests(void)
 {
+    if (!ntb_machine_is_q35()) {
+        return;
+    }
     qtest_add_func("/idt-ntb/options/no-chardev", test_no_chardev);
     qtest_add_func("/idt-ntb/options/chardev-not-socket",
                    test_chardev_not_socket);
@@ -668,3 +671,5 @@ void ntb_add_option_tests(void)
     qtest_add_func("/idt-ntb/memory/read-only", test_memory_read_only);
     qtest_add_func("/idt-ntb/memory/sealed", test_memory_sealed);
 }
+
+libqos_init(add_tests);

@@ -6,9 +6,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
-#include "tests.h"
 
 #define D3HOT 3
 
@@ -625,7 +625,7 @@ static void test_temperature(void)
     ntb_server_stop(server);
 }
 
-void ntb_add_register_tests(void)
+static void add_tests(void)
 {
     qtest_add_func("/idt-ntb/identity/header", test_header);
     qtest_add_func("/idt-ntb/identity/bars", test_bars);
@@ -649,3 +649,5 @@ void ntb_add_register_tests(void)
                         test_scan);
     qtest_add_func("/idt-ntb/temperature", test_temperature);
 }
+
+libqos_init(add_tests);

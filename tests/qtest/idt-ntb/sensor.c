@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/module.h"
 #include "qobject/qdict.h"
 #include "harness.h"
-#include "tests.h"
 
 #define TMPCTL_HIGH(degrees)    ((degrees) * 2 << R_TMPCTL_HTH_SHIFT | \
                                  R_TMPCTL_AHTH_EN_MASK)
@@ -211,7 +211,7 @@ static void test_six_alarms(void)
     ntb_server_stop(server);
 }
 
-void ntb_add_sensor_tests(void)
+static void add_tests(void)
 {
     qtest_add_func("idt-ntb/sensor/measure", test_measure);
     qtest_add_func("idt-ntb/sensor/range", test_range);
@@ -219,3 +219,5 @@ void ntb_add_sensor_tests(void)
     qtest_add_func("idt-ntb/sensor/alarm-enable", test_alarm_enable);
     qtest_add_func("idt-ntb/sensor/six-alarms", test_six_alarms);
 }
+
+libqos_init(add_tests);

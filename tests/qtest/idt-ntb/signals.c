@@ -5,8 +5,8 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/module.h"
 #include "harness.h"
-#include "tests.h"
 
 /* Three ports of one switch */
 #define THREE 3
@@ -653,7 +653,7 @@ static void test_one_qemu(void)
     ntb_server_stop(server);
 }
 
-void ntb_add_signal_tests(void)
+static void add_tests(void)
 {
     qtest_add_func("/idt-ntb/doorbell/all", test_doorbell_all);
     qtest_add_func("/idt-ntb/doorbell/clear", test_doorbell_clear);
@@ -681,3 +681,5 @@ void ntb_add_signal_tests(void)
     qtest_add_func("/idt-ntb/event/link-status", test_link_status_clear);
     qtest_add_func("/idt-ntb/one-qemu", test_one_qemu);
 }
+
+libqos_init(add_tests);

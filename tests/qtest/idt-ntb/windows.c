@@ -6,9 +6,9 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "window.h"
-#include "tests.h"
 
 static WinPair w;
 
@@ -466,7 +466,7 @@ static void test_every_dword(WinPath path)
     win_stop(&w);
 }
 
-void ntb_add_window_tests(void)
+static void add_tests(void)
 {
     for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
         win_add_case_at("window/direct", test_direct, path);
@@ -487,3 +487,5 @@ void ntb_add_window_tests(void)
         win_add_case_shared("window/limit-lut", test_limit_lut);
     }
 }
+
+libqos_init(add_tests);
