@@ -201,7 +201,9 @@ class Pages(unittest.TestCase):
             self.assertEqual(answer.count(option), 2, option)
 
     def test_readme(self):
-        self.assertGreater(self.follow(TOP / 'README.md'), 4)
+        """And the page of the patches, which uses the guests of README.md."""
+        self.assertEqual(self.follow(TOP / 'README.md'), 5)
+        self.assertEqual(self.follow(TOP / 'patches/README.md'), 4)
 
     def test_user_page(self):
         self.assertGreater(
