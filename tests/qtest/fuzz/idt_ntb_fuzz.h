@@ -1,5 +1,11 @@
-#@ SPDX-License-Identifier: GPL-2.0-or-later
-#@ after: #define GENERIC_FUZZ_CONFIGS_H
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fuzzing target idt-ntb: two ports of one switch, and the ivshmem-server they
+ * need
+ */
+
+#ifndef IDT_NTB_FUZZ_H
+#define IDT_NTB_FUZZ_H
 
 #include "qapi/error.h"
 #include "qemu/bswap.h"
@@ -8,8 +14,7 @@
 #include "qemu/sockets.h"
 #include "qemu/units.h"
 #include "io/channel-socket.h"
-#@ before: const generic_fuzz_config predefined_configs[] = {
-/* idt-ntb: two ports of one switch, and the ivshmem-server they need */
+
 #define IDT_NTB_FUZZ_PORTS 2
 
 static inline void idt_ntb_fuzz_send(QIOChannel *ioc, int64_t value, int fd)
@@ -68,8 +73,4 @@ static inline gchar *generic_fuzzer_idt_ntb_args(void)
     return g_string_free(args, false);
 }
 
-#@ before: .name = "parallel",
-        .name = "idt-ntb",
-        .argfunc = generic_fuzzer_idt_ntb_args,
-        .objects = "idt-ntb*",
-    },{
+#endif /* IDT_NTB_FUZZ_H */
