@@ -532,9 +532,9 @@ static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
                    "ivshmem-server's socket, and chardev=ID");
         return false;
     }
-    if (s->partitions < 2 || s->partitions > chip->num_ports) {
+    if (s->partitions < 2 || s->partitions > chip->num_nt_ports) {
         error_setg(errp, "partitions=%u is out of range; %s has 2 to %u",
-                   s->partitions, chip->name, chip->num_ports);
+                   s->partitions, chip->name, chip->num_nt_ports);
         return false;
     }
     if (s->eeprom && s->given) {
@@ -565,7 +565,7 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
                                s->server_timeout, errp)) {
         return false;
     }
-    s->sw.num_ports = s->sw.chip->num_ports;
+    s->sw.num_ports = s->sw.chip->num_nt_ports;
     s->sw.boot = &s->boot;
     s->sw.peers = &s->peers;
     s->windows.peers = &s->peers;
@@ -630,7 +630,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     IdtNtbState *s = IDT_NTB(pci);
 
     s->sw.fd = -1;
-    s->sw.chip = idt_ntb_chip_find(s->chip, errp);
+    s->sw.chip = idt_ntb_chips_find(s->chip, errp);
     if (!s->sw.chip) {
         return;
     }

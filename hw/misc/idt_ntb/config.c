@@ -85,11 +85,11 @@ static GByteArray *make_image(const IdtNtbChip *chip, unsigned partitions,
         put_partition(image, i);
     }
     for (unsigned i = 0; i < partitions; i++) {
-        put_port(image, chip->ports[i], i);
+        put_port(image, chip->nt_ports[i], i);
     }
     /* Of all ports, so that those that are enabled later have them too */
-    for (unsigned i = 0; i < chip->num_ports; i++) {
-        put_bars(image, chip->ports[i], barsetup);
+    for (unsigned i = 0; i < chip->num_nt_ports; i++) {
+        put_bars(image, chip->nt_ports[i], barsetup);
     }
     for (unsigned i = 0; i < ARRAY_SIZE(delays); i++) {
         idt_ntb_eeprom_put(image, delays[i].addr, delays[i].value);
@@ -221,8 +221,8 @@ static bool keep_nt_functions(IdtNtbSwitch *sw, Error **errp)
 {
     ERRP_GUARD();
 
-    memcpy(sw->shm->sw.boot_mtbl, sw->shm->sw.mtbl,
-           sizeof(sw->shm->sw.boot_mtbl));
+    memcpy(sw->shm->sw.reset_mtbl, sw->shm->sw.mtbl,
+           sizeof(sw->shm->sw.reset_mtbl));
     for (unsigned i = 0; i < sw->num_ports; i++) {
         unsigned port = idt_ntb_switch_port(sw, i);
         IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
@@ -239,9 +239,9 @@ static bool keep_nt_functions(IdtNtbSwitch *sw, Error **errp)
             error_prepend(errp, "port %u: ", port);
             return false;
         }
-        sw->shm->header.nt_ports |= BIT(i);
+        sw->shm->header.nt_slots |= BIT(i);
     }
-    if (!sw->shm->header.nt_ports) {
+    if (!sw->shm->header.nt_slots) {
         error_setg(errp, "no port has a mode with an NT function");
         return false;
     }
@@ -400,5 +400,5 @@ bool idt_ntb_config_has_nt(const IdtNtbSwitch *sw, unsigned port)
 
     return index >= 0 &&
            (idt_ntb_switch_has_nt(sw, port) ||
-            qatomic_read(&sw->shm->header.nt_ports) & BIT(index));
+            qatomic_read(&sw->shm->header.nt_slots) & BIT(index));
 }

@@ -32,11 +32,6 @@
 #define LOCK_PORTS      offsetof(IdtNtbShm, port)
 #define LOCK_PORTS_LEN  (IDT_MAX_PORTS * IDT_NTB_SHM_BLOCK)
 
-uint64_t idt_ntb_switch_lock_offset(unsigned port)
-{
-    return LOCK_PORTS + port * IDT_NTB_SHM_BLOCK;
-}
-
 /*
  * Opens the memory anew, for a lock that is ours alone: all clients share the
  * descriptor from the server.
@@ -274,7 +269,7 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
                                         port != candidate) {
             continue;
         }
-        ret = qemu_lock_fd(sw->fd, idt_ntb_switch_lock_offset(candidate), 1,
+        ret = qemu_lock_fd(sw->fd, idt_ntb_shm_lock_offset(candidate), 1,
                            true);
         if (!ret) {
             sw->port = candidate;
@@ -295,8 +290,8 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
     } else {
         error_setg(errp, "all %u ports are taken; start all devices of the "
                    "switch with a larger partitions= (%s has up to %u)",
-                   ctpop32(qatomic_read(&sw->shm->header.nt_ports)),
-                   sw->chip->name, sw->chip->num_ports);
+                   ctpop32(qatomic_read(&sw->shm->header.nt_slots)),
+                   sw->chip->name, sw->chip->num_nt_ports);
     }
     return false;
 }
@@ -306,7 +301,7 @@ static bool attach_claim(IdtNtbSwitch *sw, Error **errp)
 {
     size_t size = qemu_fd_getpagesize(sw->fd);
     void *claim = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE,
-                       sw->fd, idt_ntb_switch_claim_offset(sw->port));
+                       sw->fd, idt_ntb_shm_claim_offset(sw->port));
 
     if (claim == MAP_FAILED) {
         error_setg_errno(errp, errno, "can't map the claim of port %u",
@@ -513,7 +508,7 @@ static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
     return port != sw->port &&
            qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
            IDT_NTB_PORT_FREE &&
-           !qemu_lock_fd_test(sw->fd, idt_ntb_switch_lock_offset(port), 1,
+           !qemu_lock_fd_test(sw->fd, idt_ntb_shm_lock_offset(port), 1,
                               true);
 }
 

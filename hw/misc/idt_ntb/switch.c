@@ -18,56 +18,6 @@
 #include "topology.h"
 #include "trace.h"
 
-QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmHeader) > IDT_NTB_SHM_BLOCK);
-QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmSwitch) > IDT_NTB_SHM_BLOCK);
-QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmPort) > IDT_NTB_SHM_BLOCK);
-QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMemory) > IDT_NTB_SHM_BLOCK);
-QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMailbox) > IDT_NTB_SHM_MAILBOX);
-QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
-
-/* Source: the tables of the Linux driver */
-#define PORTS_0_TO_23   0xffffff
-
-/* With an NT function in each, as the number in the chip's name says */
-#define PORTS_NT6       0x001155
-#define PORTS_NT8       0x111155
-
-/* Groups of four ports, each led by one that can carry an NT function */
-#define PORTS_NT12      0x0f0f0f
-#define PORTS_NT16      0x0fff0f
-
-static const IdtNtbChip chips[] = {
-    { "89HPES24NT6AG2", PCI_DEVICE_ID_IDT_89HPES24NT6AG2, PORTS_NT6, 6,
-      { 0, 2, 4, 6, 8, 12 } },
-    { "89HPES32NT8AG2", PCI_DEVICE_ID_IDT_89HPES32NT8AG2, PORTS_NT8, 8,
-      { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES32NT8BG2", PCI_DEVICE_ID_IDT_89HPES32NT8BG2, PORTS_NT8, 8,
-      { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES12NT12G2", PCI_DEVICE_ID_IDT_89HPES12NT12G2, PORTS_NT12, 3,
-      { 0, 8, 16 } },
-    { "89HPES16NT16G2", PCI_DEVICE_ID_IDT_89HPES16NT16G2, PORTS_NT16, 4,
-      { 0, 8, 12, 16 } },
-    { "89HPES24NT24G2", PCI_DEVICE_ID_IDT_89HPES24NT24G2, PORTS_0_TO_23, 8,
-      { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES32NT24AG2", PCI_DEVICE_ID_IDT_89HPES32NT24AG2, PORTS_0_TO_23, 8,
-      { 0, 2, 4, 6, 8, 12, 16, 20 } },
-    { "89HPES32NT24BG2", PCI_DEVICE_ID_IDT_89HPES32NT24BG2, PORTS_0_TO_23, 8,
-      { 0, 2, 4, 6, 8, 12, 16, 20 } },
-};
-
-const IdtNtbChip *idt_ntb_chip_find(const char *name, Error **errp)
-{
-    g_autoptr(GString) names = g_string_new(NULL);
-
-    for (unsigned i = 0; i < ARRAY_SIZE(chips); i++) {
-        if (!g_strcmp0(name, chips[i].name)) {
-            return &chips[i];
-        }
-        g_string_append_printf(names, " %s", chips[i].name);
-    }
-    error_setg(errp, "chip=%s is unknown; the chips are%s", name, names->str);
-    return NULL;
-}
 
 IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port)
 {
@@ -76,7 +26,7 @@ IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw, unsigned port)
 
 IdtNtbShmPort *idt_ntb_switch_boot(const IdtNtbSwitch *sw, unsigned port)
 {
-    return &sw->shm->boot[idt_ntb_switch_index(sw, port)].p;
+    return &sw->shm->reset_image[idt_ntb_switch_index(sw, port)].p;
 }
 
 void idt_ntb_switch_layout(const IdtNtbShmPort *block,
@@ -97,13 +47,13 @@ bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b)
 
 unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw, unsigned index)
 {
-    return sw->chip->ports[index];
+    return sw->chip->nt_ports[index];
 }
 
 int idt_ntb_switch_index(const IdtNtbSwitch *sw, unsigned port)
 {
     for (unsigned i = 0; i < sw->num_ports; i++) {
-        if (sw->chip->ports[i] == port) {
+        if (sw->chip->nt_ports[i] == port) {
             return i;
         }
     }
@@ -376,7 +326,7 @@ static void switch_reset_mtbl(IdtNtbSwitch *sw, unsigned port)
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         uint32_t *entry = &sw->shm->sw.mtbl[i];
         uint32_t old = qatomic_read(entry);
-        uint32_t new = qatomic_read(&sw->shm->sw.boot_mtbl[i]);
+        uint32_t new = qatomic_read(&sw->shm->sw.reset_mtbl[i]);
 
         if (FIELD_EX32(new, NTMTBLDATA, PART) != partition) {
             new = 0;

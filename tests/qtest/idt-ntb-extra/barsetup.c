@@ -8,7 +8,7 @@
 #include <glib/gstdio.h>
 #include "qemu/atomic.h"
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "idt-ntb/window.h"
 #include "idt-ntb/views.h"

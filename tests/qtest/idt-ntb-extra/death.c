@@ -8,7 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/wait.h>
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "idt-ntb/harness.h"
 
 /*
@@ -469,15 +469,15 @@ static void test_server_returns_other(void)
     ntb_server_restart_empty(server);
     b = ntb_boot(server, ",port=2");
     shm = (IdtNtbShm *)server->mem;
-    barsetup = shm->boot[0].p.barsetup[1];
-    shm->boot[0].p.barsetup[1] = R_BARSETUP0_EN_MASK;
+    barsetup = shm->reset_image[0].p.barsetup[1];
+    shm->reset_image[0].p.barsetup[1] = R_BARSETUP0_EN_MASK;
     ntb_thaw(a);
     ntb_wait(is_logged(log, "port 0: BARSETUP1 = 0x80000000: SIZE"));
     assert_marked(a);
     g_assert_true(ntb_link_up(a, 0));
     g_assert_false(ntb_link_up(b, 0));
     /* The port is free for others, and for us when the switch fits again */
-    shm->boot[0].p.barsetup[1] = barsetup;
+    shm->reset_image[0].p.barsetup[1] = barsetup;
     ntb_wait(is_up_in(server, 0));
     ntb_settle(a->qts);
     assert_marked(a);

@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "image.h"
 

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include "qemu/atomic.h"
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "qobject/qdict.h"
 #include "image.h"
 

@@ -9,7 +9,7 @@
 #include "qemu/bitops.h"
 #include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "idt-ntb/window.h"
 
 #define RP_SLOT         5

@@ -94,7 +94,7 @@ int fake_port_lock(FakePort *f, unsigned port, short type)
 void fake_port_claim(FakePort *f)
 {
     f->claim = mmap(NULL, qemu_real_host_page_size(), PROT_NONE, MAP_SHARED,
-                    f->server->shm_fd, idt_ntb_switch_claim_offset(PORT));
+                    f->server->shm_fd, idt_ntb_shm_claim_offset(PORT));
     g_assert_true(f->claim != MAP_FAILED);
 }
 

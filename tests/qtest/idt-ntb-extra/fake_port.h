@@ -10,7 +10,7 @@
 #ifndef TESTS_QTEST_IDT_NTB_FAKE_PORT_H
 #define TESTS_QTEST_IDT_NTB_FAKE_PORT_H
 
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "idt-ntb/fake_server.h"
 #include "idt-ntb/window.h"
 

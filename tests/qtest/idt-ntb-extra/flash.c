@@ -10,7 +10,7 @@
 #include "qemu/atomic.h"
 #include "qemu/memfd.h"
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "image.h"
 #include "vcpu.h"
 

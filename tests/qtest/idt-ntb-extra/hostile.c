@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "qemu/bswap.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "hostile.h"
 #include "idt-ntb/window.h"
@@ -132,7 +132,7 @@ static void spoil_protocol(Hostile *h)
 
 static void spoil_reset_image(Hostile *h)
 {
-    spoil(h, &h->shm->boot[any_slot(h)].p, sizeof(IdtNtbShmPort));
+    spoil(h, &h->shm->reset_image[any_slot(h)].p, sizeof(IdtNtbShmPort));
 }
 
 static void spoil_table(Hostile *h)
@@ -357,7 +357,7 @@ static bool join(Hostile *h, const char *path)
     /* It claims all ports */
     for (unsigned i = 0; i < NUM_PORTS; i++) {
         mmap(NULL, qemu_real_host_page_size(), PROT_NONE, MAP_SHARED,
-             h->lock_fd, idt_ntb_switch_claim_offset(ntb_ports[i]));
+             h->lock_fd, idt_ntb_shm_claim_offset(ntb_ports[i]));
     }
     return h->shm != MAP_FAILED;
 }

@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "idt-ntb/fake_server.h"

@@ -8,7 +8,7 @@
 #include "qemu/osdep.h"
 #include <sys/wait.h>
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "pause.h"
 #include "idt-ntb/harness.h"

@@ -8,7 +8,7 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "idt-ntb/window.h"
 
 static WinPair w;

@@ -262,7 +262,7 @@ static void check_claims(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
         void *map = mmap(NULL, qemu_real_host_page_size(), wrong[i].access,
                          MAP_SHARED, wrong[i].fd,
-                         idt_ntb_switch_claim_offset(wrong[i].port));
+                         idt_ntb_shm_claim_offset(wrong[i].port));
 
         g_assert_true(map != MAP_FAILED);
         assert_refuses(0, -1, &lie);

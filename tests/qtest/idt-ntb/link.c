@@ -8,7 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/wait.h>
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "harness.h"

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include "qemu/bswap.h"
 #include "qemu/module.h"
-#include "hw/misc/idt_ntb/switch.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"
 #include "harness.h"
@@ -604,10 +604,10 @@ static void test_other_switch(void)
     ntb_assert_refused_at(server, "partitions=200|partitions=2", "%s", "");
     shm->header = good;
     /* The layout of its BARs: BAR1 of 1 byte */
-    barsetup = shm->boot[1].p.barsetup[1];
-    shm->boot[1].p.barsetup[1] = R_BARSETUP0_EN_MASK;
+    barsetup = shm->reset_image[1].p.barsetup[1];
+    shm->reset_image[1].p.barsetup[1] = R_BARSETUP0_EN_MASK;
     ntb_assert_refused_at(server, "port 2: |BARSETUP1", "%s", "");
-    shm->boot[1].p.barsetup[1] = barsetup;
+    shm->reset_image[1].p.barsetup[1] = barsetup;
     ntb_quit(ntb_boot(server, NULL));
     ntb_quit(a);
 
