@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
 #
 # What the shell scripts here share: where things are kept, how to talk to the
 # user, how to become root.  Source it:  . "$(dirname "$0")/common.sh"
+# It does nothing by itself, but sets NTB_TOP and NTB_CACHE.
 
 NTB_TOP=$(cd "$(dirname "$0")/.." && pwd)
 NTB_CACHE=${NTB_CACHE:-${HOME:-/root}/.cache/idt-ntb}
@@ -99,7 +101,83 @@ quietly() {
     fi
 }
 
-# The Debian release this machine runs: 12, 13, ...
-debian_release() {
-    (. /etc/os-release && echo "${VERSION_ID:-unknown}")
+# qemu_paths: set QEMU_SRC and QEMU_BUILD, the QEMU to use:
+#
+#   neither given    Debian's source of the default release and a build of it,
+#                    in the cache
+#   QEMU_SRC         your tree; built in QEMU_SRC/build
+#   QEMU_BUILD       your build directory, of the tree it was configured for
+#   both             as they say
+#
+# NTB_QEMU_RELEASE is the default release if nothing is given, else empty.
+qemu_paths() {
+    NTB_QEMU_RELEASE=$("$NTB_TOP/scripts/qemu-source" --list | head -n 1)
+    cached=$NTB_CACHE/qemu-$NTB_QEMU_RELEASE
+    if [ -n "${QEMU_BUILD:-}" ] && [ -z "${QEMU_SRC:-}" ]; then
+        QEMU_SRC=$(sed -n "s/^SRC_PATH='\{0,1\}\([^']*\)'\{0,1\}\$/\1/p" \
+            "$QEMU_BUILD/config-host.mak" 2>/dev/null) || QEMU_SRC=
+        [ -n "$QEMU_SRC" ] || die "QEMU_BUILD=$QEMU_BUILD is not configured" \
+            "yet: say which source it is for with QEMU_SRC="
+    fi
+    # A script that calls another one hands on what it chose
+    if [ "${QEMU_SRC:-$cached/src}" = "$cached/src" ]; then
+        QEMU_SRC=$cached/src
+        QEMU_BUILD=${QEMU_BUILD:-$cached/build}
+        return
+    fi
+    NTB_QEMU_RELEASE=
+    [ -f "$QEMU_SRC/hw/misc/meson.build" ] ||
+        die "QEMU_SRC=$QEMU_SRC is no QEMU source tree"
+    QEMU_SRC=$(cd "$QEMU_SRC" && pwd)
+    QEMU_BUILD=$(realpath -m "${QEMU_BUILD:-$QEMU_SRC/build}")
+}
+
+# guest_paths: set KERNEL, KERNEL_MODULES and INITRD, what the guests run:
+#
+#   nothing given    Debian's kernel of this machine's release
+#   KERNEL_SUITE     that of another one: bookworm (6.1), trixie (6.12), or sid:
+#                    the newest, built small
+#   KERNEL           your kernel image, with the NTB drivers built in, or
+#   KERNEL_MODULES   with ntb*.ko of that kernel in this directory
+#
+# NTB_GUEST_SUITE is the suite of Debian that other programs come from.
+guest_paths() {
+    case ${KERNEL_SUITE:-$(. /etc/os-release && echo "${VERSION_ID:-}")} in
+        12|bookworm) NTB_GUEST_SUITE=bookworm ;;
+        sid) NTB_GUEST_SUITE=sid ;;
+        *) NTB_GUEST_SUITE=trixie ;;
+    esac
+    [ "${KERNEL_SUITE:-$NTB_GUEST_SUITE}" = "$NTB_GUEST_SUITE" ] ||
+        die "KERNEL_SUITE=$KERNEL_SUITE is none of bookworm, trixie and sid"
+    case ${KERNEL:-$NTB_CACHE/guest/} in
+        "$NTB_CACHE"/guest/*)
+            NTB_GUEST_OWN=
+            guest=$NTB_CACHE/guest/$NTB_GUEST_SUITE
+            KERNEL=$guest/vmlinux
+            KERNEL_MODULES=$guest/modules
+            INITRD=$guest/initrd ;;
+        *)
+            NTB_GUEST_OWN=yes
+            [ -f "$KERNEL" ] || die "KERNEL=$KERNEL does not exist"
+            KERNEL=$(realpath "$KERNEL")
+            INITRD=$NTB_CACHE/guest/own-initrd
+            [ -z "${KERNEL_MODULES:-}" ] || [ -f "$KERNEL_MODULES/ntb.ko" ] ||
+                die "KERNEL_MODULES=$KERNEL_MODULES has no ntb.ko" ;;
+    esac
+}
+
+# make_initrd DIRECTORY OUTPUT [BEFORE]: pack DIRECTORY behind the archive
+# BEFORE; OUTPUT stays as it is if nothing changed.  It is not compressed: an
+# emulated guest unpacks it more slowly than it loads it.
+make_initrd() {
+    mkdir -p "$(dirname "$2")"
+    [ -z "${3:-}" ] || cat "$3" >"$2.new"
+    [ -n "${3:-}" ] || : >"$2.new"
+    (cd "$1" && find . | LC_ALL=C sort |
+        cpio -o -H newc -R 0:0 --quiet --reproducible) >>"$2.new"
+    if cmp -s "$2.new" "$2"; then
+        rm "$2.new"
+    else
+        mv "$2.new" "$2"
+    fi
 }
