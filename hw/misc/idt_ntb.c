@@ -58,10 +58,10 @@
 static uint32_t idt_ntb_hold_back(IdtNtbState *s, uint32_t level,
                                   uint32_t shown)
 {
-    if (!s->windows.requests.in_round) {
+    if (!s->window.request.in_round) {
         s->int_ready = level;
     }
-    if (!idt_ntb_request_serve(&s->windows.requests)) {
+    if (!idt_ntb_request_serve(&s->window.request)) {
         return level & shown;
     }
     if (level & ~s->int_ready) {
@@ -150,7 +150,7 @@ static void idt_ntb_register_bars(IdtNtbState *s,
     MemoryRegion *mr[IDT_NUM_BARS] = { &s->bar0 };
 
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
-        mr[bar] = &s->windows.bar[bar].mr;
+        mr[bar] = &s->window.bar[bar].mr;
     }
     idt_ntb_bars_register(PCI_DEVICE(s), mr, old, new);
 }
@@ -179,7 +179,7 @@ static void idt_ntb_follow_barsetup(IdtNtbState *s)
         error_free(err);
         return;
     }
-    idt_ntb_window_close_outbound(&s->windows);
+    idt_ntb_window_close_outbound(&s->window);
     idt_ntb_register_bars(s, s->sw.barsetup, layout);
     memcpy(s->sw.barsetup, layout, sizeof(layout));
     trace_idt_ntb_bars(s->sw.port, layout[0], layout[1], layout[2], layout[3],
@@ -206,7 +206,7 @@ static void idt_ntb_apply_change(IdtNtbState *s)
     }
     if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.port)) {
         idt_ntb_switch_end_access(&s->sw, s->sw.port);
-        idt_ntb_window_changed(&s->windows, BIT(s->sw.slot),
+        idt_ntb_window_changed(&s->window, BIT(s->sw.slot),
                                 BIT(s->sw.slot));
     } else if (is_up) {
         s->following_topology = true;
@@ -217,7 +217,7 @@ static void idt_ntb_apply_change(IdtNtbState *s)
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
     /* The partitions may mean other ports now: tell before the link is up */
-    idt_ntb_window_changed(&s->windows, idt_ntb_switch_all(&s->sw),
+    idt_ntb_window_changed(&s->window, idt_ntb_switch_all(&s->sw),
                             idt_ntb_switch_all(&s->sw));
     idt_ntb_train_link(s);
 }
@@ -240,7 +240,7 @@ static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
     }
     value = idt_ntb_regs_read(&s->regs, addr, size);
     /* What was written before the status that was read is there now */
-    idt_ntb_request_drain(&s->windows.requests);
+    idt_ntb_request_drain(&s->window.request);
     return value;
 }
 
@@ -267,7 +267,7 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
         s->regs.windows_changed |= BIT(s->sw.slot);
     }
     idt_ntb_follow_barsetup(s);
-    idt_ntb_window_changed(&s->windows, s->regs.windows_changed,
+    idt_ntb_window_changed(&s->window, s->regs.windows_changed,
                             s->regs.memory_closed);
     s->regs.windows_changed = 0;
     s->regs.memory_closed = 0;
@@ -312,7 +312,7 @@ static void idt_ntb_look(void *opaque)
 {
     IdtNtbState *s = opaque;
 
-    idt_ntb_window_look(&s->windows);
+    idt_ntb_window_look(&s->window);
     idt_ntb_follow_barsetup(s);
     idt_ntb_follow_topology(s);
     idt_ntb_tell_guest(s);
@@ -414,7 +414,7 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
     bool same = idt_ntb_switch_is_attached_to(&s->sw, s->peers.shm_fd);
 
     if (!same) {
-        idt_ntb_window_close_outbound(&s->windows);
+        idt_ntb_window_close_outbound(&s->window);
     }
     if (!idt_ntb_switch_reattach(&s->sw, s->peers.shm_fd, s->peers.id,
                                  REATTACH_TIMEOUT_MS, errp)) {
@@ -422,7 +422,7 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
         return false;
     }
     if (!same) {
-        idt_ntb_window_reattached(&s->windows);
+        idt_ntb_window_reattached(&s->window);
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
         idt_ntb_train_link(s);
     }
@@ -464,7 +464,7 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
     idt_ntb_errors_reset(&s->errors);
     idt_ntb_caps_reset(PCI_DEVICE(s), s->sw.cfg);
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_window_close_inbound(&s->windows);
+    idt_ntb_window_close_inbound(&s->window);
 }
 
 static void idt_ntb_reset_exit(Object *obj, ResetType type)
@@ -488,7 +488,7 @@ static void idt_ntb_power_off(IdtNtbState *s)
 {
     s->powered_off = true;
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_window_close_inbound(&s->windows);
+    idt_ntb_window_close_inbound(&s->window);
 }
 
 static void idt_ntb_suspended(Notifier *notifier, void *data)
@@ -568,7 +568,7 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
     s->sw.num_ports = s->sw.chip->num_nt_ports;
     s->sw.boot = &s->boot;
     s->sw.peers = &s->peers;
-    s->windows.peers = &s->peers;
+    s->window.peers = &s->peers;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
         s->sw.cfg[i] = ldl_le_p(pci->config + i * 4);
     }
@@ -592,13 +592,13 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
 
 static void idt_ntb_init_windows(IdtNtbState *s)
 {
-    s->windows.sw = &s->sw;
-    s->windows.pci = PCI_DEVICE(s);
-    s->windows.errors = &s->errors;
-    s->windows.timeout_ms = s->completion_timeout;
-    s->windows.direct_enabled = s->direct;
-    s->windows.trust_peers = s->trust_peers;
-    idt_ntb_window_init(&s->windows);
+    s->window.sw = &s->sw;
+    s->window.pci = PCI_DEVICE(s);
+    s->window.errors = &s->errors;
+    s->window.timeout_ms = s->completion_timeout;
+    s->window.direct = s->direct;
+    s->window.trust_peers = s->trust_peers;
+    idt_ntb_window_init(&s->window);
 }
 
 static bool idt_ntb_init_boot(IdtNtbState *s, Error **errp)
@@ -659,7 +659,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     s->errors = (IdtNtbErrors) {
         .sw = &s->sw, .pci = pci,
     };
-    idt_ntb_window_start(&s->windows, s->look_bh);
+    idt_ntb_window_start(&s->window, s->look_bh);
     idt_ntb_server_start(&s->peers);
     idt_ntb_init_power(s);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
@@ -675,8 +675,8 @@ static void idt_ntb_unrealize(PCIDevice *pci)
     notifier_remove(&s->shutdown_notifier);
     /* When the link is gone, others don't reach our memory, nor we theirs */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_window_close_inbound(&s->windows);
-    idt_ntb_window_stop(&s->windows);
+    idt_ntb_window_close_inbound(&s->window);
+    idt_ntb_window_stop(&s->window);
     g_clear_pointer(&s->flash, idt_ntb_flash_free);
     idt_ntb_switch_detach(&s->sw);
     idt_ntb_server_disconnect(&s->peers);

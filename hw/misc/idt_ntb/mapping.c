@@ -12,7 +12,7 @@
 #include "hw/mem/memory-device.h"
 #include "hw/virtio/vhost.h"
 #include "system/kvm.h"
-#include "window.h"
+#include "mapping.h"
 #include "trace.h"
 
 /* Memory slots of KVM and vhost that are left to the rest of the machine */
@@ -37,7 +37,7 @@ typedef struct MapRange {
 
 static IdtNtbShmPort *port_block(const IdtNtbMapping *d, unsigned peer)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
 
     return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, peer));
 }
@@ -55,7 +55,7 @@ static void release_ram(IdtNtbTakenRam *taken)
 /* Shows the others whose memory we hold. */
 static void update_holds(IdtNtbMapping *d)
 {
-    IdtNtbShmPort *p = port_block(d, d->windows->sw->slot);
+    IdtNtbShmPort *p = port_block(d, d->sw->slot);
     IdtNtbAlias *m;
     uint32_t holds = 0;
 
@@ -92,7 +92,7 @@ static MemoryRegionSection find_local(IdtNtbRequest *local, uint64_t addr,
 
 static bool local_is_allowed(const IdtNtbMapping *d, const IdtNtbAlias *m)
 {
-    IdtNtbRequest *local = idt_ntb_request_local(&d->windows->requests,
+    IdtNtbRequest *local = idt_ntb_request_local(d->request,
                                                    m->peer);
     MemoryRegionSection section;
     bool same;
@@ -111,7 +111,7 @@ static bool local_is_allowed(const IdtNtbMapping *d, const IdtNtbAlias *m)
 /* True while the peer's table says the same as when @m was made. */
 static bool remote_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
     IdtNtbPeerRam ram;
 
     if (idt_ntb_ram_seq(sw, m->peer) == m->seq) {
@@ -130,7 +130,7 @@ static bool remote_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
 /* True while the pages of @m may be in the window, open or not. */
 static bool mapping_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
 
     /* What is mapped can be read */
     return idt_ntb_switch_has_completions(sw, sw->slot) &&
@@ -143,11 +143,11 @@ static bool mapping_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
  */
 static uint64_t open_end(const IdtNtbMapping *d, const IdtNtbAlias *m)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
     IdtNtbTranslation t;
 
-    idt_ntb_window_translate(d->windows, m->bar, m->start, &t);
-    if (!t.ok || t.peer != m->peer ||
+    idt_ntb_translate_offset(sw, d->pci, m->bar, m->start, &t);
+    if (!t.ok || t.slot != m->peer ||
         t.addr + (m->start - t.start) != m->addr ||
         !idt_ntb_switch_open(sw, sw->slot, m->peer) ||
         (!m->local &&
@@ -187,10 +187,10 @@ static void mapping_left(IdtNtbAlias *m)
     cut_off(d, m, m->start);
     forget(m);
     update_holds(d);
-    idt_ntb_request_wake(&d->windows->requests);
-    if (qatomic_read(&port_block(d, d->windows->sw->slot)->close_req) !=
+    idt_ntb_request_wake(d->request);
+    if (qatomic_read(&port_block(d, d->sw->slot)->close_req) !=
         d->acknowledged) {
-        qemu_bh_schedule(d->windows->requests.signalled);
+        qemu_bh_schedule(d->request->signalled);
     }
 }
 
@@ -204,7 +204,7 @@ static void mapping_left(IdtNtbAlias *m)
  */
 static void give_up(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t end)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
     uint64_t from = m->start + ROUND_UP(end - m->start,
                                         qemu_real_host_page_size());
     bool done;
@@ -299,19 +299,19 @@ void idt_ntb_mapping_look(IdtNtbMapping *d)
     if (!d->started) {
         return;
     }
-    p = port_block(d, d->windows->sw->slot);
+    p = port_block(d, d->sw->slot);
     request = qatomic_load_acquire(&p->close_req);
     if (request == d->acknowledged) {
         return;
     }
-    d->windows->requests.changes++;
+    d->request->changes++;
     idt_ntb_mapping_sync(d);
     if (is_late(d)) {
         return;
     }
     d->acknowledged = request;
     qatomic_set_mb(&p->close_ack, request);
-    idt_ntb_request_wake(&d->windows->requests);
+    idt_ntb_request_wake(d->request);
 }
 
 /* Mapping */
@@ -328,7 +328,7 @@ static bool find_range(const IdtNtbMapping *d, unsigned bar, uint64_t offset,
                        uint64_t ram_size, uint64_t ram_offset, MapRange *range)
 {
     uint64_t page = map_page_size();
-    uint64_t bar_addr = idt_ntb_window_bar_addr(d->windows, bar);
+    uint64_t bar_addr = idt_ntb_translate_bar_addr(d->sw, d->pci, bar);
     uint64_t guest = bar_addr + offset;
     uint64_t in_ram = t->addr + (offset - t->start) - ram_addr;
     uint64_t before = MIN(offset - t->start, in_ram);
@@ -350,7 +350,7 @@ static void place(IdtNtbMapping *d, IdtNtbAlias *m, unsigned bar,
 {
     m->owner = d;
     m->bar = bar;
-    m->peer = t->peer;
+    m->peer = t->slot;
     m->addr = t->addr + (range->start - t->start);
     m->start = range->start;
     m->end = range->end;
@@ -359,9 +359,9 @@ static void place(IdtNtbMapping *d, IdtNtbAlias *m, unsigned bar,
 /* Puts @m into its place. */
 static void insert(IdtNtbMapping *d, IdtNtbAlias *m)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
 
-    idt_ntb_alias_enter(m, &d->windows->bar[m->bar].mr);
+    idt_ntb_alias_enter(m, d->bar[m->bar]);
     QLIST_INSERT_HEAD(&d->mappings, m, next);
     update_holds(d);
     trace_idt_ntb_map(sw->port, m->bar, m->start, m->end - m->start,
@@ -371,7 +371,7 @@ static void insert(IdtNtbMapping *d, IdtNtbAlias *m)
 /* Remembers, until its table changes, that the RAM of @peer can't be mapped. */
 static void refuse_ram(IdtNtbMapping *d, unsigned peer, const char *why)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
     IdtNtbTakenRam *taken = &d->peer[peer];
 
     if (taken->fd >= 0) {
@@ -412,9 +412,9 @@ static int take_ram(IdtNtbMapping *d, unsigned peer, const IdtNtbPeerRam *ram)
         taken->generation = generation;
         taken->number = ram->fd;
         taken->refused = false;
-        taken->job = idt_ntb_ram_open(d->windows->sw, peer, ram,
-                                         d->windows->trust_peers);
-        timeout_ms = idt_ntb_request_access_ms(&d->windows->requests) / 2;
+        taken->job = idt_ntb_ram_open(d->sw, peer, ram,
+                                         d->trust_peers);
+        timeout_ms = idt_ntb_request_access_ms(d->request) / 2;
     }
     if (!idt_ntb_ram_open_wait(taken->job, timeout_ms)) {
         return -1;
@@ -434,7 +434,7 @@ static int take_ram(IdtNtbMapping *d, unsigned peer, const IdtNtbPeerRam *ram)
  */
 static void hold(IdtNtbMapping *d, unsigned peer)
 {
-    qatomic_fetch_or(&port_block(d, d->windows->sw->slot)->holds, BIT(peer));
+    qatomic_fetch_or(&port_block(d, d->sw->slot)->holds, BIT(peer));
     smp_mb__after_rmw();        /* pairs with idt_ntb_window_changed() */
 }
 
@@ -447,36 +447,36 @@ static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
     const char *why;
     int fd;
 
-    if (!idt_ntb_ram_find(d->windows->sw, t->peer,
+    if (!idt_ntb_ram_find(d->sw, t->slot,
                              t->addr + (offset - t->start), &ram) ||
         !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
                     &range) ||
-        idt_ntb_request_is_stalled(&d->windows->requests, t->peer)) {
+        idt_ntb_request_is_stalled(d->request, t->slot)) {
         return NULL;
     }
     give_up_overlaps(d, bar, &range);
     /* Complete earlier requests before what is stored from now on */
-    if (take_ram(d, t->peer, &ram) < 0 ||
-        !idt_ntb_request_flush(&d->windows->requests, t->peer)) {
+    if (take_ram(d, t->slot, &ram) < 0 ||
+        !idt_ntb_request_flush(d->request, t->slot)) {
         goto fail;
     }
     /* Waiting for them can release RAM of which nothing is mapped */
-    fd = take_ram(d, t->peer, &ram);
+    fd = take_ram(d, t->slot, &ram);
     if (fd < 0) {
         goto fail;
     }
     m = idt_ntb_alias_new(fd, range.offset, range.end - range.start, &why);
     if (!m) {
-        refuse_ram(d, t->peer, why);
+        refuse_ram(d, t->slot, why);
         goto fail;
     }
     m->seq = ram.seq;
-    m->generation = d->peer[t->peer].generation;
+    m->generation = d->peer[t->slot].generation;
     m->file = ram.fd;
     m->id = ram.id;
     m->file_offset = range.offset;
     place(d, m, bar, t, &range);
-    hold(d, t->peer);
+    hold(d, t->slot);
     /* Closed since @t was made?  Whoever closes it from now on waits for us */
     if (open_end(d, m) < m->end || !mapping_is_allowed(d, m)) {
         object_unref(OBJECT(m));
@@ -538,7 +538,7 @@ static bool has_free_slot(const IdtNtbMapping *d)
 
     if (idt_ntb_mapping_count(d) >= MAX_MAPPINGS) {
         warn_report_once("idt-ntb: port %u: windows are slow: what they show "
-                         "is in more than %u pieces", d->windows->sw->port,
+                         "is in more than %u pieces", d->sw->port,
                          MAX_MAPPINGS);
         return false;
     }
@@ -549,7 +549,7 @@ static bool has_free_slot(const IdtNtbMapping *d)
         return true;
     }
     warn_report_once("idt-ntb: port %u: windows are slow: KVM or vhost has too "
-                     "few free memory slots", d->windows->sw->port);
+                     "few free memory slots", d->sw->port);
     return false;
 }
 
@@ -557,8 +557,8 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
                          const IdtNtbTranslation *t, uint64_t *len)
 {
     uint64_t page = map_page_size();
-    uint64_t guest = idt_ntb_window_bar_addr(d->windows, bar) + offset;
-    const IdtNtbSwitch *sw = d->windows->sw;
+    uint64_t guest = idt_ntb_translate_bar_addr(d->sw, d->pci, bar) + offset;
+    const IdtNtbSwitch *sw = d->sw;
     IdtNtbRequest *local;
     IdtNtbAlias *m;
 
@@ -568,9 +568,9 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
             break;
         }
     }
-    if (!m && d->windows->direct_enabled &&
+    if (!m && d->enabled &&
         idt_ntb_switch_has_completions(sw, sw->slot) && has_free_slot(d)) {
-        local = idt_ntb_request_local(&d->windows->requests, t->peer);
+        local = idt_ntb_request_local(d->request, t->slot);
         if (local) {
             map_local(d, local, bar, offset, t);
         } else {
@@ -609,7 +609,7 @@ typedef struct CloseWait {
 
 static bool has_closed(const CloseWait *w, unsigned i)
 {
-    const IdtNtbSwitch *sw = w->d->windows->sw;
+    const IdtNtbSwitch *sw = w->d->sw;
     IdtNtbShmPort *p = port_block(w->d, i);
     uint32_t ack = qatomic_load_acquire(&p->close_ack);
     uint32_t holds = qatomic_load_acquire(&p->holds);
@@ -626,7 +626,7 @@ static bool all_have_closed(void *opaque)
 {
     CloseWait *w = opaque;
 
-    for (unsigned i = 0; i < w->d->windows->sw->num_ports; i++) {
+    for (unsigned i = 0; i < w->d->sw->num_ports; i++) {
         if (w->pending & BIT(i) && has_closed(w, i)) {
             w->pending &= ~BIT(i);
         }
@@ -649,7 +649,7 @@ static bool is_silent(IdtNtbMapping *d, unsigned i)
 
 static void set_silent(IdtNtbMapping *d, unsigned i, uint32_t request)
 {
-    IdtNtbSwitch *sw = d->windows->sw;
+    IdtNtbSwitch *sw = d->sw;
     int64_t now = g_get_monotonic_time();
 
     d->peer[i].silent = true;
@@ -663,13 +663,13 @@ static void set_silent(IdtNtbMapping *d, unsigned i, uint32_t request)
     warn_report("idt-ntb: port %u: port %u has not given up its windows onto "
                 "this guest within %u ms; it may still access its memory",
                 sw->port, idt_ntb_switch_port(sw, i),
-                d->windows->timeout_ms);
+                d->timeout_ms);
 }
 
 /* Asks @holders; what to wait for is in @w. */
 static void ask(CloseWait *w, uint32_t holders)
 {
-    IdtNtbSwitch *sw = w->d->windows->sw;
+    IdtNtbSwitch *sw = w->d->sw;
 
     for (unsigned i = 0; i < sw->num_ports; i++) {
         unsigned port = idt_ntb_switch_port(sw, i);
@@ -690,14 +690,14 @@ static void wait_for_holders(CloseWait *w)
 {
     IdtNtbMapping *d = w->d;
     int64_t deadline = g_get_monotonic_time() +
-                       d->windows->timeout_ms * 1000LL;
+                       d->timeout_ms * 1000LL;
 
     if (!w->pending ||
-        idt_ntb_request_wait(&d->windows->requests, all_have_closed, w,
+        idt_ntb_request_wait(d->request, all_have_closed, w,
                               deadline)) {
         return;
     }
-    for (unsigned i = 0; i < d->windows->sw->num_ports; i++) {
+    for (unsigned i = 0; i < d->sw->num_ports; i++) {
         if (w->pending & BIT(i)) {
             set_silent(d, i, w->request[i]);
         }
@@ -708,7 +708,7 @@ void idt_ntb_mapping_ask(IdtNtbMapping *d)
 {
     CloseWait w = { .d = d };
 
-    ask(&w, idt_ntb_switch_holders(d->windows->sw, BIT(d->windows->sw->slot)));
+    ask(&w, idt_ntb_switch_holders(d->sw, BIT(d->sw->slot)));
 }
 
 void idt_ntb_mapping_close(IdtNtbMapping *d, uint32_t holders)
@@ -721,13 +721,13 @@ void idt_ntb_mapping_close(IdtNtbMapping *d, uint32_t holders)
 
 void idt_ntb_mapping_expel(IdtNtbMapping *d)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
     CloseWait w = { .d = d, .all = true };
 
     smp_mb();                   /* pairs with hold() */
     ask(&w, idt_ntb_switch_holders(sw, BIT(sw->slot)));
     for (unsigned i = 0; i < sw->num_ports; i++) {
-        if (idt_ntb_request_local(&d->windows->requests, i)) {
+        if (idt_ntb_request_local(d->request, i)) {
             w.pending &= ~BIT(i);       /* its vCPUs have stopped too */
         }
     }
@@ -739,9 +739,8 @@ void idt_ntb_mapping_expel(IdtNtbMapping *d)
 
 /* Start and stop; what there is to see */
 
-void idt_ntb_mapping_start(IdtNtbMapping *d, IdtNtbWindow *windows)
+void idt_ntb_mapping_start(IdtNtbMapping *d)
 {
-    d->windows = windows;
     QLIST_INIT(&d->mappings);
     for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
         d->peer[i] = (IdtNtbTakenRam) { .fd = -1, .seq = 1 };
@@ -749,7 +748,7 @@ void idt_ntb_mapping_start(IdtNtbMapping *d, IdtNtbWindow *windows)
     d->ones = -1;
     d->started = true;
     /* Requests to who had the port before */
-    d->acknowledged = qatomic_read(&port_block(d, windows->sw->slot)
+    d->acknowledged = qatomic_read(&port_block(d, d->sw->slot)
                                    ->close_req) - 1;
     idt_ntb_mapping_look(d);
 }
@@ -784,7 +783,7 @@ unsigned idt_ntb_mapping_count(const IdtNtbMapping *d)
 
 char *idt_ntb_mapping_list(const IdtNtbMapping *d)
 {
-    const IdtNtbSwitch *sw = d->windows->sw;
+    const IdtNtbSwitch *sw = d->sw;
     GString *text = g_string_new(NULL);
     IdtNtbAlias *m;
 

@@ -30,10 +30,8 @@
 
 #include "alias.h"
 #include "ram.h"
-#include "switch.h"
-
-typedef struct IdtNtbWindow IdtNtbWindow;
-typedef struct IdtNtbTranslation IdtNtbTranslation;
+#include "request.h"
+#include "translate.h"
 
 /* The RAM of a peer that was opened last. */
 typedef struct IdtNtbTakenRam {
@@ -50,7 +48,15 @@ typedef struct IdtNtbTakenRam {
 } IdtNtbTakenRam;
 
 typedef struct IdtNtbMapping {
-    IdtNtbWindow *windows;
+    /* Set by the owner before idt_ntb_mapping_start() */
+    IdtNtbSwitch *sw;
+    PCIDevice *pci;
+    IdtNtbRequest *request;
+    MemoryRegion *bar[IDT_NUM_BARS];    /* where mappings appear */
+    unsigned timeout_ms;
+    bool enabled;
+    bool trust_peers;
+
     QLIST_HEAD(, IdtNtbAlias) mappings;
     IdtNtbTakenRam peer[IDT_MAX_NT_PORTS];
     uint32_t acknowledged;      /* our close_ack */
@@ -59,7 +65,7 @@ typedef struct IdtNtbMapping {
     int ones;                   /* a file of ones, or -1 */
 } IdtNtbMapping;
 
-void idt_ntb_mapping_start(IdtNtbMapping *d, IdtNtbWindow *windows);
+void idt_ntb_mapping_start(IdtNtbMapping *d);
 void idt_ntb_mapping_stop(IdtNtbMapping *d);
 
 /*

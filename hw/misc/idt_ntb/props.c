@@ -77,7 +77,7 @@ static void idt_ntb_get_direct_mappings(Object *obj, Visitor *v,
                                         Error **errp)
 {
     IdtNtbState *s = IDT_NTB(obj);
-    uint32_t count = s->sw.shm ? idt_ntb_mapping_count(&s->windows.direct) : 0;
+    uint32_t count = s->sw.shm ? idt_ntb_mapping_count(&s->window.mapping) : 0;
 
     visit_type_uint32(v, name, &count, errp);
 }
@@ -86,7 +86,7 @@ static char *idt_ntb_get_windows(Object *obj, Error **errp)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
-    return s->sw.shm ? idt_ntb_mapping_list(&s->windows.direct) : g_strdup("");
+    return s->sw.shm ? idt_ntb_mapping_list(&s->window.mapping) : g_strdup("");
 }
 
 void idt_ntb_qom_class_init(ObjectClass *klass)

@@ -42,7 +42,7 @@ struct IdtNtbState {
     IdtNtbServer peers;
     IdtNtbSwitch sw;
     IdtNtbRegs regs;
-    IdtNtbWindow windows;
+    IdtNtbWindow window;
     IdtNtbErrors errors;
     MemoryRegion bar0;
     uint32_t layout_seen[IDT_NUM_BARS]; /* of the BARSETUP registers */

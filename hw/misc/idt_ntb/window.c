@@ -16,98 +16,12 @@
 #include "hw/boards.h"
 #include "hw/qdev-core.h"
 #include "system/runstate.h"
-#include "bars.h"
-#include "window.h"
 #include "trace.h"
-
-/* BARLIMIT has no bits below this: they count as ones */
-#define BARLIMIT_ONES   0x3ffULL
+#include "translate.h"
+#include "window.h"
 
 /* How often to tell that accesses are refused */
 #define REFUSAL_PERIOD_MS 1000
-
-/* Translation */
-
-uint64_t idt_ntb_window_bar_addr(const IdtNtbWindow *w, unsigned bar)
-{
-    const uint8_t *reg = w->pci->config + PCI_BASE_ADDRESS_0 + bar * 4;
-    uint64_t addr = pci_get_long(reg) & PCI_BASE_ADDRESS_MEM_MASK;
-
-    if (idt_ntb_bar_is_64bit(w->sw->barsetup[bar])) {
-        addr |= (uint64_t)pci_get_long(reg + 4) << 32;
-    }
-    return addr;
-}
-
-/* BARLIMIT and the bases are compared and added as bus addresses. */
-static void translate_direct(const IdtNtbWindow *w, unsigned bar,
-                             uint64_t offset, IdtNtbTranslation *t)
-{
-    IdtNtbShmPort *p = idt_ntb_switch_block(w->sw, w->sw->port);
-    uint64_t bar_addr = idt_ntb_window_bar_addr(w, bar);
-    uint64_t limit = qatomic_read(&p->barlimit[bar]) | BARLIMIT_ONES;
-    uint64_t size = idt_ntb_bar_size(w->sw->barsetup[bar]);
-
-    if (idt_ntb_bar_is_64bit(w->sw->barsetup[bar])) {
-        limit |= (uint64_t)qatomic_read(&p->barlimit[bar + 1]) << 32;
-    }
-    t->peer = idt_ntb_switch_find_nt(w->sw,
-                                     FIELD_EX32(qatomic_read(&p->barsetup[bar]),
-                                                BARSETUP0, TPART));
-    t->addr = deposit64(qatomic_read(&p->barltbase[bar]), 32, 32,
-                        qatomic_read(&p->barutbase[bar]));
-    t->start = 0;
-    t->end = size;
-    t->ok = limit >= bar_addr;
-    if (t->ok && limit - bar_addr < size - 1) {
-        uint64_t valid = limit - bar_addr + 1;
-
-        t->ok = offset < valid;
-        *(t->ok ? &t->end : &t->start) = valid;
-    }
-}
-
-static void translate_lut(const IdtNtbWindow *w, unsigned bar,
-                          uint64_t offset, IdtNtbTranslation *t)
-{
-    IdtNtbShmPort *p = idt_ntb_switch_block(w->sw, w->sw->port);
-    uint32_t barsetup = w->sw->barsetup[bar];
-    uint64_t size = idt_ntb_bar_size(barsetup) / idt_ntb_bar_segments(barsetup);
-    unsigned index = offset / size;
-    uint32_t udata;
-
-    t->start = index * size;
-    t->end = t->start + size;
-    t->ok = index < idt_ntb_bar_windows(barsetup);
-    if (t->ok) {
-        uint32_t *entry = p->lut[idt_ntb_lut(bar)][index];
-
-        t->addr = deposit64(qatomic_read(&entry[0]), 32, 32,
-                            qatomic_read(&entry[1]));
-        udata = qatomic_read(&entry[2]);
-        t->ok = FIELD_EX32(udata, LUTUDATA, VALID);
-        t->peer = idt_ntb_switch_find_nt(w->sw,
-                                         FIELD_EX32(udata, LUTUDATA, PART));
-    }
-}
-
-void idt_ntb_window_translate(const IdtNtbWindow *w, unsigned bar,
-                               uint64_t offset, IdtNtbTranslation *t)
-{
-    if (idt_ntb_bar_segments(w->sw->barsetup[bar]) == 1) {
-        translate_direct(w, bar, offset, t);
-    } else {
-        translate_lut(w, bar, offset, t);
-    }
-    t->ok &= t->peer >= 0;
-    /* The address space ends at 2^64 */
-    if (t->ok && t->end - t->start - 1 > UINT64_MAX - t->addr) {
-        uint64_t valid = t->start + (UINT64_MAX - t->addr) + 1;
-
-        t->ok = offset < valid;
-        *(t->ok ? &t->end : &t->start) = valid;
-    }
-}
 
 /* Access from our guest */
 
@@ -141,7 +55,7 @@ static void window_refuse(IdtNtbWindow *w, unsigned bar, uint64_t offset,
 
     trace_idt_ntb_window_refused(w->sw->port, bar, offset, is_write);
     idt_ntb_errors_unsupported(w->errors,
-                               idt_ntb_window_bar_addr(w, bar) + offset, len,
+                               idt_ntb_translate_bar_addr(w->sw, w->pci, bar) + offset, len,
                                is_write);
     count = refusals_to_tell(&w->own_refusals);
     if (count) {
@@ -167,7 +81,7 @@ static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
 {
     uint64_t addr = t->addr + (offset - t->start);
     uint64_t done = len;
-    uint8_t *ptr = idt_ntb_mapping_map(&w->direct, bar, offset, t, &done);
+    uint8_t *ptr = idt_ntb_mapping_map(&w->mapping, bar, offset, t, &done);
     IdtNtbRequestResult result = IDT_NTB_REQUEST_DONE;
 
     if (!is_write && !idt_ntb_switch_has_completions(w->sw, w->sw->slot)) {
@@ -178,14 +92,14 @@ static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
         copy_bytes(buf, ptr, done);
     } else if (is_write) {
         /* What is stored directly after it must not overtake it */
-        result = idt_ntb_request_write(&w->requests, t->peer, addr, buf, done,
-                                       idt_ntb_mapping_holds(&w->direct,
-                                                            t->peer));
+        result = idt_ntb_request_write(&w->request, t->slot, addr, buf, done,
+                                       idt_ntb_mapping_holds(&w->mapping,
+                                                            t->slot));
     } else {
-        result = idt_ntb_request_read(&w->requests, t->peer, addr, buf, done);
+        result = idt_ntb_request_read(&w->request, t->slot, addr, buf, done);
     }
     if (result == IDT_NTB_REQUEST_OUTDATED &&
-        idt_ntb_request_access_ms(&w->requests)) {
+        idt_ntb_request_access_ms(&w->request)) {
         return 0;
     }
     if (result == IDT_NTB_REQUEST_REFUSED) {
@@ -199,20 +113,20 @@ static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
 static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
                           unsigned size, bool is_write)
 {
-    IdtNtbWindow *w = b->windows;
+    IdtNtbWindow *w = b->window;
 
     if (!w->sw->shm) {
         return;                 /* a vCPU that waited for the BQL at unplug */
     }
-    idt_ntb_request_begin_access(&w->requests);
+    idt_ntb_request_begin_access(&w->request);
     /* QEMU lets an access go over the end of a region; nothing is there */
     while (size && offset < memory_region_size(&b->mr)) {
         IdtNtbTranslation t;
         unsigned len;
 
-        idt_ntb_window_translate(w, b->bar, offset, &t);
+        idt_ntb_translate_offset(w->sw, w->pci, b->bar, offset, &t);
         len = MIN(size, t.end - offset);
-        if (t.ok && idt_ntb_switch_open(w->sw, w->sw->slot, t.peer)) {
+        if (t.ok && idt_ntb_switch_open(w->sw, w->sw->slot, t.slot)) {
             len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
         } else {
             window_refuse(w, b->bar, offset, len, is_write, "no open window");
@@ -285,7 +199,7 @@ static uint64_t bus_access(IdtNtbWindow *w, unsigned from, uint64_t addr,
     if (!memory_region_is_ram(mr) || memory_region_is_ram_device(mr)) {
         return 0;
     }
-    if (!idt_ntb_request_local(&w->requests, from)) {
+    if (!idt_ntb_request_local(&w->request, from)) {
         tell_slow(w, mr);
     }
     chunk = MIN(chunk, len);
@@ -333,7 +247,7 @@ static void window_look(void *opaque)
 {
     IdtNtbWindow *w = opaque;
 
-    idt_ntb_mapping_look(&w->direct);
+    idt_ntb_mapping_look(&w->mapping);
 }
 
 static const IdtNtbRequestOps window_requests_ops = {
@@ -346,31 +260,31 @@ static const IdtNtbRequestOps window_requests_ops = {
 void idt_ntb_window_look(IdtNtbWindow *w)
 {
     idt_ntb_window_changed(w, 0, 0);
-    idt_ntb_mapping_look(&w->direct);
+    idt_ntb_mapping_look(&w->mapping);
     /* Drop mappings of peers that left silently */
-    idt_ntb_mapping_sync(&w->direct);
+    idt_ntb_mapping_sync(&w->mapping);
 }
 
 void idt_ntb_window_changed(IdtNtbWindow *w, uint32_t changed,
                              uint32_t closed)
 {
     uint32_t slot = BIT(w->sw->slot);
-    bool memory_changed = idt_ntb_ram_take_changed(&w->memory);
+    bool memory_changed = idt_ntb_ram_take_changed(&w->ram);
 
     if (!changed && !closed && !memory_changed) {
         return;
     }
     if ((changed | closed) & slot || memory_changed) {
-        w->requests.changes++;
-        idt_ntb_mapping_sync(&w->direct);
+        w->request.changes++;
+        idt_ntb_mapping_sync(&w->mapping);
     }
     /* What ended windows comes before the look at @holds: see hold() */
     smp_mb();
     if (memory_changed) {
-        idt_ntb_mapping_ask(&w->direct);
+        idt_ntb_mapping_ask(&w->mapping);
     }
     /* Those without mappings too: what they send now is by the new registers */
-    idt_ntb_mapping_close(&w->direct, (changed & ~slot) |
+    idt_ntb_mapping_close(&w->mapping, (changed & ~slot) |
                                      idt_ntb_switch_holders(w->sw, closed));
 }
 
@@ -381,21 +295,21 @@ void idt_ntb_window_close_inbound(IdtNtbWindow *w)
 
 void idt_ntb_window_close_outbound(IdtNtbWindow *w)
 {
-    idt_ntb_mapping_drop_all(&w->direct);
+    idt_ntb_mapping_drop_all(&w->mapping);
 }
 
 static void window_vm_state(void *opaque, bool running, RunState state)
 {
     IdtNtbWindow *w = opaque;
 
-    idt_ntb_ram_hide(&w->memory, !running);
+    idt_ntb_ram_hide(&w->ram, !running);
     idt_ntb_window_changed(w, 0, 0);
     if (running) {
         /* Before the vCPUs run; the interrupt when all devices do */
-        idt_ntb_request_drain(&w->requests);
-        qemu_bh_schedule(w->requests.signalled);
+        idt_ntb_request_drain(&w->request);
+        qemu_bh_schedule(w->request.signalled);
     } else {
-        idt_ntb_mapping_expel(&w->direct);
+        idt_ntb_mapping_expel(&w->mapping);
     }
 }
 
@@ -404,25 +318,39 @@ void idt_ntb_window_init(IdtNtbWindow *w)
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         g_autofree char *name = g_strdup_printf("idt-ntb-bar%u", bar);
 
-        w->bar[bar].windows = w;
+        w->bar[bar].window = w;
         w->bar[bar].bar = bar;
         memory_region_init_io(&w->bar[bar].mr, OBJECT(w->pci), &window_ops,
                               &w->bar[bar], name, 0);
     }
 }
 
+static void init_mapping(IdtNtbWindow *w)
+{
+    w->mapping.sw = w->sw;
+    w->mapping.pci = w->pci;
+    w->mapping.request = &w->request;
+    w->mapping.timeout_ms = w->timeout_ms;
+    w->mapping.enabled = w->direct;
+    w->mapping.trust_peers = w->trust_peers;
+    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
+        w->mapping.bar[bar] = &w->bar[bar].mr;
+    }
+}
+
 void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *signalled)
 {
-    w->requests.sw = w->sw;
-    w->requests.peers = w->peers;
-    w->requests.pci = w->pci;
-    w->requests.ops = &window_requests_ops;
-    w->requests.opaque = w;
-    w->requests.timeout_ms = w->timeout_ms;
-    idt_ntb_request_start(&w->requests, signalled);
-    idt_ntb_mapping_start(&w->direct, w);
-    w->memory.hidden = !runstate_is_running();
-    idt_ntb_ram_start(&w->memory, w->sw, w->pci, signalled);
+    w->request.sw = w->sw;
+    w->request.peers = w->peers;
+    w->request.pci = w->pci;
+    w->request.ops = &window_requests_ops;
+    w->request.opaque = w;
+    w->request.timeout_ms = w->timeout_ms;
+    idt_ntb_request_start(&w->request, signalled);
+    init_mapping(w);
+    idt_ntb_mapping_start(&w->mapping);
+    w->ram.hidden = !runstate_is_running();
+    idt_ntb_ram_start(&w->ram, w->sw, w->pci, signalled);
     w->vm_state = qdev_add_vm_change_state_handler(DEVICE(w->pci),
                                                    window_vm_state, w);
 }
@@ -430,15 +358,15 @@ void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *signalled)
 void idt_ntb_window_stop(IdtNtbWindow *w)
 {
     g_clear_pointer(&w->vm_state, qemu_del_vm_change_state_handler);
-    idt_ntb_ram_stop(&w->memory);
-    idt_ntb_mapping_stop(&w->direct);
-    idt_ntb_request_stop(&w->requests);
+    idt_ntb_ram_stop(&w->ram);
+    idt_ntb_mapping_stop(&w->mapping);
+    idt_ntb_request_stop(&w->request);
 }
 
 void idt_ntb_window_reattached(IdtNtbWindow *w)
 {
-    idt_ntb_request_reset(&w->requests);
-    idt_ntb_mapping_stop(&w->direct);
-    idt_ntb_mapping_start(&w->direct, w);
-    idt_ntb_ram_reset(&w->memory);
+    idt_ntb_request_reset(&w->request);
+    idt_ntb_mapping_stop(&w->mapping);
+    idt_ntb_mapping_start(&w->mapping);
+    idt_ntb_ram_reset(&w->ram);
 }

@@ -14,17 +14,15 @@
 #ifndef HW_MISC_IDT_NTB_WINDOW_H
 #define HW_MISC_IDT_NTB_WINDOW_H
 
-#include "hw/pci/pci_device.h"
-#include "mapping.h"
 #include "errors.h"
+#include "mapping.h"
 #include "ram.h"
 #include "request.h"
-#include "switch.h"
 
 typedef struct IdtNtbWindow IdtNtbWindow;
 
 typedef struct IdtNtbWindowBar {
-    IdtNtbWindow *windows;
+    IdtNtbWindow *window;
     unsigned bar;
     MemoryRegion mr;            /* answers accesses outside of mappings */
 } IdtNtbWindowBar;
@@ -42,30 +40,18 @@ struct IdtNtbWindow {
     PCIDevice *pci;
     IdtNtbErrors *errors;
     unsigned timeout_ms;
-    bool direct_enabled;
+    bool direct;
     bool trust_peers;
 
     IdtNtbWindowBar bar[IDT_NUM_BARS];
-    IdtNtbRequest requests;
-    IdtNtbRam memory;
-    IdtNtbMapping direct;
+    IdtNtbRequest request;
+    IdtNtbRam ram;
+    IdtNtbMapping mapping;
     VMChangeStateEntry *vm_state;
     bool told_slow;
     IdtNtbRefusals own_refusals;        /* accesses of our guest */
     IdtNtbRefusals served_refusals;     /* requests of others */
 };
-
-/*
- * What an offset of a BAR translates to.  @start to @end is the range of
- * offsets around it to which the same holds.
- */
-typedef struct IdtNtbTranslation {
-    bool ok;
-    int peer;
-    uint64_t addr;              /* bus address there that belongs to @start */
-    uint64_t start;
-    uint64_t end;
-} IdtNtbTranslation;
 
 /* Makes the regions of the BARs, which get their sizes with their layout. */
 void idt_ntb_window_init(IdtNtbWindow *w);
@@ -98,12 +84,5 @@ void idt_ntb_window_close_inbound(IdtNtbWindow *w);
 
 /* Does what others asked for; when signalled, and now and then. */
 void idt_ntb_window_look(IdtNtbWindow *w);
-
-/* Translates @offset of BAR @bar by the registers of the function. */
-void idt_ntb_window_translate(const IdtNtbWindow *w, unsigned bar,
-                               uint64_t offset, IdtNtbTranslation *t);
-
-/* The bus address of BAR @bar. */
-uint64_t idt_ntb_window_bar_addr(const IdtNtbWindow *w, unsigned bar);
 
 #endif
