@@ -50,19 +50,43 @@
 
 /* Interrupt */
 
-/*
- * Complete earlier window writes before an interrupt: of @level, hold back what
- * rose after the last look at them, and all that rises while they take longer
- * than their turn.  look_bh comes back to it.
- */
-static uint32_t idt_ntb_hold_back(IdtNtbState *s, uint32_t level,
-                                  uint32_t shown)
+/* Returns: the unmasked NTINTSTS.  Forgets what was low since the last look. */
+static uint32_t read_level(IdtNtbState *s)
 {
+    uint32_t low = idt_ntb_switch_take_low(&s->sw);
+    IdtNtbIntState state;
+
+    s->int_level &= ~low;
+    s->int_ready &= ~low;
+    idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
+    return idt_ntb_int_status(&state) & ~state.ntintmsk;
+}
+
+/*
+ * Executes requests, for a turn.  Reads the level before a round begins: writes
+ * that were sent before one of its bits rose are in that round.
+ */
+static void serve_requests(IdtNtbState *s)
+{
+    uint32_t level = read_level(s);
+
     if (!s->window.request.in_round) {
         s->int_ready = level;
     }
-    if (!idt_ntb_request_serve(&s->window.request)) {
-        return level & shown;
+    idt_ntb_request_serve(&s->window.request);
+}
+
+/*
+ * Returns: the level that the guest may see.  A bit that rose waits until the
+ * writes in front of it are complete: look_bh comes back to it.
+ */
+static uint32_t evaluate_level(IdtNtbState *s)
+{
+    uint32_t level = read_level(s);
+
+    if (s->window.request.in_round) {
+        return level & (msi_enabled(PCI_DEVICE(s)) ? s->int_level :
+                        s->intx ? UINT32_MAX : 0);
     }
     if (level & ~s->int_ready) {
         qemu_bh_schedule(s->look_bh);
@@ -70,53 +94,49 @@ static uint32_t idt_ntb_hold_back(IdtNtbState *s, uint32_t level,
     return level & s->int_ready;
 }
 
-/*
- * Derives the interrupt from the registers.  MSI: sent when a bit rises; bits
- * that fell in a register write since the last look count as low in between.
- */
-static void idt_ntb_update_irq(IdtNtbState *s)
+static void update_intx(IdtNtbState *s, uint32_t level)
+{
+    if (s->intx != (level != 0)) {
+        s->intx = level != 0;
+        trace_idt_ntb_intx(s->sw.port, level);
+    }
+    s->int_level = 0;
+    pci_set_irq(PCI_DEVICE(s), level != 0);
+}
+
+/* Sends an MSI when a bit of @level rises. */
+static void update_msi(IdtNtbState *s, uint32_t level)
 {
     PCIDevice *pci = PCI_DEVICE(s);
-    bool msi = msi_enabled(pci);
-    IdtNtbIntState state;
-    uint32_t level, rose, fell;
+    uint32_t rose = level & ~s->int_level;
 
-    fell = idt_ntb_switch_take_low(&s->sw);
-    s->int_level &= ~fell;
-    s->int_ready &= ~fell;
-    idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
-    level = idt_ntb_int_status(&state) & ~state.ntintmsk;
-    level = idt_ntb_hold_back(s, level, msi ? s->int_level :
-                              s->intx ? UINT32_MAX : 0);
-    if (!msi) {
-        if (s->intx != (level != 0)) {
-            s->intx = level != 0;
-            trace_idt_ntb_intx(s->sw.port, level);
-        }
-        s->int_level = 0;
-        pci_set_irq(pci, level != 0);
-        return;
-    }
     pci_set_irq(pci, 0);
     if (!(pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
-        /* What can't be sent now is sent when it can */
-        s->int_level = 0;
+        s->int_level = 0;       /* send it when that is allowed again */
         return;
     }
-    rose = level & ~s->int_level;
     s->int_level = level;
     if (rose) {
         trace_idt_ntb_msi(s->sw.port, level, rose);
-        /* The last thing: where it is aimed at may be us, or our slot */
         msi_notify(pci, 0);
     }
 }
 
+/* Shows the guest @level.  An MSI can hit a register that unplugs us. */
+static void update_irq(IdtNtbState *s, uint32_t level)
+{
+    if (msi_enabled(PCI_DEVICE(s))) {
+        update_msi(s, level);
+    } else {
+        update_intx(s, level);
+    }
+}
+
 /*
- * Tells the guest, by error messages and the interrupt.  A stopped VM gets
- * neither, since what was written before them waits too.
+ * Notifies the guest, by error messages and the interrupt.  A stopped VM gets
+ * neither: the requests in front of them wait too.
  */
-static void idt_ntb_tell_guest(IdtNtbState *s)
+static void notify_guest(IdtNtbState *s)
 {
     if (!runstate_is_running()) {
         return;
@@ -125,7 +145,8 @@ static void idt_ntb_tell_guest(IdtNtbState *s)
     object_ref(OBJECT(s));
     idt_ntb_errors_report(&s->errors);
     if (s->sw.shm) {
-        idt_ntb_update_irq(s);
+        serve_requests(s);
+        update_irq(s, evaluate_level(s));
     }
     object_unref(OBJECT(s));
 }
@@ -272,7 +293,7 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
     s->regs.windows_changed = 0;
     s->regs.memory_closed = 0;
     idt_ntb_follow_topology(s);
-    idt_ntb_tell_guest(s);
+    notify_guest(s);
 }
 
 static uint32_t idt_ntb_config_read(PCIDevice *pci, uint32_t addr, int len)
@@ -315,7 +336,7 @@ static void idt_ntb_look(void *opaque)
     idt_ntb_window_look(&s->window);
     idt_ntb_follow_barsetup(s);
     idt_ntb_follow_topology(s);
-    idt_ntb_tell_guest(s);
+    notify_guest(s);
 }
 
 static void idt_ntb_warn_server_lost(IdtNtbState *s)
