@@ -11,7 +11,7 @@
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "idt-ntb/window.h"
-#include "idt-ntb/views.h"
+#include "old_views.h"
 
 #define EN      R_BARSETUP0_EN_MASK
 #define T64     (2 << R_BARSETUP0_TYPE_SHIFT)

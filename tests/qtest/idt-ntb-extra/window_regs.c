@@ -8,7 +8,7 @@
 #include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "idt-ntb/window.h"
-#include "idt-ntb/views.h"
+#include "old_views.h"
 
 /*
  * Each register by configuration cycles, by BAR0, in the global address space

@@ -17,8 +17,12 @@
 #include "libqos/qgraph.h"
 #include "harness.h"
 
+#define BAR0_BASE       0xe0000000u
 #define BAR0_STRIDE     (1 * MiB)       /* what a bridge window is made of */
-#define MSI_BASE        0x100000ULL
+
+/* RAM that a port's MSI, and its RTAS calls, use */
+#define ALLOC_BASE      (1 * MiB)
+#define ALLOC_SIZE      (64 * KiB)
 
 #define DEVFN(slot)     ((slot) << 3)
 #define NTB0_DEVFN      DEVFN(4)
@@ -297,7 +301,11 @@ void ntb_server_stop(NtbServer *server)
 
 void ntb_setup_function(NtbPort *p)
 {
-    ntb_cfg_write(p, PCI_BASE_ADDRESS_0, ntb_to_pci(p->qts, p->bar0));
+    ntb_machine_ready(p->qts);
+    /* At the same address every time */
+    p->dev->bus->mmio_alloc_ptr = BAR0_BASE + p->index * BAR0_STRIDE;
+    p->bar = qpci_iomap(p->dev, 0, NULL);
+    p->bar0 = ntb_from_pci(p->qts, p->bar.addr);
     ntb_cfg_writew(p, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_LO, p->msi);
     ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI, 0);
@@ -313,27 +321,44 @@ NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
 
     p->qts = qts;
     p->id = id;
+    p->index = index;
+    alloc_init(&p->alloc, 0, ALLOC_BASE + index * ALLOC_SIZE,
+               ALLOC_BASE + (index + 1) * ALLOC_SIZE, 4 * KiB);
+    p->dev = qpci_device_find(ntb_machine_bus(&p->bus, qts, &p->alloc),
+                              bus << 8 | devfn);
+    g_assert_nonnull(p->dev);
     p->ecam = ntb_ecam(qts, bus, devfn);
-    p->bar0 = ntb_machine_of(qts)->bar0 + index * BAR0_STRIDE;
-    p->msi = MSI_BASE + index * 64;
-    ntb_machine_ready(qts);
+    p->msi = guest_alloc(&p->alloc, 4);
     ntb_setup_function(p);
     p->port = ntb_cfg_read(p, IDT_CAP_PCIE + PCI_EXP_LNKCAP) >> 24;
     p->partition = ntb_qom_int(p, "partition");
     return p;
 }
 
-NtbPort *ntb_boot(NtbServer *server, const char *props)
+void ntb_close(NtbPort *p)
+{
+    g_free(p->dev);
+    alloc_destroy(&p->alloc);
+    g_free(p);
+}
+
+NtbPort *ntb_boot_args(NtbServer *server, const char *args, const char *props)
 {
     QTestState *qts;
     NtbPort *p;
 
-    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb "
+    qts = qtest_initf("%s %s -chardev socket,path=%s,id=ntb "
                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=4.0%s",
-                      ntb_next_machine(), server->socket, props ?: "");
+                      ntb_next_machine(), args ?: "", server->socket,
+                      props ?: "");
     p = ntb_open(qts, "ntb0", 0, NTB0_DEVFN, 0);
     p->owns_qemu = true;
     return p;
+}
+
+NtbPort *ntb_boot(NtbServer *server, const char *props)
+{
+    return ntb_boot_args(server, NULL, props);
 }
 
 QTestState *ntb_boot_root_port_args(NtbServer *server, const char *fmt, ...)
@@ -360,7 +385,7 @@ void ntb_quit(NtbPort *p)
     if (p->owns_qemu) {
         qtest_quit(p->qts);
     }
-    g_free(p);
+    ntb_close(p);
 }
 
 void ntb_kill_qemu(QTestState *qts)
@@ -378,20 +403,22 @@ void ntb_kill(NtbPort *p)
 {
     g_assert_true(p->owns_qemu);
     ntb_kill_qemu(p->qts);
-    g_free(p);
+    ntb_close(p);
 }
 
 /* Bus 1 and one BAR's memory window for the root port */
 static void setup_root_port(QTestState *qts)
 {
-    uint64_t ecam = ntb_ecam(qts, 0, RP0_DEVFN);
-    uint32_t window = (ntb_machine_of(qts)->bar0 + BAR0_STRIDE) >> 16;
+    uint32_t window = (BAR0_BASE + BAR0_STRIDE) >> 16;
+    NtbBus bus;
+    QPCIDevice *rp = qpci_device_find(ntb_machine_bus(&bus, qts, NULL),
+                                      RP0_DEVFN);
 
-    ntb_machine_ready(qts);
-    qtest_writel(qts, ecam + PCI_PRIMARY_BUS, 0x010100);
-    qtest_writel(qts, ecam + PCI_MEMORY_BASE, window << 16 | window);
-    qtest_writew(qts, ecam + PCI_COMMAND,
-                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    qpci_config_writel(rp, PCI_PRIMARY_BUS, 0x010100);
+    qpci_config_writel(rp, PCI_MEMORY_BASE, window << 16 | window);
+    qpci_config_writew(rp, PCI_COMMAND,
+                       PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    g_free(rp);
 }
 
 void ntb_device_add_send(QTestState *qts, const char *props)
@@ -445,10 +472,13 @@ void ntb_device_del(QTestState *qts)
 
 void ntb_secondary_bus_reset(QTestState *qts)
 {
-    uint64_t control = ntb_ecam(qts, 0, RP0_DEVFN) + PCI_BRIDGE_CONTROL;
+    NtbBus bus;
+    QPCIDevice *rp = qpci_device_find(ntb_machine_bus(&bus, qts, NULL),
+                                      RP0_DEVFN);
 
-    qtest_writew(qts, control, PCI_BRIDGE_CTL_BUS_RESET);
-    qtest_writew(qts, control, 0);
+    qpci_config_writew(rp, PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET);
+    qpci_config_writew(rp, PCI_BRIDGE_CONTROL, 0);
+    g_free(rp);
 }
 
 unsigned ntb_count_text(const char *path, const char *what)
@@ -530,32 +560,42 @@ void ntb_settle(QTestState *qts)
 
 uint32_t ntb_read(NtbPort *p, uint32_t offset)
 {
-    return ntb_mem_read(p->qts, p->bar0 + offset, 4);
+    return qpci_io_readl(p->dev, p->bar, offset);
 }
 
 void ntb_write(NtbPort *p, uint32_t offset, uint32_t value)
 {
-    ntb_mem_write(p->qts, p->bar0 + offset, 4, value);
+    qpci_io_writel(p->dev, p->bar, offset, value);
 }
 
 uint32_t ntb_cfg_read(NtbPort *p, uint32_t offset)
 {
-    return ntb_config_read(p->qts, p->ecam, offset, 4);
+    return offset < PCI_CFG_SPACE_SIZE ? qpci_config_readl(p->dev, offset) :
+           ntb_ext_config_read(p->dev, offset, 4);
 }
 
 void ntb_cfg_write(NtbPort *p, uint32_t offset, uint32_t value)
 {
-    ntb_config_write(p->qts, p->ecam, offset, 4, value);
+    if (offset < PCI_CFG_SPACE_SIZE) {
+        qpci_config_writel(p->dev, offset, value);
+    } else {
+        ntb_ext_config_write(p->dev, offset, 4, value);
+    }
 }
 
 uint16_t ntb_cfg_readw(NtbPort *p, uint32_t offset)
 {
-    return ntb_config_read(p->qts, p->ecam, offset, 2);
+    return offset < PCI_CFG_SPACE_SIZE ? qpci_config_readw(p->dev, offset) :
+           ntb_ext_config_read(p->dev, offset, 2);
 }
 
 void ntb_cfg_writew(NtbPort *p, uint32_t offset, uint16_t value)
 {
-    ntb_config_write(p->qts, p->ecam, offset, 2, value);
+    if (offset < PCI_CFG_SPACE_SIZE) {
+        qpci_config_writew(p->dev, offset, value);
+    } else {
+        ntb_ext_config_write(p->dev, offset, 2, value);
+    }
 }
 
 uint32_t ntb_gas_read(NtbPort *p, uint32_t address)

@@ -92,10 +92,15 @@ typedef struct NtbPort {
     QTestState *qts;
     bool owns_qemu;
     const char *id;             /* of the device */
-    unsigned port;
+    unsigned index;             /* tells devices of one QEMU apart */
+    unsigned port;              /* port number */
     unsigned partition;
-    uint64_t ecam;              /* as of ntb_ecam() */
-    uint64_t bar0;
+    NtbBus bus;
+    QPCIDevice *dev;
+    QPCIBar bar;                /* BAR0 */
+    QGuestAllocator alloc;
+    uint64_t bar0;              /* address of BAR0 for the CPU */
+    uint64_t ecam;              /* address of configuration space; 0: none */
     uint64_t msi;               /* a word of RAM: MSIs are written there */
 } NtbPort;
 
@@ -104,6 +109,9 @@ typedef struct NtbPort {
  * bus master and MSI.  @props: NULL, or properties, each after a comma.
  */
 NtbPort *ntb_boot(NtbServer *server, const char *props);
+
+/* ... with more of QEMU's command line */
+NtbPort *ntb_boot_args(NtbServer *server, const char *args, const char *props);
 
 /* Start a QEMU with a pcie-root-port rp0 at 00:05.0 and nothing behind it */
 QTestState *ntb_boot_root_port(NtbServer *server);
@@ -119,7 +127,7 @@ ntb_boot_root_port_args(NtbServer *server, const char *fmt, ...);
 NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
                   unsigned devfn, unsigned index);
 
-/* Program BAR0, command and MSI of the function, as after a reset */
+/* Program BAR0, command and MSI of the function after a reset */
 void ntb_setup_function(NtbPort *p);
 
 /*
@@ -141,6 +149,9 @@ ntb_assert_refused_at(NtbServer *server, const char *words, const char *fmt,
 
 /* End the QEMU if ntb_boot() started it; free @p */
 void ntb_quit(NtbPort *p);
+
+/* Free @p, but leave its QEMU alone */
+void ntb_close(NtbPort *p);
 
 /* kill -9, and free @p */
 void ntb_kill(NtbPort *p);

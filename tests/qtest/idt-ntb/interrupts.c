@@ -5,18 +5,14 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
-#include "harness.h"
+#include "fixture.h"
 
-static NtbServer *server;
-static NtbPort *a, *b;      /* @a rings, @b is looked at */
-
-static void setup_two(void)
+/* In all tests @a signals, @b is looked at */
+static void prepare(NtbFixture *f)
 {
-    server = ntb_server_start();
-    a = ntb_boot(server, NULL);
-    b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     ntb_unmask_all(b);
     ntb_gas_write(b, A_SEPMSK, 0);
     ntb_route_message(a, 0, b->partition, 0);
@@ -25,52 +21,47 @@ static void setup_two(void)
     ntb_msi_clear(b);
 }
 
-static void teardown_two(void)
-{
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
-}
-
 /*
  * The three sources: how to raise and how to clear each
  */
 
-static void raise_message(void)
+static void raise_message(NtbFixture *f)
 {
-    ntb_write(a, A_OUTMSG0, 0x600d);
+    ntb_write(f->ports[0], A_OUTMSG0, 0x600d);
 }
 
-static void clear_message(void)
+static void clear_message(NtbFixture *f)
 {
-    ntb_write(b, A_MSGSTS, UINT32_MAX);
+    ntb_write(f->ports[1], A_MSGSTS, UINT32_MAX);
 }
 
-static void raise_doorbell(void)
+static void raise_doorbell(NtbFixture *f)
 {
-    ntb_write(a, A_OUTDBELLSET, 1 << 9);
+    ntb_write(f->ports[0], A_OUTDBELLSET, 1 << 9);
 }
 
-static void clear_doorbell(void)
+static void clear_doorbell(NtbFixture *f)
 {
-    ntb_write(b, A_INDBELLSTS, 1 << 9);
+    ntb_write(f->ports[1], A_INDBELLSTS, 1 << 9);
 }
 
-static void raise_event(void)
+static void raise_event(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
+
     ntb_write(a, A_NTGSIGNAL, 1);
     ntb_gas_write(a, A_SEGSIGSTS, 1);
 }
 
-static void clear_event(void)
+static void clear_event(NtbFixture *f)
 {
-    ntb_write(b, A_NTINTSTS, R_NTINTSTS_SEVENT_MASK);
+    ntb_write(f->ports[1], A_NTINTSTS, R_NTINTSTS_SEVENT_MASK);
 }
 
 typedef struct Source {
     uint32_t bit;
-    void (*raise)(void);
-    void (*clear)(void);
+    void (*raise)(NtbFixture *f);
+    void (*clear)(NtbFixture *f);
 } Source;
 
 static const Source sources[] = {
@@ -81,35 +72,36 @@ static const Source sources[] = {
 #define NUM_SOURCES G_N_ELEMENTS(sources)
 
 /* A rise of the bit, and only that, is an interrupt */
-static void test_edge(void)
+static void test_edge(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     for (unsigned i = 0; i < NUM_SOURCES; i++) {
         for (unsigned round = 0; round < 3; round++) {
-            sources[i].raise();
+            sources[i].raise(f);
             ntb_assert_msi(b);
             g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, sources[i].bit);
-            sources[i].raise();
+            sources[i].raise(f);
             ntb_assert_no_msi(b);
-            sources[i].clear();
+            sources[i].clear(f);
             ntb_assert_no_msi(b);
             g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0);
         }
     }
-    teardown_two();
 }
 
 /* Each bit has an edge of its own, whatever else is pending */
-static void test_edge_of_each(void)
+static void test_edge_of_each(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     for (unsigned first = 0; first < NUM_SOURCES; first++) {
         uint32_t pending = 0;
 
         for (unsigned i = 0; i < NUM_SOURCES; i++) {
             const Source *s = &sources[(first + i) % NUM_SOURCES];
 
-            s->raise();
+            s->raise(f);
             pending |= s->bit;
             ntb_assert_msi(b);
             g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, pending);
@@ -117,19 +109,20 @@ static void test_edge_of_each(void)
         for (unsigned i = 0; i < NUM_SOURCES; i++) {
             const Source *s = &sources[(first + i) % NUM_SOURCES];
 
-            s->clear();
+            s->clear(f);
             pending &= ~s->bit;
             g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, pending);
             ntb_assert_no_msi(b);
         }
     }
-    teardown_two();
 }
 
 /* A doorbell beside one that is pending raises no bit of NTINTSTS */
-static void test_level_stays(void)
+static void test_level_stays(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
+
     ntb_write(a, A_OUTDBELLSET, 1 << 1);
     ntb_assert_msi(b);
     ntb_write(a, A_OUTDBELLSET, 1 << 2);
@@ -141,18 +134,18 @@ static void test_level_stays(void)
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0);
     ntb_write(a, A_OUTDBELLSET, 1 << 1);
     ntb_assert_msi(b);
-    teardown_two();
 }
 
 /* Bits that nothing here raises, and derived ones, can't be written */
-static void test_status_is_read_only(void)
+static void test_status_is_read_only(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     ntb_write(b, A_NTINTSTS, UINT32_MAX);
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0);
-    raise_doorbell();
-    raise_message();
-    raise_event();
+    raise_doorbell(f);
+    raise_message(f);
+    raise_event(f);
     ntb_wait(ntb_read(b, A_NTINTSTS) == 0xb);
     ntb_write(b, A_NTINTSTS, 0);
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0xb);
@@ -160,16 +153,16 @@ static void test_status_is_read_only(void)
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0xb);
     ntb_write(b, A_NTINTSTS, UINT32_MAX);
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0x3);
-    teardown_two();
 }
 
 /* Masked bits show in NTINTSTS and send nothing; unmasking sends */
-static void test_unmask(void)
+static void test_unmask(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     for (unsigned i = 0; i < NUM_SOURCES; i++) {
         ntb_write(b, A_NTINTMSK, sources[i].bit);
-        sources[i].raise();
+        sources[i].raise(f);
         ntb_assert_no_msi(b);
         g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, sources[i].bit);
         for (unsigned round = 0; round < 3; round++) {
@@ -181,19 +174,19 @@ static void test_unmask(void)
             ntb_write(b, A_NTINTMSK, sources[i].bit);
             ntb_assert_no_msi(b);
         }
-        sources[i].clear();
+        sources[i].clear(f);
         ntb_write(b, A_NTINTMSK, 0);
         ntb_assert_no_msi(b);
     }
-    teardown_two();
 }
 
 /* The masks in front of MSG and DBELL move those bits */
-static void test_unmask_source(void)
+static void test_unmask_source(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     ntb_write(b, A_INDBELLMSK, 1 << 9);
-    raise_doorbell();
+    raise_doorbell(f);
     ntb_assert_no_msi(b);
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0);
     ntb_write(b, A_INDBELLMSK, ~(1u << 9));
@@ -204,125 +197,127 @@ static void test_unmask_source(void)
     ntb_assert_no_msi(b);
     ntb_write(b, A_INDBELLMSK, 0);
     ntb_assert_msi(b);
-    clear_doorbell();
+    clear_doorbell(f);
 
     ntb_write(b, A_MSGSTSMSK, 1 << 16);
-    raise_message();
+    raise_message(f);
     ntb_assert_no_msi(b);
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0);
     ntb_write(b, A_MSGSTSMSK, 0);
     ntb_assert_msi(b);
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, R_NTINTSTS_MSG_MASK);
-    clear_message();
+    clear_message(f);
     ntb_assert_no_msi(b);
-    teardown_two();
 }
 
 /* ... also when it is the peer that writes them */
-static void test_unmask_by_peer(void)
+static void test_unmask_by_peer(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
+
     ntb_write(b, A_NTINTMSK, 0xbb);
-    raise_doorbell();
+    raise_doorbell(f);
     ntb_assert_no_msi(b);
     ntb_gas_write(a, ntb_gas_nt(b->port, A_NTINTMSK), 0);
     ntb_assert_msi(b);
     /* Cleared and rung again by the peer: one more edge */
     ntb_gas_write(a, ntb_gas_nt(b->port, A_INDBELLSTS), 1 << 9);
-    raise_doorbell();
+    raise_doorbell(f);
     ntb_assert_msi(b);
-    teardown_two();
 }
 
 /* MSI is off, or may not be sent: it is when it may */
-static void test_msi_enable(void)
+static void test_msi_enable(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     for (unsigned i = 0; i < NUM_SOURCES; i++) {
         ntb_msi_enable(b, false);
-        sources[i].raise();
+        sources[i].raise(f);
         ntb_assert_no_msi(b);
         ntb_msi_enable(b, true);
         ntb_assert_msi(b);
         ntb_msi_enable(b, true);
         ntb_assert_no_msi(b);
-        sources[i].clear();
+        sources[i].clear(f);
         ntb_assert_no_msi(b);
     }
-    teardown_two();
 }
 
-static void test_bus_master(void)
+static void test_bus_master(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     ntb_cfg_writew(b, PCI_COMMAND, PCI_COMMAND_MEMORY);
-    raise_doorbell();
+    raise_doorbell(f);
     ntb_assert_no_msi(b);
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, R_NTINTSTS_DBELL_MASK);
     ntb_cfg_writew(b, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    clear_doorbell();
+    clear_doorbell(f);
     ntb_settle(b->qts);
     ntb_msi_clear(b);
-    raise_doorbell();
+    raise_doorbell(f);
     ntb_assert_msi(b);
-    teardown_two();
 }
 
 /*
  * INTx
  */
 
-static void assert_intx(bool level)
+static void assert_intx(NtbFixture *f, bool level)
 {
+    NtbPort *b = f->ports[1];
+
     /* What comes from elsewhere has its moment */
     ntb_wait(ntb_intx(b) == level);
     ntb_settle(b->qts);
     g_assert_cmpint(ntb_intx(b), ==, level);
 }
 
-static void test_intx(void)
+static void test_intx(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     ntb_msi_enable(b, false);
-    assert_intx(false);
+    assert_intx(f, false);
     for (unsigned i = 0; i < NUM_SOURCES; i++) {
-        sources[i].raise();
-        assert_intx(true);
+        sources[i].raise(f);
+        assert_intx(f, true);
         ntb_write(b, A_NTINTMSK, sources[i].bit);
-        assert_intx(false);
+        assert_intx(f, false);
         ntb_write(b, A_NTINTMSK, 0);
-        assert_intx(true);
-        sources[i].clear();
-        assert_intx(false);
+        assert_intx(f, true);
+        sources[i].clear(f);
+        assert_intx(f, false);
         ntb_assert_no_msi(b);
     }
     /* Down only when the last source is */
-    raise_doorbell();
-    raise_message();
-    assert_intx(true);
-    clear_doorbell();
-    assert_intx(true);
-    clear_message();
-    assert_intx(false);
-    teardown_two();
+    raise_doorbell(f);
+    raise_message(f);
+    assert_intx(f, true);
+    clear_doorbell(f);
+    assert_intx(f, true);
+    clear_message(f);
+    assert_intx(f, false);
 }
 
 /* The level moves between INTx and MSI with the enable bit */
-static void test_intx_and_msi(void)
+static void test_intx_and_msi(NtbFixture *f)
 {
-    setup_two();
-    raise_doorbell();
+    NtbPort *b = f->ports[1];
+
+    raise_doorbell(f);
     ntb_assert_msi(b);
     g_assert_false(ntb_intx(b));
     ntb_msi_enable(b, false);
-    assert_intx(true);
+    assert_intx(f, true);
     ntb_msi_enable(b, true);
-    assert_intx(false);
+    assert_intx(f, false);
     ntb_assert_msi(b);
-    clear_doorbell();
+    clear_doorbell(f);
     ntb_msi_enable(b, false);
-    assert_intx(false);
-    teardown_two();
+    assert_intx(f, false);
 }
 
 static int find_raised(QTestState *qts)
@@ -336,17 +331,17 @@ static int find_raised(QTestState *qts)
 }
 
 /* INTx gets as far as the interrupt controller */
-static void test_intx_line(void)
+static void test_intx_line(NtbFixture *f)
 {
+    NtbPort *b = f->ports[1];
     int irq;
 
-    setup_two();
     qtest_irq_intercept_in(b->qts, "ioapic");
     ntb_msi_enable(b, false);
     ntb_settle(b->qts);
     g_assert_cmpint(find_raised(b->qts), ==, -1);
-    raise_doorbell();
-    assert_intx(true);
+    raise_doorbell(f);
+    assert_intx(f, true);
     irq = find_raised(b->qts);
     g_assert_cmpint(irq, !=, -1);
     /* The guest may turn it off in the command register */
@@ -357,23 +352,23 @@ static void test_intx_line(void)
     ntb_cfg_writew(b, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     ntb_settle(b->qts);
     g_assert_true(qtest_get_irq(b->qts, irq));
-    clear_doorbell();
+    clear_doorbell(f);
     ntb_settle(b->qts);
     g_assert_false(qtest_get_irq(b->qts, irq));
-    teardown_two();
 }
 
 /* A reset takes the level down, and the next one can come */
-static void test_intx_reset(void)
+static void test_intx_reset(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *b = f->ports[1];
+
     for (unsigned i = 0; i < 3; i++) {
         ntb_msi_enable(b, false);
-        raise_doorbell();
-        assert_intx(true);
+        raise_doorbell(f);
+        assert_intx(f, true);
         ntb_cfg_writew(b, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
                        PCI_EXP_DEVCTL_BCR_FLR);
-        assert_intx(false);
+        assert_intx(f, false);
         ntb_setup_function(b);
         /* Its own link came up */
         ntb_write(b, A_NTINTSTS, R_NTINTSTS_SEVENT_MASK);
@@ -382,7 +377,6 @@ static void test_intx_reset(void)
         ntb_assert_no_msi(b);
         g_assert_false(ntb_intx(b));
     }
-    teardown_two();
 }
 
 /*
@@ -390,9 +384,11 @@ static void test_intx_reset(void)
  * lost, none is made up.  Nor is it left to the second look that a port takes
  * now and then: @b was signalled before the write of @a was over.
  */
-static void test_many(void)
+static void test_many(NtbFixture *f)
 {
-    setup_two();
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
+
     ntb_write(a, A_NTINTMSK, 0);
     ntb_write(a, A_INDBELLMSK, 0);
     ntb_gas_write(a, A_SEPMSK, 1);                  /* not to @a itself */
@@ -400,11 +396,11 @@ static void test_many(void)
     for (unsigned i = 0; i < 900; i++) {
         const Source *s = &sources[i % NUM_SOURCES];
 
-        s->raise();
+        s->raise(f);
         ntb_settle(b->qts);
         g_assert_true(ntb_msi_seen(b));
         ntb_msi_clear(b);
-        s->clear();
+        s->clear(f);
         if (i % 50 == 0) {
             ntb_assert_no_msi(a);
             ntb_assert_no_msi(b);
@@ -412,25 +408,37 @@ static void test_many(void)
     }
     ntb_assert_no_msi(a);
     ntb_assert_no_msi(b);
-    teardown_two();
 }
 
-static void add_tests(void)
-{
-    qtest_add_func("/idt-ntb/interrupt/edge", test_edge);
-    qtest_add_func("/idt-ntb/interrupt/edge-of-each", test_edge_of_each);
-    qtest_add_func("/idt-ntb/interrupt/level-stays", test_level_stays);
-    qtest_add_func("/idt-ntb/interrupt/status", test_status_is_read_only);
-    qtest_add_func("/idt-ntb/interrupt/unmask", test_unmask);
-    qtest_add_func("/idt-ntb/interrupt/unmask-source", test_unmask_source);
-    qtest_add_func("/idt-ntb/interrupt/unmask-by-peer", test_unmask_by_peer);
-    qtest_add_func("/idt-ntb/interrupt/msi-enable", test_msi_enable);
-    qtest_add_func("/idt-ntb/interrupt/bus-master", test_bus_master);
-    qtest_add_func("/idt-ntb/interrupt/intx", test_intx);
-    qtest_add_func("/idt-ntb/interrupt/intx-and-msi", test_intx_and_msi);
-    ntb_add_q35_func("/idt-ntb/interrupt/intx-line", test_intx_line);
-    qtest_add_func("/idt-ntb/interrupt/intx-reset", test_intx_reset);
-    qtest_add_func("/idt-ntb/interrupt/many", test_many);
-}
+static const NtbTest tests[] = {
+    { "interrupt/rising-bit-sends-one", test_edge, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/each-bit-sends-its-own", test_edge_of_each, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/second-doorbell-sends-none", test_level_stays, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/status-is-read-only", test_status_is_read_only, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/unmasking-sends", test_unmask, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/unmasking-a-source-sends", test_unmask_source, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/unmasking-by-peer-sends", test_unmask_by_peer, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/enabling-msi-sends", test_msi_enable, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/needs-bus-master", test_bus_master, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/intx-follows-the-level", test_intx, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/level-moves-between-intx-and-msi", test_intx_and_msi,
+      .ports = 2, .prepare = prepare },
+    { "interrupt/intx-reaches-the-ioapic", test_intx_line, .ports = 2,
+      .prepare = prepare, .q35 = true },
+    { "interrupt/reset-lowers-intx", test_intx_reset, .ports = 2,
+      .prepare = prepare },
+    { "interrupt/none-lost-and-none-made-up", test_many, .ports = 2,
+      .prepare = prepare },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

@@ -7,20 +7,18 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/wait.h>
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
-#include "harness.h"
+#include "fixture.h"
 
 /*
  * Attach and detach
  */
 
-static void test_attach(void)
+static void test_attach(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=4");
+    NtbPort *a = f->ports[0];
     NtbPort *b, *c;
 
     g_assert_cmpuint(a->port, ==, 0);
@@ -29,17 +27,17 @@ static void test_attach(void)
     ntb_listen_to_links(a);
 
     /* The lowest free port, or the one that is asked for */
-    b = ntb_boot(server, ",partitions=4,port=4");
+    b = ntb_start(f, 1, ",port=4");
     g_assert_cmpuint(b->port, ==, 4);
     ntb_assert_link_events(a, 0, 1 << 4);
     g_assert_true(ntb_link_up(a, 4));
-    c = ntb_boot(server, ",partitions=4");
+    c = ntb_start(f, 2, NULL);
     g_assert_cmpuint(c->port, ==, 2);
     ntb_assert_link_events(a, 0, 1 << 2);
-    ntb_quit(c);
+    ntb_end(f, 2);
     ntb_assert_link_events(a, 1 << 2, 0);
     g_assert_false(ntb_link_up(a, 2));
-    c = ntb_boot(server, ",partitions=4");
+    c = ntb_start(f, 2, NULL);
     g_assert_cmpuint(c->port, ==, 2);
     ntb_assert_link_events(a, 0, 1 << 2);
 
@@ -52,55 +50,45 @@ static void test_attach(void)
     ntb_assert_talk(a, c);
     ntb_assert_talk(c, b);
     ntb_assert_talk(b, a);
-    ntb_quit(b);
-    ntb_quit(c);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* The switch outlives whoever made it, and is made anew after the last */
-static void test_last_one_out(void)
+static void test_last_one_out(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=3");
-    NtbPort *b = ntb_boot(server, ",partitions=3");
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
 
     ntb_gas_write(a, A_GIDBELLMSK0, 0x2a);
     ntb_write(a, A_NTSDATA, 0xa);
     ntb_write(b, A_NTSDATA, 0xb);
-    ntb_quit(a);
-    a = ntb_boot(server, ",partitions=3");
+    ntb_end(f, 0);
+    a = ntb_start(f, 0, NULL);
     g_assert_cmpuint(a->port, ==, 0);
     g_assert_cmphex(ntb_gas_read(a, A_GIDBELLMSK0), ==, 0x2a);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0);
     g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0xb);
     ntb_assert_talk(a, b);
-    ntb_quit(a);
-    ntb_quit(b);
+    ntb_end(f, 0);
+    ntb_end(f, 1);
 
     /* Another topology is no trouble now */
-    a = ntb_boot(server, ",partitions=2,port=2");
+    a = ntb_start(f, 0, ",partitions=2,port=2");
     g_assert_cmphex(ntb_gas_read(a, A_GIDBELLMSK0), ==, 0);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0);
     g_assert_cmphex(ntb_gas_read(a, ntb_gas_partsts(2)), ==, 0);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-static void test_detach_cleans(void)
+static void test_detach_cleans(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
 
     ntb_dirty(b);
     ntb_listen_to_links(a);
-    ntb_quit(b);
+    ntb_end(f, 1);
     ntb_assert_link_events(a, 1 << 2, 0);
     ntb_assert_clean(a, 2);
     g_assert_cmphex(ntb_mapping_entry(a, 1), ==, 0);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /*
@@ -145,52 +133,25 @@ static void check_reset(NtbPort *a, NtbPort *b, void (*reset)(NtbPort *))
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x5afe);
 }
 
-static void test_system_reset(void)
+static void test_reset(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
-    NtbPort *again;
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->root ? ntb_plug(f, 1, NULL) : f->ports[1];
 
     for (unsigned i = 0; i < 5; i++) {
-        check_reset(a, b, reset_system);
-        /* All of the machine was reset, ECAM included */
-        again = ntb_open(b->qts, b->id, 0, 4 << 3, 0);
-        again->owns_qemu = true;
-        g_free(b);
-        b = again;
+        check_reset(a, b, f->test->data);
+        ntb_setup_function(b);
         g_assert_cmphex(ntb_read(b, A_GASAADDR), ==, 0);
         ntb_assert_talk(a, b);
         ntb_assert_talk(b, a);
     }
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
-}
-
-static void test_flr(void)
-{
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
-
-    for (unsigned i = 0; i < 5; i++) {
-        check_reset(a, b, reset_function);
-        ntb_setup_function(b);
-        ntb_assert_talk(a, b);
-        ntb_assert_talk(b, a);
-    }
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
 /* ... while another port rings and sends without end */
-static void test_reset_under_fire(void)
+static void test_reset_under_fire(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
     pid_t sender;
 
     for (unsigned n = 0; n < IDT_NUM_MESSAGES; n++) {
@@ -208,51 +169,27 @@ static void test_reset_under_fire(void)
         ntb_setup_function(b);
         ntb_assert_no_msi(b);
     }
-    ntb_kill(a);
+    ntb_end_by_kill(f, 0);
     waitpid(sender, NULL, 0);
     ntb_wait(!ntb_link_up(b, 0));
-    ntb_quit(b);
-    ntb_server_stop(server);
-}
-
-static void test_bus_reset(void)
-{
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    QTestState *qts = ntb_boot_root_port(server);
-    NtbPort *b;
-
-    ntb_device_add(qts);
-    b = ntb_open_plugged(qts);
-    for (unsigned i = 0; i < 5; i++) {
-        check_reset(a, b, reset_bus);
-        ntb_setup_function(b);
-        ntb_assert_talk(a, b);
-        ntb_assert_talk(b, a);
-    }
-    ntb_quit(b);
-    qtest_quit(qts);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /*
  * Hot-plug
  */
 
-static void test_hotplug(void)
+static void test_hotplug(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    QTestState *qts = ntb_boot_root_port(server);
+    NtbPort *a = f->ports[0];
+    QTestState *qts = f->root;
     unsigned fds = 0, fds_a = 0;
-    NtbPort *b;
 
     for (unsigned i = 0; i < 100; i++) {
+        NtbPort *b;
+
         ntb_listen_to_links(a);
-        ntb_device_add(qts);
+        b = ntb_plug(f, 1, NULL);
         ntb_assert_link_events(a, 0, 1 << 2);
-        b = ntb_open_plugged(qts);
         g_assert_cmpuint(b->port, ==, 2);
         if (i % 10 == 0) {
             ntb_assert_talk(a, b);
@@ -260,8 +197,7 @@ static void test_hotplug(void)
         }
         ntb_dirty(b);
         ntb_listen_to_links(a);
-        ntb_quit(b);
-        ntb_device_del(qts);
+        ntb_unplug(f, 1);
         ntb_assert_link_events(a, 1 << 2, 0);
         ntb_assert_clean(a, 2);
         if (i == 10) {
@@ -274,83 +210,63 @@ static void test_hotplug(void)
     ntb_settle(qts);
     ntb_wait(ntb_count_fds(qts) <= fds + 1);
     ntb_wait(ntb_count_fds(a->qts) <= fds_a + 1);
-    qtest_quit(qts);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-/* A chardev without reconnect option will do: the device connects it again */
 /* As soon as the guest has let the device go, another one has its chardev */
-static void test_hotplug_chardev_at_once(void)
+static void test_hotplug_chardev_at_once(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    QTestState *qts = ntb_boot_root_port(server);
+    QTestState *qts = f->root;
 
     for (unsigned i = 0; i < 50; i++) {
-        ntb_device_add(qts);
-        ntb_quit(ntb_open_plugged(qts));
+        ntb_plug(f, 0, NULL);
+        ntb_end(f, 0);
         ntb_device_del_send(qts);
     }
     ntb_device_add(qts);
     ntb_device_del(qts);
-    qtest_quit(qts);
-    ntb_server_stop(server);
 }
 
 /*
  * A server says to those who wait in their chardev who has joined: there is
  * nothing to warn of
  */
-static void test_hotplug_silent(void)
+static void test_hotplug_silent(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
     g_autofree char *log = ntb_tmp_path("stderr");
-    QTestState *qts = ntb_boot_root_port_args(server, "2>%s", log);
-    NtbPort *a = ntb_boot(server, NULL), *b;
+    NtbPort *a, *b;
 
-    ntb_device_add(qts);
-    b = ntb_open_plugged(qts);
+    f->root = ntb_boot_root_port_args(f->server, "2>%s", log);
+    a = ntb_start(f, 0, NULL);
+    b = ntb_plug(f, 1, NULL);
     /* Longer than until the device looks */
     for (unsigned i = 0; i < 3; i++) {
         g_usleep(G_USEC_PER_SEC / 2);
-        ntb_settle(qts);
+        ntb_settle(f->root);
     }
     ntb_assert_talk(a, b);
-    ntb_quit(a);
-    ntb_quit(b);
-    qtest_quit(qts);
+    ntb_end(f, 0);
+    ntb_end(f, 1);
+    qtest_quit(g_steal_pointer(&f->root));
     g_assert_cmpuint(ntb_count_text(log, "warning"), ==, 0);
     g_unlink(log);
-    ntb_server_stop(server);
 }
 
-static void test_hotplug_plain_chardev(void)
+/* A chardev without reconnect option will do: the device connects it again */
+static void test_hotplug_plain_chardev(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    QTestState *qts;
-    NtbPort *b;
-
-    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb "
+    f->root = qtest_initf("%s -chardev socket,path=%s,id=ntb "
                       "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
-                      "chassis=1", ntb_next_machine(), server->socket);
+                      "chassis=1", ntb_next_machine(), f->server->socket);
     for (unsigned i = 0; i < 3; i++) {
-        ntb_device_add(qts);
-        b = ntb_open_plugged(qts);
-        g_assert_cmpuint(b->port, ==, 0);
-        ntb_quit(b);
-        ntb_device_del(qts);
+        g_assert_cmpuint(ntb_plug(f, 0, NULL)->port, ==, 0);
+        ntb_unplug(f, 0);
     }
-    qtest_quit(qts);
-    ntb_server_stop(server);
 }
 
 /* Plugged and unplugged while another port rings and sends without end */
-static void test_hotplug_under_fire(void)
+static void test_hotplug_under_fire(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=3");
-    NtbPort *b;
-    QTestState *qts = ntb_boot_root_port(server);
+    NtbPort *a = f->ports[0];
     pid_t sender;
 
     for (unsigned n = 0; n < IDT_NUM_MESSAGES; n++) {
@@ -358,29 +274,25 @@ static void test_hotplug_under_fire(void)
     }
     sender = ntb_start_sender(a, 0);
     for (unsigned i = 0; i < 20; i++) {
-        ntb_device_add_with(qts, ", 'partitions': 3");
-        b = ntb_open_plugged(qts);
+        NtbPort *b = ntb_plug(f, 1, ", 'partitions': 3");
+
         g_assert_cmpuint(b->port, ==, 2);
         ntb_unmask_all(b);
         ntb_assert_msi(b);
         ntb_wait(ntb_read(b, A_INDBELLSTS) == UINT32_MAX);
-        ntb_quit(b);
-        ntb_device_del(qts);
+        ntb_unplug(f, 1);
     }
-    ntb_kill(a);
+    ntb_end_by_kill(f, 0);
     waitpid(sender, NULL, 0);
-    qtest_quit(qts);
-    ntb_server_stop(server);
 }
 
 /* Who comes at the same time gets a port of its own, in one switch */
-static void test_attach_at_once(void)
+static void test_attach_at_once(NtbFixture *f)
 {
     QTestState *qts[4];
-    NtbServer *server = ntb_server_start();
 
     for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
-        qts[i] = ntb_boot_root_port(server);
+        qts[i] = ntb_boot_root_port(f->server);
     }
     for (unsigned round = 0; round < 10; round++) {
         NtbPort *p[G_N_ELEMENTS(qts)];
@@ -404,98 +316,85 @@ static void test_attach_at_once(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
         qtest_quit(qts[i]);
     }
-    ntb_server_stop(server);
 }
 
 /* An unplug is complete by itself: nobody has to clean up after it */
-static void test_unplug_alone(void)
+static void test_unplug_alone(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
-    NtbPort *a = ntb_boot(server, NULL);
-    QTestState *qts = ntb_boot_root_port(server);
-    NtbPort *b;
+    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    NtbPort *a = f->ports[0];
 
-    ntb_device_add(qts);
-    b = ntb_open_plugged(qts);
-    ntb_dirty(b);
-    ntb_quit(b);
+    ntb_dirty(ntb_plug(f, 1, NULL));
     ntb_listen_to_links(a);
     ntb_freeze(a);
-    ntb_device_del(qts);
+    ntb_unplug(f, 1);
     g_assert_cmphex(shm->port[2].p.state, ==, IDT_NTB_PORT_FREE);
     g_assert_cmphex(shm->port[2].p.ntsdata, ==, 0);
     g_assert_cmphex(shm->sw.selinkdnsts, ==, 1 << 2);
     ntb_thaw(a);
     ntb_assert_link_events(a, 1 << 2, 0);
-    qtest_quit(qts);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* The other side leaves first, then the device is unplugged */
-static void test_unplug_after_peer(void)
+static void test_unplug_after_peer(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    QTestState *qts = ntb_boot_root_port(server);
-    NtbPort *b;
+    NtbPort *a, *b = ntb_plug(f, 1, NULL);
 
-    ntb_device_add(qts);
-    b = ntb_open_plugged(qts);
-    ntb_kill(a);
+    ntb_end_by_kill(f, 0);
     ntb_wait(!ntb_link_up(b, 0));
-    ntb_quit(b);
-    ntb_device_del(qts);
-    a = ntb_boot(server, NULL);
-    ntb_device_add(qts);
-    b = ntb_open_plugged(qts);
+    ntb_unplug(f, 1);
+    a = ntb_start(f, 0, NULL);
+    b = ntb_plug(f, 1, NULL);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    ntb_quit(b);
-    qtest_quit(qts);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* A guest that sees no migration is not migrated */
-static void test_migration_blocked(void)
+static void test_migration_blocked(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
     QDict *error;
 
     error = qtest_qmp_assert_failure_ref(a->qts, "{'execute': 'migrate',"
                                          "'arguments': {'uri': 'exec:cat'}}");
     g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "idt-ntb"));
     qobject_unref(error);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/link/attach", test_attach);
-    qtest_add_func("/idt-ntb/link/last-one-out", test_last_one_out);
-    qtest_add_func("/idt-ntb/link/detach", test_detach_cleans);
-    qtest_add_func("/idt-ntb/reset/system", test_system_reset);
-    qtest_add_func("/idt-ntb/reset/flr", test_flr);
-    qtest_add_func("/idt-ntb/reset/bus", test_bus_reset);
-    qtest_add_func("/idt-ntb/reset/under-fire", test_reset_under_fire);
-    qtest_add_func("/idt-ntb/hotplug/100-times", test_hotplug);
-    qtest_add_func("/idt-ntb/hotplug/chardev-at-once",
-                   test_hotplug_chardev_at_once);
-    qtest_add_func("/idt-ntb/hotplug/silent", test_hotplug_silent);
-    qtest_add_func("/idt-ntb/hotplug/plain-chardev",
-                   test_hotplug_plain_chardev);
-    qtest_add_func("/idt-ntb/hotplug/under-fire", test_hotplug_under_fire);
-    qtest_add_func("/idt-ntb/hotplug/at-once", test_attach_at_once);
-    qtest_add_func("/idt-ntb/hotplug/alone", test_unplug_alone);
-    qtest_add_func("/idt-ntb/hotplug/after-peer", test_unplug_after_peer);
-    qtest_add_func("/idt-ntb/migration-blocked", test_migration_blocked);
-}
+static const NtbTest tests[] = {
+    { "reset/system-resets-one-port", test_reset, .ports = 2,
+      .q35 = true, .data = reset_system },
+    { "reset/function-resets-one-port", test_reset, .ports = 2,
+      .q35 = true, .data = reset_function },
+    { "reset/bus-resets-one-port", test_reset, .ports = 1, .root_port = true,
+      .q35 = true, .data = reset_bus },
+    { "link/comes-up-when-a-port-attaches", test_attach, .ports = 1,
+      .partitions = 4, .q35 = true },
+    { "link/switch-ends-with-its-last-port", test_last_one_out, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "link/detached-port-leaves-reset-values", test_detach_cleans,
+      .ports = 2, .q35 = true },
+    { "reset/silences-a-port-that-is-signalled", test_reset_under_fire,
+      .ports = 2, .q35 = true },
+    { "hotplug/leaves-nothing-behind", test_hotplug, .ports = 1,
+      .root_port = true, .q35 = true },
+    { "hotplug/chardev-is-free-at-once", test_hotplug_chardev_at_once,
+      .root_port = true, .q35 = true },
+    { "hotplug/idle-chardev-warns-of-nothing", test_hotplug_silent,
+      .q35 = true },
+    { "hotplug/plain-chardev-reconnects", test_hotplug_plain_chardev,
+      .q35 = true },
+    { "hotplug/while-another-port-signals", test_hotplug_under_fire,
+      .ports = 1, .partitions = 3, .root_port = true,
+      .q35 = true },
+    { "hotplug/four-at-once-get-four-ports", test_attach_at_once, .q35 = true },
+    { "hotplug/unplug-needs-no-other-port", test_unplug_alone, .ports = 1,
+      .root_port = true,
+      .q35 = true },
+    { "hotplug/unplug-after-the-peer-died", test_unplug_after_peer,
+      .ports = 1, .root_port = true,
+      .q35 = true },
+    { "migration/is-refused", test_migration_blocked, .ports = 1, .q35 = true },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

@@ -9,6 +9,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/units.h"
+#include "libqos/rtas.h"
 #include "ppc-util.h"
 #include "harness.h"
 
@@ -19,15 +20,10 @@
 
 #define FIRMWARE_SIZE   (64 * KiB)
 
-/* pseries: the first PHB, where RTAS finds its arguments, and a flag */
-#define SPAPR_BUID      0x800000020000000ULL
-#define RTAS_ARGS       0x4000
-#define RTAS_RETS       0x4100
+/* pseries: a flag that its firmware sets */
 #define DMA_READY       0x200000
 
 static const NtbMachine q35 = {
-    .has_ecam = true,
-    .bar0 = 0xe0000000ULL,
     .bar32 = 0x40000000ULL,
     .bar64 = 0x4300000000ULL,
     .ram_mib = 64,
@@ -36,7 +32,6 @@ static const NtbMachine q35 = {
 static const NtbMachine pseries = {
     .has_iommu = true,
     .pci = 1ULL << 45,
-    .bar0 = (1ULL << 45) + 0xe0000000ULL,
     .bar32 = (1ULL << 45) + 0x80000000ULL,
     .bar64 = 0x210000000000ULL,
     .ram_mib = 256,
@@ -229,32 +224,12 @@ uint64_t ntb_from_pci(QTestState *qts, uint64_t address)
     return address <= UINT32_MAX ? address + ntb_machine_of(qts)->pci : address;
 }
 
-/*
- * Memory.  libqtest's numbers are as the guest's CPU sees them.
- */
-
-static uint64_t lanes(QTestState *qts, uint64_t value, unsigned size)
-{
-    return qtest_big_endian(qts) ? bswap64(value) >> (64 - 8 * size) : value;
-}
-
 uint64_t ntb_mem_read(QTestState *qts, uint64_t address, unsigned size)
 {
     uint8_t bytes[8] = { };
 
-    switch (size) {
-    case 1:
-        return qtest_readb(qts, address);
-    case 2:
-        return lanes(qts, qtest_readw(qts, address), size);
-    case 4:
-        return lanes(qts, qtest_readl(qts, address), size);
-    case 8:
-        return lanes(qts, qtest_readq(qts, address), size);
-    default:
-        qtest_memread(qts, address, bytes, size);
-        return ldq_le_p(bytes);
-    }
+    qtest_memread(qts, address, bytes, size);
+    return ldq_le_p(bytes);
 }
 
 void ntb_mem_write(QTestState *qts, uint64_t address, unsigned size,
@@ -262,79 +237,59 @@ void ntb_mem_write(QTestState *qts, uint64_t address, unsigned size,
 {
     uint8_t bytes[8];
 
-    switch (size) {
-    case 1:
-        qtest_writeb(qts, address, value);
-        break;
-    case 2:
-        qtest_writew(qts, address, lanes(qts, value, size));
-        break;
-    case 4:
-        qtest_writel(qts, address, lanes(qts, value, size));
-        break;
-    case 8:
-        qtest_writeq(qts, address, lanes(qts, value, size));
-        break;
-    default:
-        stq_le_p(bytes, value);
-        qtest_memwrite(qts, address, bytes, size);
-        break;
-    }
+    stq_le_p(bytes, value);
+    qtest_memwrite(qts, address, bytes, size);
 }
 
 /*
- * Configuration space
+ * PCI
  */
+
+QPCIBus *ntb_machine_bus(NtbBus *bus, QTestState *qts, QGuestAllocator *alloc)
+{
+    if (ntb_machine_of(qts) == &q35) {
+        qpci_init_pc(&bus->pc, qts, alloc);
+        return &bus->pc.bus;
+    }
+    qpci_init_spapr(&bus->spapr, qts, alloc);
+    return &bus->spapr.bus;
+}
 
 uint64_t ntb_ecam(QTestState *qts, unsigned bus, unsigned devfn)
 {
-    return (ntb_machine_of(qts)->has_ecam ? ECAM_BASE : 0) + (bus << 20) +
-           (devfn << 12);
+    return ntb_machine_of(qts) == &q35 ?
+           ECAM_BASE + (bus << 20) + (devfn << 12) : 0;
 }
 
-/* The function's address, and the upper bits of @offset above the rest */
-static uint32_t rtas_call(QTestState *qts, const char *name, uint64_t ecam,
-                          uint32_t offset, unsigned size, uint32_t value,
-                          unsigned num_rets)
+/* As RTAS wants it: the upper bits of @offset are above the function's */
+static uint32_t rtas_address(QPCIDevice *dev, uint32_t offset)
 {
-    const uint32_t args[] = {
-        (offset & 0xf00) << 20 | ecam >> 4 | (offset & 0xff),
-        SPAPR_BUID >> 32, (uint32_t)SPAPR_BUID, size, value,
-    };
-    unsigned num_args = num_rets == 2 ? 4 : 5;
-
-    for (unsigned i = 0; i < num_args; i++) {
-        qtest_writel(qts, RTAS_ARGS + 4 * i, args[i]);
-    }
-    g_assert_cmpuint(qtest_rtas_call(qts, name, num_args, RTAS_ARGS, num_rets,
-                                     RTAS_RETS), ==, 0);
-    g_assert_cmpuint(qtest_readl(qts, RTAS_RETS), ==, 0);
-    return num_rets == 2 ? qtest_readl(qts, RTAS_RETS + 4) : 0;
+    return (offset & 0xf00) << 20 | dev->devfn << 8 | (offset & 0xff);
 }
 
-uint32_t ntb_config_read(QTestState *qts, uint64_t ecam, uint32_t offset,
-                         unsigned size)
+uint32_t ntb_ext_config_read(QPCIDevice *dev, uint32_t offset, unsigned size)
 {
-    uint32_t value = 0;
+    QTestState *qts = dev->bus->qts;
+    QPCIBusSPAPR *spapr = container_of(dev->bus, QPCIBusSPAPR, bus);
 
-    if (ntb_machine_of(qts)->has_ecam) {
-        return ntb_mem_read(qts, ecam + offset, size);
+    if (ntb_machine_of(qts) == &q35) {
+        return ntb_mem_read(qts, ntb_ecam(qts, 0, dev->devfn) + offset, size);
     }
-    if (offset % size) {
-        for (unsigned i = 0; i < size; i++) {
-            value |= ntb_config_read(qts, ecam, offset + i, 1) << (8 * i);
-        }
-        return value;
-    }
-    return rtas_call(qts, "ibm,read-pci-config", ecam, offset, size, 0, 2);
+    return qrtas_ibm_read_pci_config(qts, spapr->alloc, spapr->buid,
+                                     rtas_address(dev, offset), size);
 }
 
-void ntb_config_write(QTestState *qts, uint64_t ecam, uint32_t offset,
-                      unsigned size, uint32_t value)
+void ntb_ext_config_write(QPCIDevice *dev, uint32_t offset, unsigned size,
+                          uint32_t value)
 {
-    if (ntb_machine_of(qts)->has_ecam) {
-        ntb_mem_write(qts, ecam + offset, size, value);
+    QTestState *qts = dev->bus->qts;
+    QPCIBusSPAPR *spapr = container_of(dev->bus, QPCIBusSPAPR, bus);
+
+    if (ntb_machine_of(qts) == &q35) {
+        ntb_mem_write(qts, ntb_ecam(qts, 0, dev->devfn) + offset, size, value);
     } else {
-        rtas_call(qts, "ibm,write-pci-config", ecam, offset, size, value, 1);
+        g_assert_cmpint(qrtas_ibm_write_pci_config(
+            qts, spapr->alloc, spapr->buid, rtas_address(dev, offset), size,
+            value), ==, 0);
     }
 }

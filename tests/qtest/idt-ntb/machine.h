@@ -8,14 +8,15 @@
 #define TESTS_QTEST_IDT_NTB_MACHINE_H
 
 #include "libqtest.h"
+#include "libqos/libqos-malloc.h"
+#include "libqos/pci-pc.h"
+#include "libqos/pci-spapr.h"
 
 /* What differs between machines, as a test has them set up */
 typedef struct NtbMachine {
-    bool has_ecam;              /* else configuration is by RTAS calls */
     bool has_iommu;             /* so that nobody's windows alias its RAM */
     uint64_t pci;               /* where PCI addresses below 4 GiB are */
-    uint64_t bar0;              /* where BARs are put */
-    uint64_t bar32;
+    uint64_t bar32;             /* where BARs of windows are put */
     uint64_t bar64;             /* the same address on the bus */
     unsigned ram_mib;
 } NtbMachine;
@@ -64,13 +65,20 @@ uint64_t ntb_mem_read(QTestState *qts, uint64_t address, unsigned size);
 void ntb_mem_write(QTestState *qts, uint64_t address, unsigned size,
                    uint64_t value);
 
-/* Configuration space of the function @ecam, as of ntb_ecam() */
-uint32_t ntb_config_read(QTestState *qts, uint64_t ecam, uint32_t offset,
-                         unsigned size);
-void ntb_config_write(QTestState *qts, uint64_t ecam, uint32_t offset,
-                      unsigned size, uint32_t value);
+/* Make @bus the first PCI bus; RTAS calls put their arguments into @alloc */
+typedef union NtbBus {
+    QPCIBusPC pc;
+    QPCIBusSPAPR spapr;
+} NtbBus;
 
-/* Where the function is in ECAM, or would be in one at address 0 */
+QPCIBus *ntb_machine_bus(NtbBus *bus, QTestState *qts, QGuestAllocator *alloc);
+
+/* Extended configuration space, which libqos does not reach */
+uint32_t ntb_ext_config_read(QPCIDevice *dev, uint32_t offset, unsigned size);
+void ntb_ext_config_write(QPCIDevice *dev, uint32_t offset, unsigned size,
+                          uint32_t value);
+
+/* Address of the function's configuration space; 0 if it is not memory */
 uint64_t ntb_ecam(QTestState *qts, unsigned bus, unsigned devfn);
 
 #endif

@@ -6,9 +6,8 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
-#include "harness.h"
+#include "fixture.h"
 
 #define D3HOT 3
 
@@ -123,10 +122,9 @@ static const Register switch_registers[] = {
  * Identity
  */
 
-static void test_header(void)
+static void test_header(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     g_assert_cmphex(ntb_cfg_readw(p, PCI_VENDOR_ID), ==, NTB_VENDOR);
     g_assert_cmphex(ntb_cfg_readw(p, PCI_DEVICE_ID), ==, NTB_DEVICE);
@@ -134,28 +132,21 @@ static void test_header(void)
     g_assert_cmphex(ntb_cfg_readw(p, PCI_REVISION_ID), ==, 0x0002);
     g_assert_cmphex(ntb_cfg_readw(p, PCI_HEADER_TYPE) & 0x7f, ==, 0);
     g_assert_cmphex(ntb_cfg_readw(p, PCI_INTERRUPT_PIN) & 0xff, ==, 1);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
-static void test_bars(void)
+static void test_bars(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
-    /* 4 KiB of 32-bit non-prefetchable memory; then windows */
+    /* 4 KiB of 32-bit non-prefetchable memory */
     ntb_cfg_write(p, PCI_BASE_ADDRESS_0, UINT32_MAX);
     g_assert_cmphex(ntb_cfg_read(p, PCI_BASE_ADDRESS_0), ==, 0xfffff000);
-    ntb_quit(p);
-    p = ntb_boot(server, ",bar1-mode=off,bar2-mode=off,bar4-mode=off");
     for (unsigned bar = 1; bar < 6; bar++) {
         ntb_cfg_write(p, PCI_BASE_ADDRESS_0 + 4 * bar, UINT32_MAX);
         g_assert_cmphex(ntb_cfg_read(p, PCI_BASE_ADDRESS_0 + 4 * bar), ==, 0);
     }
     ntb_cfg_write(p, PCI_ROM_ADDRESS, UINT32_MAX);
     g_assert_cmphex(ntb_cfg_read(p, PCI_ROM_ADDRESS), ==, 0);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 static void assert_pcie(NtbPort *p, unsigned port)
@@ -175,24 +166,16 @@ static void assert_pcie(NtbPort *p, unsigned port)
     g_assert_cmphex(status & PCI_EXP_LNKSTA_SLC, !=, 0);
 }
 
-static void test_pcie(void)
+static void test_pcie(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=6,port=12");
-    NtbPort *b = ntb_boot(server, ",partitions=6");
-
-    assert_pcie(a, 12);
-    assert_pcie(b, 0);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
+    assert_pcie(ntb_start(f, 0, ",port=12"), 12);
+    assert_pcie(ntb_start(f, 1, NULL), 0);
 }
 
 /* MSI: 64-bit, one vector, no masking; all of it writable where it may be */
-static void test_msi(void)
+static void test_msi(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     ntb_cfg_writew(p, IDT_CAP_MSI + PCI_MSI_FLAGS, 0xffff);
     g_assert_cmphex(ntb_cfg_readw(p, IDT_CAP_MSI + PCI_MSI_FLAGS) &
@@ -201,15 +184,12 @@ static void test_msi(void)
     ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI, 0x12345678);
     g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI), ==,
                     0x12345678);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /* AER: status is clear, masks can be written, the log can not */
-static void test_aer(void)
+static void test_aer(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS, UINT32_MAX);
     g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS), ==, 0);
@@ -224,16 +204,13 @@ static void test_aer(void)
                     PCI_ERR_UNC_UNSUP, !=, 0);
     ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG, UINT32_MAX);
     g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG), ==, 0);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /* A serial number of its own for each port, the same from everywhere */
-static void test_serial(void)
+static void test_serial(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
     bool differs = false;
 
     for (unsigned offset = IDT_CAP_DSN; offset < IDT_CAP_DSN + 12;
@@ -245,16 +222,12 @@ static void test_serial(void)
         g_assert_cmphex(ntb_read(b, offset), ==, word);
     }
     g_assert_true(differs);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
 /* Power management: D0 and D3hot, memory is not decoded in D3hot */
-static void test_power(void)
+static void test_power(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
     unsigned control = IDT_CAP_PM + PCI_PM_CTRL;
 
     g_assert_cmphex(ntb_cfg_readw(p, control) & PCI_PM_CTRL_STATE_MASK, ==, 0);
@@ -264,8 +237,6 @@ static void test_power(void)
     ntb_cfg_writew(p, control, 0);
     ntb_setup_function(p);
     g_assert_cmphex(ntb_read(p, A_BARSETUP0), ==, 0x800004c0);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
@@ -317,26 +288,20 @@ static void check_registers(NtbPort *p, const Register *regs, unsigned count,
     g_assert_cmpuint(errors, ==, 0);
 }
 
-static void test_nt_by_bar(void)
+static void test_nt_by_bar(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     check_registers(p, nt_registers, G_N_ELEMENTS(nt_registers), ntb_read,
                     ntb_write);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
-static void test_nt_by_config(void)
+static void test_nt_by_config(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     check_registers(p, nt_registers, G_N_ELEMENTS(nt_registers), ntb_cfg_read,
                     ntb_cfg_write);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 static uint32_t peer_read(NtbPort *p, uint32_t offset)
@@ -352,28 +317,19 @@ static void peer_write(NtbPort *p, uint32_t offset, uint32_t value)
 #define NUM_OWN 2
 
 /* A port's registers as another port sees them */
-static void test_nt_by_peer(void)
+static void test_nt_by_peer(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",port=0");
-    NtbPort *b = ntb_boot(server, ",port=2");
-
-    check_registers(a, nt_registers, G_N_ELEMENTS(nt_registers) - NUM_OWN,
-                    peer_read, peer_write);
-    ntb_quit(b);
-    ntb_quit(a);
-    ntb_server_stop(server);
+    check_registers(f->ports[0], nt_registers,
+                    G_N_ELEMENTS(nt_registers) - NUM_OWN, peer_read,
+                    peer_write);
 }
 
-static void test_switch(void)
+static void test_switch(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     check_registers(p, switch_registers, G_N_ELEMENTS(switch_registers),
                     ntb_gas_read, ntb_gas_write);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
@@ -403,10 +359,9 @@ static bool is_nt_register(uint32_t offset)
            (offset >= A_OUTMSG0 && offset < A_INMSG0) || offset == A_GASADATA;
 }
 
-static void test_nt_holes(void)
+static void test_nt_holes(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     for (uint32_t offset = IDT_NT_REGS; offset < 0x1000; offset += 4) {
         if (is_nt_register(offset)) {
@@ -417,8 +372,6 @@ static void test_nt_holes(void)
         ntb_cfg_write(p, offset, UINT32_MAX);
         g_assert_cmphex(ntb_cfg_read(p, offset), ==, 0);
     }
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 static bool is_switch_register(uint32_t address)
@@ -435,10 +388,9 @@ static bool is_switch_register(uint32_t address)
            (address >= A_TMPCTL && address <= A_TMPALARM);
 }
 
-static void test_switch_holes(void)
+static void test_switch_holes(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     for (uint32_t address = IDT_GAS_SWITCH; address < IDT_GAS_SIZE;
          address += 4) {
@@ -448,15 +400,12 @@ static void test_switch_holes(void)
         ntb_gas_write(p, address, UINT32_MAX);
         g_assert_cmphex(ntb_gas_read(p, address), ==, 0);
     }
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /* Ports without an NT function, and the gap before the switch */
-static void test_port_holes(void)
+static void test_port_holes(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, ",partitions=2");
+    NtbPort *p = f->ports[0];
 
     for (uint32_t address = 0; address < IDT_GAS_SWITCH; address += 4) {
         unsigned port = address / IDT_GAS_PORT_STRIDE;
@@ -477,8 +426,6 @@ static void test_port_holes(void)
         ntb_gas_write(p, address, UINT32_MAX);
         g_assert_cmphex(ntb_gas_read(p, address), ==, 0);
     }
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
@@ -525,15 +472,13 @@ static void assert_topology(NtbPort *p, unsigned partitions, uint32_t attached)
 }
 
 /* What the driver looks at when it is probed, long before any peer exists */
-static void test_scan(const void *opaque)
+static void test_scan(NtbFixture *f)
 {
     static const uint32_t setups[IDT_NUM_BARS] = {
         0x800004c0, 0x80000140, 0x8000119c, 0, 0x8000014c, 0
     };
-    unsigned partitions = GPOINTER_TO_UINT(opaque);
-    g_autofree char *props = g_strdup_printf(",partitions=%u", partitions);
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, props);
+    unsigned partitions = f->test->partitions;
+    NtbPort *p = f->ports[0];
 
     assert_topology(p, partitions, 1 << 0);
     for (unsigned n = 0; n < partitions; n++) {
@@ -546,15 +491,12 @@ static void test_scan(const void *opaque)
                             setups[bar]);
         }
     }
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /* What the pins of the board said at power-up */
-static void test_boot_vector(void)
+static void test_boot_vector(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
     uint32_t value = ntb_gas_read(p, A_BCVSTS);
 
     g_assert_cmpuint(FIELD_EX32(value, BCVSTS, SWMODE), ==,
@@ -567,15 +509,12 @@ static void test_boot_vector(void)
                                SSMBADDR));
     g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_SMBUSSTS), SMBUSSTS,
                                MSMBADDR), ==, 0x50);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /* Software that waits for the end of a punch-through request goes on */
-static void test_punch_through(void)
+static void test_punch_through(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     for (unsigned i = 0; i < 2; i++) {
         uint32_t ctl = i ? UINT32_MAX : 0;
@@ -587,18 +526,15 @@ static void test_punch_through(void)
         g_assert_cmphex(ntb_read(p, A_PTCSTS), ==, 0);
         g_assert_cmphex(ntb_read(p, A_PTCDATA), ==, 0x12345678);
     }
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
  * Temperature
  */
 
-static void test_temperature(void)
+static void test_temperature(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
     unsigned degrees;
 
     g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, R_TMPCTL_PDOWN_MASK);
@@ -621,33 +557,32 @@ static void test_temperature(void)
     g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, HTEMP), ==,
                     0x64);
     g_assert_cmphex(ntb_gas_read(p, A_TMPALARM) & 0xffff00, ==, 0x643200);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
-static void add_tests(void)
-{
-    qtest_add_func("/idt-ntb/identity/header", test_header);
-    qtest_add_func("/idt-ntb/identity/bars", test_bars);
-    qtest_add_func("/idt-ntb/identity/pcie", test_pcie);
-    qtest_add_func("/idt-ntb/identity/msi", test_msi);
-    qtest_add_func("/idt-ntb/identity/aer", test_aer);
-    qtest_add_func("/idt-ntb/identity/serial", test_serial);
-    qtest_add_func("/idt-ntb/identity/power", test_power);
-    qtest_add_func("/idt-ntb/registers/nt-by-bar", test_nt_by_bar);
-    qtest_add_func("/idt-ntb/registers/nt-by-config", test_nt_by_config);
-    qtest_add_func("/idt-ntb/registers/nt-by-peer", test_nt_by_peer);
-    qtest_add_func("/idt-ntb/registers/switch", test_switch);
-    qtest_add_func("/idt-ntb/registers/nt-holes", test_nt_holes);
-    qtest_add_func("/idt-ntb/registers/switch-holes", test_switch_holes);
-    qtest_add_func("/idt-ntb/registers/port-holes", test_port_holes);
-    qtest_add_func("/idt-ntb/registers/boot-vector", test_boot_vector);
-    qtest_add_func("/idt-ntb/registers/punch-through", test_punch_through);
-    qtest_add_data_func("/idt-ntb/topology/scan-2", GUINT_TO_POINTER(2),
-                        test_scan);
-    qtest_add_data_func("/idt-ntb/topology/scan-6", GUINT_TO_POINTER(6),
-                        test_scan);
-    qtest_add_func("/idt-ntb/temperature", test_temperature);
-}
+static const NtbTest tests[] = {
+    { "identity/header-names-the-chip", test_header, .ports = 1 },
+    { "identity/bar0-is-4k-of-memory", test_bars, .ports = 1,
+      .props = ",bar1-mode=off,bar2-mode=off,bar4-mode=off" },
+    { "identity/link-capability-has-port-number", test_pcie,
+      .partitions = 6 },
+    { "identity/msi-is-64-bit-one-vector", test_msi, .ports = 1 },
+    { "identity/aer-masks-are-writable", test_aer, .ports = 1 },
+    { "identity/each-port-has-a-serial-number", test_serial, .ports = 2 },
+    { "identity/d3hot-and-back", test_power, .ports = 1 },
+    { "registers/function-by-bar0", test_nt_by_bar, .ports = 1 },
+    { "registers/function-by-configuration", test_nt_by_config, .ports = 1 },
+    { "registers/function-by-other-port", test_nt_by_peer, .ports = 2 },
+    { "registers/switch-by-gas", test_switch, .ports = 1 },
+    { "registers/function-holes-read-zero", test_nt_holes, .ports = 1 },
+    { "registers/switch-holes-read-zero", test_switch_holes, .ports = 1 },
+    { "registers/absent-ports-read-zero", test_port_holes, .ports = 1 },
+    { "registers/boot-vector-fits-smbus", test_boot_vector, .ports = 1 },
+    { "registers/punch-through-is-never-busy", test_punch_through, .ports = 1 },
+    { "topology/two-partitions-before-any-peer", test_scan, .ports = 1,
+      .partitions = 2 },
+    { "topology/six-partitions-before-any-peer", test_scan, .ports = 1,
+      .partitions = 6 },
+    { "registers/temperature-has-hwmon-limits", test_temperature, .ports = 1 },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

@@ -7,22 +7,10 @@
 #include "qemu/osdep.h"
 #include "views.h"
 
-NtbPort *self, *peer;
-
-void ntb_views_boot(NtbServer *server)
+uint32_t view_read(NtbFixture *f, View view, uint32_t offset)
 {
-    self = ntb_boot(server, ",port=2");
-    peer = ntb_boot(server, ",port=0");
-}
+    NtbPort *self = f->ports[1];
 
-void ntb_views_quit(void)
-{
-    ntb_quit(self);
-    ntb_quit(peer);
-}
-
-uint32_t view_read(View view, uint32_t offset)
-{
     switch (view) {
     case VIEW_CONFIG:
         return ntb_cfg_read(self, offset);
@@ -31,14 +19,16 @@ uint32_t view_read(View view, uint32_t offset)
     case VIEW_GAS:
         return ntb_gas_read(self, ntb_gas_nt(self->port, offset));
     case VIEW_PEER:
-        return ntb_gas_read(peer, ntb_gas_nt(self->port, offset));
+        return ntb_gas_read(f->ports[0], ntb_gas_nt(self->port, offset));
     default:
         g_assert_not_reached();
     }
 }
 
-void view_write(View view, uint32_t offset, uint32_t value)
+void view_write(NtbFixture *f, View view, uint32_t offset, uint32_t value)
 {
+    NtbPort *self = f->ports[1];
+
     switch (view) {
     case VIEW_CONFIG:
         ntb_cfg_write(self, offset, value);
@@ -50,16 +40,16 @@ void view_write(View view, uint32_t offset, uint32_t value)
         ntb_gas_write(self, ntb_gas_nt(self->port, offset), value);
         break;
     case VIEW_PEER:
-        ntb_gas_write(peer, ntb_gas_nt(self->port, offset), value);
+        ntb_gas_write(f->ports[0], ntb_gas_nt(self->port, offset), value);
         break;
     default:
         g_assert_not_reached();
     }
 }
 
-void assert_all_views(uint32_t offset, uint32_t value)
+void assert_all_views(NtbFixture *f, uint32_t offset, uint32_t value)
 {
     for (View view = 0; view < VIEW_MAX; view++) {
-        g_assert_cmphex(view_read(view, offset), ==, value);
+        g_assert_cmphex(view_read(f, view, offset), ==, value);
     }
 }

@@ -149,13 +149,7 @@ void win_unplug(NtbPort *p)
 
 void win_reopen(NtbPort **p)
 {
-    NtbPort *again = ntb_open((*p)->qts, (*p)->id, 0,
-                              (*p)->ecam >> 12 & 0xff, 0);
-
-    again->owns_qemu = (*p)->owns_qemu;
-    g_free(*p);
-    *p = again;
-    win_setup_function(again);
+    win_setup_function(*p);
 }
 
 void win_start(WinPair *w, WinPath path, const char *props)
@@ -270,7 +264,7 @@ void win_place(NtbPort *p, unsigned bar, uint64_t address)
 uint64_t win_bar_home(NtbPort *p, unsigned bar)
 {
     /* Two devices of one QEMU differ in their slot */
-    unsigned slot = (p->ecam >> 12 & 0xff) == NTB1_SLOT << 3;
+    unsigned slot = p->dev->devfn == QPCI_DEVFN(NTB1_SLOT, 0);
     unsigned n = slot * NUM_WIN_BARS + bar - 1;
     const NtbMachine *machine = ntb_machine_of(p->qts);
 

@@ -1,0 +1,86 @@
+/*
+ * QTest testcase for idt-ntb: a test and what it needs
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef TESTS_QTEST_IDT_NTB_FIXTURE_H
+#define TESTS_QTEST_IDT_NTB_FIXTURE_H
+
+#include "qemu/module.h"
+#include "harness.h"
+#include "window.h"
+
+#define NTB_MAX_PORTS   8
+
+/* Memory windows: the ways to the other guest's RAM that a test runs with */
+#define WIN_ONLY(path)  (1u << (path))
+#define WIN_SLOW(path)  (1u << (path) << 8)     /* in slow mode only */
+#define WIN_MOSTLY_SHARED                                               \
+    (WIN_ONLY(WIN_SHARED) | WIN_SLOW(WIN_PLAIN) | WIN_SLOW(WIN_FORCED))
+#define WIN_EACH                                                        \
+    (WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN) | WIN_SLOW(WIN_FORCED))
+
+typedef enum NtbServerKind {
+    NTB_SERVER_THREAD,
+    NTB_SERVER_PROCESS,         /* can be killed */
+    NTB_SERVER_NONE,            /* the test starts its own, or needs none */
+} NtbServerKind;
+
+typedef struct NtbFixture NtbFixture;
+
+typedef struct NtbTest {
+    const char *path;           /* GROUP/PROMISE */
+    void (*run)(NtbFixture *f);
+
+    /* The fixture; all 0 is a server without ports */
+    NtbServerKind server;
+    unsigned ports;             /* started, each in a QEMU of its own */
+    unsigned partitions;        /* if not one for each port, and at least two */
+    const char *props;          /* of each port, each after a comma */
+    const char *args;           /* more of the command line of each QEMU */
+    unsigned windows;           /* WIN_*; one test for each, 0: no windows */
+    bool root_port;             /* one more QEMU, for ntb_plug() */
+    void (*prepare)(NtbFixture *f);     /* the last step, if not NULL */
+
+    /* Where it can run */
+    bool q35;                   /* it knows the chipset */
+    bool reconnects;            /* as of ntb_skip_unless_reconnects() */
+
+    const void *data;           /* for tests that differ in data only */
+} NtbTest;
+
+struct NtbFixture {
+    const NtbTest *test;
+    NtbServer *server;
+    NtbPort *ports[NTB_MAX_PORTS];      /* NULL: not started, or ended */
+    QTestState *root;           /* the QEMU with the root port rp0 */
+    WinPath path;               /* of the windows */
+};
+
+/* Add a test, of which a copy is made */
+void ntb_add_test(const NtbTest *test);
+
+/* Add all tests of a table when the program starts */
+#define ntb_tests(table)                                                \
+    static void add_##table(void)                                       \
+    {                                                                   \
+        for (unsigned i = 0; i < G_N_ELEMENTS(table); i++) {            \
+            ntb_add_test(&(table)[i]);                                  \
+        }                                                               \
+    }                                                                   \
+    libqos_init(add_##table)
+
+/*
+ * Start ports[i] as the fixture does, with @props besides; end it, kill it.
+ * What runs at the end of the test is ended by the fixture.
+ */
+NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props);
+void ntb_end(NtbFixture *f, unsigned i);
+void ntb_end_by_kill(NtbFixture *f, unsigned i);
+
+/* Plug ports[i] behind rp0, with @props as JSON, each after a comma; unplug */
+NtbPort *ntb_plug(NtbFixture *f, unsigned i, const char *props);
+void ntb_unplug(NtbFixture *f, unsigned i);
+
+#endif
