@@ -6,9 +6,8 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
-#include "harness.h"
+#include "fixture.h"
 
 /*
  * Chain
@@ -37,10 +36,9 @@ static const Capability ext_capabilities[] = {
 };
 
 /* Both lists are what they should be, in order, without overlap, and end */
-static void test_chain(void)
+static void test_chain(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
     unsigned at = ntb_cfg_readw(p, PCI_CAPABILITY_LIST) & 0xff;
     unsigned end = PCI_STD_HEADER_SIZEOF;
 
@@ -69,8 +67,6 @@ static void test_chain(void)
         end = c->offset + c->size;
     }
     g_assert_cmphex(at, ==, 0);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
@@ -156,10 +152,9 @@ static void check(unsigned *errors, uint32_t offset, const char *what,
  * Reset values, writable bits, and that there is nothing else: QEMU would make
  * what lies between the capabilities writable if we did not forbid it.
  */
-static void test_registers(void)
+static void test_registers(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
     unsigned errors = 0;
 
     for (uint32_t offset = PCI_STD_HEADER_SIZEOF; offset < IDT_NT_REGS;
@@ -182,8 +177,6 @@ static void test_registers(void)
         ntb_cfg_write(p, offset, before);
     }
     g_assert_cmpuint(errors, ==, 0);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
@@ -229,47 +222,32 @@ static void prepare_reset(NtbPort *p)
     g_assert_cmphex(ntb_cfg_readw(p, DEVSTA), !=, 0);
 }
 
-static void test_reset_function(void)
+static void test_reset_function(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     prepare_reset(p);
     ntb_cfg_writew(p, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
     assert_after_reset(p, true, true);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
-static void test_reset_bus(void)
+static void test_reset_bus(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    QTestState *qts = ntb_boot_root_port(server);
-    NtbPort *p;
+    NtbPort *p = ntb_plug(f, 0, NULL);
 
-    ntb_device_add(qts);
-    p = ntb_open_plugged(qts);
     prepare_reset(p);
-    ntb_secondary_bus_reset(qts);
+    ntb_secondary_bus_reset(f->root);
     assert_after_reset(p, false, true);
-    ntb_quit(p);
-    qtest_quit(qts);
-    ntb_server_stop(server);
 }
 
-static void test_reset_system(void)
+static void test_reset_system(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
-    NtbPort *again;
+    NtbPort *p = f->ports[0];
 
     prepare_reset(p);
     qtest_system_reset(p->qts);
-    again = ntb_open(p->qts, p->id, 0, 4 << 3, 0);
-    assert_after_reset(again, false, false);
-    ntb_quit(again);
-    ntb_quit(p);
-    ntb_server_stop(server);
+    ntb_setup_function(p);
+    assert_after_reset(p, false, false);
 }
 
 /*
@@ -289,10 +267,9 @@ static void ecfg_write(NtbPort *p, uint32_t offset, uint32_t value)
 }
 
 /* Every register reads as it does directly; the two of them as 0 */
-static void test_ecfg_read(void)
+static void test_ecfg_read(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
 
     ntb_write(p, A_NTSDATA, 0xfeedbeef);
     ntb_write(p, A_GASAADDR, A_SWPART0STS);
@@ -308,16 +285,13 @@ static void test_ecfg_read(void)
         g_assert_cmphex(ntb_read(p, A_ECFGADDR), ==, offset);
         g_assert_cmphex(ntb_read(p, A_ECFGDATA), ==, should);
     }
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /* Writes have their effects, by byte lanes */
-static void test_ecfg_write(void)
+static void test_ecfg_write(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
 
     ecfg_write(a, A_NTSDATA, 0x11223344);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x11223344);
@@ -359,17 +333,13 @@ static void test_ecfg_write(void)
     ecfg_write(a, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
     g_assert_cmphex(ntb_cfg_read(a, A_NTSDATA), ==, 0);
     g_assert_cmphex(ntb_cfg_read(a, A_ECFGADDR), ==, 0);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
 /* They don't reach themselves, in no way round, and no other port's */
-static void test_ecfg_self(void)
+static void test_ecfg_self(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
 
     ecfg_write(a, A_ECFGADDR, 0x40c);
     g_assert_cmphex(ntb_cfg_read(a, A_ECFGADDR), ==, A_ECFGADDR);
@@ -387,21 +357,21 @@ static void test_ecfg_self(void)
     g_assert_cmphex(ntb_gas_read(a, ntb_gas_nt(b->port, A_ECFGDATA)), ==, 0);
     g_assert_cmphex(ntb_cfg_read(b, A_ECFGADDR), ==, A_NTSDATA);
     g_assert_cmphex(ntb_cfg_read(b, A_ECFGDATA), ==, 0x77);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-static void add_tests(void)
-{
-    qtest_add_func("/idt-ntb/caps/chain", test_chain);
-    qtest_add_func("/idt-ntb/caps/registers", test_registers);
-    qtest_add_func("/idt-ntb/caps/reset-function", test_reset_function);
-    ntb_add_q35_func("/idt-ntb/caps/reset-bus", test_reset_bus);
-    qtest_add_func("/idt-ntb/caps/reset-system", test_reset_system);
-    qtest_add_func("/idt-ntb/ecfg/read", test_ecfg_read);
-    qtest_add_func("/idt-ntb/ecfg/write", test_ecfg_write);
-    qtest_add_func("/idt-ntb/ecfg/self", test_ecfg_self);
-}
+static const NtbTest tests[] = {
+    { "capabilities/lists-are-in-order-and-end", test_chain, .ports = 1 },
+    { "capabilities/reset-values-and-writable-bits", test_registers,
+      .ports = 1 },
+    { "capabilities/function-reset-keeps-link-and-sticky", test_reset_function,
+      .ports = 1 },
+    { "capabilities/bus-reset-keeps-sticky", test_reset_bus,
+      .root_port = true, .q35 = true },
+    { "capabilities/system-reset-keeps-nothing", test_reset_system,
+      .ports = 1 },
+    { "ecfg/reads-every-register-but-itself", test_ecfg_read, .ports = 1 },
+    { "ecfg/writes-have-their-effects", test_ecfg_write, .ports = 2 },
+    { "ecfg/does-not-reach-itself", test_ecfg_self, .ports = 2 },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

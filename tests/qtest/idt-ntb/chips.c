@@ -5,9 +5,8 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
-#include "harness.h"
+#include "fixture.h"
 
 typedef struct Chip {
     const char *name;
@@ -63,16 +62,15 @@ static void check_topology(NtbPort *p, const Chip *chip)
 }
 
 /* The first and the last port, with all partitions there can be */
-static void test_chip(const void *data)
+static void test_chip(NtbFixture *f)
 {
-    const Chip *chip = data;
-    NtbServer *server = ntb_server_start();
+    const Chip *chip = f->test->data;
     g_autofree char *all = g_strdup_printf(",chip=%s,partitions=%u",
                                            chip->name, chip->num_ports);
     g_autofree char *last = g_strdup_printf("%s,port=%u", all,
                                             chip->ports[chip->num_ports - 1]);
-    NtbPort *a = ntb_boot(server, all);
-    NtbPort *b = ntb_boot(server, last);
+    NtbPort *a = ntb_start(f, 0, all);
+    NtbPort *b = ntb_start(f, 1, last);
 
     g_assert_cmphex(ntb_cfg_readw(a, PCI_VENDOR_ID), ==, NTB_VENDOR);
     g_assert_cmphex(ntb_cfg_readw(a, PCI_DEVICE_ID), ==, chip->device);
@@ -85,46 +83,43 @@ static void test_chip(const void *data)
     check_topology(b, chip);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    ntb_quit(b);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* Refused, with all the words in the message */
-static void test_unknown(void)
+static void test_unknown(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-
-    ntb_assert_refused_at(server, "chip=89HPES99|89HPES12NT12G2|89HPES32NT8BG2",
+    ntb_assert_refused_at(f->server,
+                          "chip=89HPES99|89HPES12NT12G2|89HPES32NT8BG2",
                           ",chip=89HPES99");
-    ntb_assert_refused_at(server, "partitions=4|89HPES12NT12G2|2 to 3",
+    ntb_assert_refused_at(f->server, "partitions=4|89HPES12NT12G2|2 to 3",
                           ",chip=89HPES12NT12G2,partitions=4");
-    ntb_assert_refused_at(server, "port=2|89HPES12NT12G2|0 8",
+    ntb_assert_refused_at(f->server, "port=2|89HPES12NT12G2|0 8",
                           ",chip=89HPES12NT12G2,port=2");
-    ntb_server_stop(server);
 }
 
-static void test_mismatch(void)
+static void test_mismatch(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",chip=89HPES32NT8AG2");
-
-    ntb_assert_refused_at(server, "89HPES32NT8BG2|0x8088|0x808f",
+    ntb_assert_refused_at(f->server, "89HPES32NT8BG2|0x8088|0x808f",
                           ",chip=89HPES32NT8BG2");
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-static void add_tests(void)
+static const NtbTest tests[] = {
+    { "chip/refuses-what-it-does-not-have", test_unknown },
+    { "chip/is-the-same-for-all-ports", test_mismatch, .ports = 1,
+      .props = ",chip=89HPES32NT8AG2" },
+};
+
+ntb_tests(tests);
+
+static void add_chips(void)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(chips); i++) {
-        g_autofree char *path = g_strdup_printf("idt-ntb/chip/%s",
-                                                chips[i].name);
+        g_autofree char *path = g_strdup_printf("chip/%s", chips[i].name);
 
-        qtest_add_data_func(path, &chips[i], test_chip);
+        ntb_add_test(&(NtbTest) {
+            .path = path, .run = test_chip, .data = &chips[i]
+        });
     }
-    qtest_add_func("idt-ntb/chip/unknown", test_unknown);
-    qtest_add_func("idt-ntb/chip/mismatch", test_mismatch);
 }
 
-libqos_init(add_tests);
+libqos_init(add_chips);

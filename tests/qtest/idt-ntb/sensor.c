@@ -5,9 +5,8 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/module.h"
 #include "qobject/qdict.h"
-#include "harness.h"
+#include "fixture.h"
 
 #define TMPCTL_HIGH(degrees)    ((degrees) * 2 << R_TMPCTL_HTH_SHIFT | \
                                  R_TMPCTL_AHTH_EN_MASK)
@@ -28,11 +27,10 @@ static unsigned tmpsts(NtbPort *p, unsigned shift)
     return extract32(ntb_gas_read(p, A_TMPSTS), shift, 8);
 }
 
-static void test_measure(void)
+static void test_measure(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
 
     ntb_gas_write(a, A_TMPCTL, 0);
     ntb_gas_write(a, A_TMPALARM, 80 << 16 | 80 << 8);
@@ -57,15 +55,11 @@ static void test_measure(void)
     ntb_gas_write(a, A_TMPCTL, R_TMPCTL_PDOWN_MASK);
     g_assert_cmphex(ntb_gas_read(a, A_TMPSTS), ==, 0);
     g_assert_cmphex(ntb_gas_read(a, A_TMPALARM), ==, 0);
-    ntb_quit(b);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-static void test_range(void)
+static void test_range(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
     const int values[] = { -500, 128000, 55, 1, 499, 55250, 127501 };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
@@ -80,8 +74,6 @@ static void test_range(void)
         qobject_unref(error);
     }
     g_assert_cmpint(ntb_qom_int(a, "temperature"), ==, 40000);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 static void assert_alarm(NtbPort *p, uint32_t alarm)
@@ -101,16 +93,14 @@ static void assert_no_alarm(NtbPort *p)
 }
 
 /* All ports get an interrupt each time that an enabled threshold is passed */
-static void test_alarm(void)
+static void test_alarm(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
-    NtbPort *ports[] = { a, b };
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
 
     for (unsigned i = 0; i < 2; i++) {
-        ntb_write(ports[i], A_NTINTMSK, ~R_NTINTSTS_TMPSENSOR_MASK);
-        ntb_msi_enable(ports[i], true);
+        ntb_write(f->ports[i], A_NTINTMSK, ~R_NTINTSTS_TMPSENSOR_MASK);
+        ntb_msi_enable(f->ports[i], true);
     }
     ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(50) | TMPCTL_LOW(10));
     set_temperature(a, 50000);
@@ -134,16 +124,12 @@ static void test_alarm(void)
     set_temperature(b, 70000);
     assert_alarm(b, R_TMPSTS_AHTH_MASK | R_TMPSTS_BLTH_MASK);
     assert_alarm(a, R_TMPSTS_AHTH_MASK | R_TMPSTS_BLTH_MASK);
-    ntb_quit(b);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* By the registers: enabled above the threshold, moved, powered down */
-static void test_alarm_enable(void)
+static void test_alarm_enable(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
 
     ntb_write(a, A_NTINTMSK, ~R_NTINTSTS_TMPSENSOR_MASK);
     ntb_msi_enable(a, true);
@@ -160,12 +146,10 @@ static void test_alarm_enable(void)
     assert_no_alarm(a);
     ntb_gas_write(a, A_TMPCTL, TMPCTL_HIGH(50));
     assert_alarm(a, R_TMPSTS_AHTH_MASK);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* Below and above three thresholds: status, enable and alarm of each */
-static void test_six_alarms(void)
+static void test_six_alarms(NtbFixture *f)
 {
     static const struct {
         unsigned threshold;     /* shift in TMPCTL */
@@ -179,8 +163,7 @@ static void test_six_alarms(void)
         { R_TMPCTL_HTH_SHIFT, false, R_TMPCTL_BHTH_EN_MASK },
         { R_TMPCTL_HTH_SHIFT, true, R_TMPCTL_AHTH_EN_MASK },
     };
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
 
     ntb_write(a, A_NTINTMSK, ~R_NTINTSTS_TMPSENSOR_MASK);
     ntb_msi_enable(a, true);
@@ -207,17 +190,14 @@ static void test_six_alarms(void)
         g_assert_cmphex(ntb_gas_read(a, A_TMPALARM) & R_TMPALARM_IRQ_MASK, ==,
                         0);
     }
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-static void add_tests(void)
-{
-    qtest_add_func("idt-ntb/sensor/measure", test_measure);
-    qtest_add_func("idt-ntb/sensor/range", test_range);
-    qtest_add_func("idt-ntb/sensor/alarm", test_alarm);
-    qtest_add_func("idt-ntb/sensor/alarm-enable", test_alarm_enable);
-    qtest_add_func("idt-ntb/sensor/six-alarms", test_six_alarms);
-}
+static const NtbTest tests[] = {
+    { "sensor/one-for-all-ports", test_measure, .ports = 2 },
+    { "sensor/refuses-what-it-cannot-measure", test_range, .ports = 1 },
+    { "sensor/passing-a-threshold-interrupts-all", test_alarm, .ports = 2 },
+    { "sensor/registers-can-raise-an-alarm", test_alarm_enable, .ports = 1 },
+    { "sensor/six-alarms-are-independent", test_six_alarms, .ports = 1 },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);
