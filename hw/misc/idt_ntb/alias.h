@@ -38,7 +38,7 @@ struct IdtNtbAlias {
     void (*left)(IdtNtbAlias *m);     /* see idt_ntb_alias_leave() */
     bool closed;                /* part of it is, but can be reached */
     unsigned bar;
-    unsigned peer;
+    unsigned slot;              /* of the port whose memory it is */
     uint64_t addr;              /* bus address there of @start */
     uint64_t file_offset;       /* of @start */
     uint32_t file;              /* number of the descriptor there */

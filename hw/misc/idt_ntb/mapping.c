@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: direct mappings of windows
+ * IDT 89HPESxNTx PCIe switch: mappings of other guests' RAM
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,44 +15,41 @@
 #include "mapping.h"
 #include "trace.h"
 
-/* Memory slots of KVM and vhost that are left to the rest of the machine */
-#define SPARE_SLOTS 4
+/* Memory slots of KVM and vhost to leave to the rest of the machine */
+#define SPARE_MEMSLOTS 4
 
 /*
- * An address space can't have 4096 sections: QEMU would end.  A mapping takes
- * two.  A good peer's RAM has a few pieces; a bad one's table could show
- * another page with each access.
+ * QEMU ends if an address space has 4096 sections.  A mapping takes two.  A
+ * peer's RAM has a few pieces, but a hostile peer's table can show another page
+ * with each access.
  */
 #define MAX_MAPPINGS 128
 
-/* How often to tell that a port does not give up its windows */
-#define SILENCE_PERIOD_US (60 * G_TIME_SPAN_SECOND)
-
-/* What can be mapped: whole pages around the offset that was accessed. */
+/* The whole pages around an offset that can be mapped. */
 typedef struct MapRange {
     uint64_t start;             /* offsets in the BAR */
     uint64_t end;
     uint64_t offset;            /* of @start, in the file or RAM region */
 } MapRange;
 
-static IdtNtbShmPort *port_block(const IdtNtbMapping *d, unsigned peer)
+static IdtNtbShmPort *port_block(const IdtNtbMapping *d, unsigned slot)
 {
     const IdtNtbSwitch *sw = d->sw;
 
-    return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, peer));
+    return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, slot));
 }
 
-/* Forgets the RAM of a peer of which nothing is mapped. */
+/* Closes the RAM of a peer; nothing of it is mapped. */
 static void release_ram(IdtNtbTakenRam *taken)
 {
     if (taken->fd >= 0) {
         close(taken->fd);
         taken->fd = -1;
-        taken->seq = 1;         /* that of no table at rest */
+        taken->seq = 1;         /* odd: no table at rest has it */
     }
 }
 
-/* Shows the others whose memory we hold. */
+/* Shows the other ports whose memory we have mapped. */
 static void update_holds(IdtNtbMapping *d)
 {
     IdtNtbShmPort *p = port_block(d, d->sw->slot);
@@ -60,11 +57,11 @@ static void update_holds(IdtNtbMapping *d)
     uint32_t holds = 0;
 
     QLIST_FOREACH(m, &d->mappings, next) {
-        holds |= BIT(m->peer);
+        holds |= BIT(m->slot);
     }
-    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
-        if (!(holds & BIT(i))) {
-            release_ram(&d->peer[i]);
+    for (unsigned slot = 0; slot < ARRAY_SIZE(d->taken); slot++) {
+        if (!(holds & BIT(slot))) {
+            release_ram(&d->taken[slot]);
         }
     }
     if (qatomic_read(&p->holds) != holds) {
@@ -73,8 +70,10 @@ static void update_holds(IdtNtbMapping *d)
 }
 
 /*
- * The RAM of @local that begins at bus address @addr, up to @size bytes of it;
- * @mr is NULL if there is none, else to be unreferenced.
+ * Finds RAM of @local that begins at bus address @addr, up to @size bytes.
+ *
+ * Returns: the section, whose @mr the caller unreferences; it is NULL if no RAM
+ * is there.
  */
 static MemoryRegionSection find_local(IdtNtbRequest *local, uint64_t addr,
                                       uint64_t size)
@@ -93,7 +92,7 @@ static MemoryRegionSection find_local(IdtNtbRequest *local, uint64_t addr,
 static bool local_is_allowed(const IdtNtbMapping *d, const IdtNtbAlias *m)
 {
     IdtNtbRequest *local = idt_ntb_request_local(d->request,
-                                                   m->peer);
+                                                   m->slot);
     MemoryRegionSection section;
     bool same;
 
@@ -114,10 +113,10 @@ static bool remote_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
     const IdtNtbSwitch *sw = d->sw;
     IdtNtbPeerRam ram;
 
-    if (idt_ntb_ram_seq(sw, m->peer) == m->seq) {
+    if (idt_ntb_ram_seq(sw, m->slot) == m->seq) {
         return true;
     }
-    if (!idt_ntb_ram_find(sw, m->peer, m->addr, &ram) ||
+    if (!idt_ntb_ram_find(sw, m->slot, m->addr, &ram) ||
         ram.fd != m->file || ram.id != m->id ||
         ram.offset + (m->addr - ram.addr) != m->file_offset ||
         ram.size - (m->addr - ram.addr) < m->end - m->start) {
@@ -127,12 +126,12 @@ static bool remote_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
     return true;
 }
 
-/* True while the pages of @m may be in the window, open or not. */
-static bool mapping_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
+/* True while the pages of @m may be in the window, be it open or closed. */
+static bool is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
 {
     const IdtNtbSwitch *sw = d->sw;
 
-    /* What is mapped can be read */
+    /* The guest can read what is mapped */
     return idt_ntb_switch_has_completions(sw, sw->slot) &&
            (m->local ? local_is_allowed(d, m) : remote_is_allowed(d, m));
 }
@@ -141,17 +140,17 @@ static bool mapping_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
  * Returns: the offset up to which the window that @m is in is open and leads
  * to the same port and address as when @m was made; @m->start if it does not.
  */
-static uint64_t open_end(const IdtNtbMapping *d, const IdtNtbAlias *m)
+static uint64_t find_open_end(const IdtNtbMapping *d, const IdtNtbAlias *m)
 {
     const IdtNtbSwitch *sw = d->sw;
     IdtNtbTranslation t;
 
     idt_ntb_translate_offset(sw, d->pci, m->bar, m->start, &t);
-    if (!t.ok || t.slot != m->peer ||
+    if (!t.ok || t.slot != m->slot ||
         t.addr + (m->start - t.start) != m->addr ||
-        !idt_ntb_switch_open(sw, sw->slot, m->peer) ||
+        !idt_ntb_switch_open(sw, sw->slot, m->slot) ||
         (!m->local &&
-         qatomic_read(&port_block(d, m->peer)->generation) != m->generation)) {
+         qatomic_read(&port_block(d, m->slot)->generation) != m->generation)) {
         return m->start;
     }
     return MIN(t.end, m->end);
@@ -159,14 +158,14 @@ static uint64_t open_end(const IdtNtbMapping *d, const IdtNtbAlias *m)
 
 /* Giving up */
 
-static void forget(IdtNtbAlias *m)
+static void forget_mapping(IdtNtbAlias *m)
 {
     m->left = NULL;
     QLIST_REMOVE(m, next);
     object_unref(OBJECT(m));
 }
 
-/* Cuts off what @m has from offset @from on; true if that can't be reached. */
+/* Cuts @m off from offset @from on.  Returns: true if nothing reaches that. */
 static bool cut_off(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t from)
 {
     if (m->local) {
@@ -178,14 +177,14 @@ static bool cut_off(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t from)
     return idt_ntb_alias_cut_off(m, from, d->ones);
 }
 
-/* @m is out of the guest's address space. */
-static void mapping_left(IdtNtbAlias *m)
+/* Called when @m is out of the guest's address space. */
+static void finish_leaving(IdtNtbAlias *m)
 {
     IdtNtbMapping *d = m->owner;
 
     /* DMA of another thread may still refer to it */
     cut_off(d, m, m->start);
-    forget(m);
+    forget_mapping(m);
     update_holds(d);
     idt_ntb_request_wake(d->request);
     if (qatomic_read(&port_block(d, d->sw->slot)->close_req) !=
@@ -198,11 +197,11 @@ static void mapping_left(IdtNtbAlias *m)
  * Gives up @m, whose window is open up to offset @end.
  *
  * With TCG, vCPUs can store to the pages until they leave their block of code.
- * What is closed is cut off at once: such stores are void, and the closer does
- * not wait for vCPUs, which may be waiting for it.  What is open is not cut
- * off: such stores arrive, and later ones come to window_access().
+ * Cut the closed part off at once: drop such stores, so that the closer does
+ * not wait for vCPUs, which may be waiting for it.  Don't cut off the open
+ * part: such stores arrive, and later ones go by request.
  */
-static void give_up(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t end)
+static void give_up_mapping(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t end)
 {
     const IdtNtbSwitch *sw = d->sw;
     uint64_t from = m->start + ROUND_UP(end - m->start,
@@ -210,11 +209,11 @@ static void give_up(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t end)
     bool done;
 
     trace_idt_ntb_unmap(sw->port, m->bar, m->start,
-                        idt_ntb_switch_port(sw, m->peer));
-    m->left = mapping_left;
+                        idt_ntb_switch_port(sw, m->slot));
+    m->left = finish_leaving;
     if (idt_ntb_alias_leave(m, d->stopping, end < m->end)) {
         cut_off(d, m, m->start);
-        forget(m);
+        forget_mapping(m);
         return;
     }
     if (end == m->end) {
@@ -222,7 +221,7 @@ static void give_up(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t end)
     }
     done = from >= m->end || cut_off(d, m, from);
     if (done && from == m->start) {
-        forget(m);
+        forget_mapping(m);
         return;
     }
     m->closed |= !done || from != end;
@@ -234,7 +233,7 @@ static void give_up_all(IdtNtbMapping *d)
     IdtNtbAlias *m, *next;
 
     QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
-        give_up(d, m, m->start);
+        give_up_mapping(d, m, m->start);
     }
     update_holds(d);
 }
@@ -248,7 +247,7 @@ static void give_up_overlaps(IdtNtbMapping *d, unsigned bar,
     QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
         if (m->open && m->bar == bar && m->start < range->end &&
             range->start < m->end) {
-            give_up(d, m, open_end(d, m));
+            give_up_mapping(d, m, find_open_end(d, m));
         }
     }
     update_holds(d);
@@ -269,16 +268,16 @@ void idt_ntb_mapping_sync(IdtNtbMapping *d)
         return;
     }
     QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
-        uint64_t end = open_end(d, m);
+        uint64_t end = find_open_end(d, m);
 
-        if (end < m->end || (m->open && !mapping_is_allowed(d, m))) {
-            give_up(d, m, end);
+        if (end < m->end || (m->open && !is_allowed(d, m))) {
+            give_up_mapping(d, m, end);
         }
     }
     update_holds(d);
 }
 
-/* True if what is closed can still be reached: mapping_left() ends that. */
+/* True if a vCPU can reach a closed part until finish_leaving(). */
 static bool is_late(const IdtNtbMapping *d)
 {
     IdtNtbAlias *m;
@@ -344,20 +343,20 @@ static bool find_range(const IdtNtbMapping *d, unsigned bar, uint64_t offset,
     return range->start <= offset && offset < range->end;
 }
 
-/* Says where @m belongs. */
-static void place(IdtNtbMapping *d, IdtNtbAlias *m, unsigned bar,
+/* Sets what @m maps, and where. */
+static void place_mapping(IdtNtbMapping *d, IdtNtbAlias *m, unsigned bar,
                   const IdtNtbTranslation *t, const MapRange *range)
 {
     m->owner = d;
     m->bar = bar;
-    m->peer = t->slot;
+    m->slot = t->slot;
     m->addr = t->addr + (range->start - t->start);
     m->start = range->start;
     m->end = range->end;
 }
 
-/* Puts @m into its place. */
-static void insert(IdtNtbMapping *d, IdtNtbAlias *m)
+/* Shows @m to the guest. */
+static void insert_mapping(IdtNtbMapping *d, IdtNtbAlias *m)
 {
     const IdtNtbSwitch *sw = d->sw;
 
@@ -365,14 +364,14 @@ static void insert(IdtNtbMapping *d, IdtNtbAlias *m)
     QLIST_INSERT_HEAD(&d->mappings, m, next);
     update_holds(d);
     trace_idt_ntb_map(sw->port, m->bar, m->start, m->end - m->start,
-                      idt_ntb_switch_port(sw, m->peer), m->addr);
+                      idt_ntb_switch_port(sw, m->slot), m->addr);
 }
 
-/* Remembers, until its table changes, that the RAM of @peer can't be mapped. */
-static void refuse_ram(IdtNtbMapping *d, unsigned peer, const char *why)
+/* Remembers, until its table changes, that this RAM can't be mapped. */
+static void refuse_ram(IdtNtbMapping *d, unsigned slot, const char *why)
 {
     const IdtNtbSwitch *sw = d->sw;
-    IdtNtbTakenRam *taken = &d->peer[peer];
+    IdtNtbTakenRam *taken = &d->taken[slot];
 
     if (taken->fd >= 0) {
         close(taken->fd);
@@ -380,11 +379,11 @@ static void refuse_ram(IdtNtbMapping *d, unsigned peer, const char *why)
     }
     taken->refused = true;
     warn_report_once("idt-ntb: port %u: windows onto the memory of port %u are "
-                     "slow: %s", sw->port, idt_ntb_switch_port(sw, peer),
+                     "slow: %s", sw->port, idt_ntb_switch_port(sw, slot),
                      why);
 }
 
-/* True if @taken is, was or will be the RAM that @ram says. */
+/* True if @taken is @ram: open, refused, or being opened. */
 static bool is_taken(const IdtNtbTakenRam *taken, const IdtNtbPeerRam *ram,
                      uint32_t generation)
 {
@@ -392,14 +391,26 @@ static bool is_taken(const IdtNtbTakenRam *taken, const IdtNtbPeerRam *ram,
            taken->number == ram->fd;
 }
 
-/*
- * The file of @ram, which stays ours; or -1.  Leaves half of its time to the
- * access, to go by request: the next one looks again.
- */
-static int take_ram(IdtNtbMapping *d, unsigned peer, const IdtNtbPeerRam *ram)
+static bool is_refused(const IdtNtbMapping *d, unsigned slot,
+                       const IdtNtbPeerRam *ram)
 {
-    IdtNtbTakenRam *taken = &d->peer[peer];
-    uint32_t generation = qatomic_read(&port_block(d, peer)->generation);
+    const IdtNtbTakenRam *taken = &d->taken[slot];
+
+    return taken->refused &&
+           is_taken(taken, ram,
+                    qatomic_read(&port_block(d, slot)->generation));
+}
+
+/*
+ * Opens @ram.  Spends at most half of the access's time, so that the access can
+ * go by request; the next access looks again.
+ *
+ * Returns: a descriptor, which stays ours, or -1.
+ */
+static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
+{
+    IdtNtbTakenRam *taken = &d->taken[slot];
+    uint32_t generation = qatomic_read(&port_block(d, slot)->generation);
     unsigned timeout_ms = 0;
     const char *why = NULL;
 
@@ -412,7 +423,7 @@ static int take_ram(IdtNtbMapping *d, unsigned peer, const IdtNtbPeerRam *ram)
         taken->generation = generation;
         taken->number = ram->fd;
         taken->refused = false;
-        taken->job = idt_ntb_ram_open(d->sw, peer, ram,
+        taken->job = idt_ntb_ram_open(d->sw, slot, ram,
                                          d->trust_peers);
         timeout_ms = idt_ntb_request_access_ms(d->request) / 2;
     }
@@ -422,20 +433,45 @@ static int take_ram(IdtNtbMapping *d, unsigned peer, const IdtNtbPeerRam *ram)
     taken->fd = idt_ntb_ram_open_result(taken->job, &why);
     g_clear_pointer(&taken->job, idt_ntb_ram_open_end);
     if (taken->fd < 0) {
-        refuse_ram(d, peer, why);
+        refuse_ram(d, slot, why);
     }
     return is_taken(taken, ram, generation) ? taken->fd : -1;
 }
 
 /*
- * Shows that we hold memory of @peer.  Look again after it.  A port that closes
- * its memory does it the other way round: at least one side sees the other's
- * update.
+ * Shows that we hold memory of the port at @slot.  The caller looks again after
+ * that.  A port that closes its memory does it the other way round: at least
+ * one side sees the other's update.
  */
-static void hold(IdtNtbMapping *d, unsigned peer)
+static void show_hold(IdtNtbMapping *d, unsigned slot)
 {
-    qatomic_fetch_or(&port_block(d, d->sw->slot)->holds, BIT(peer));
+    qatomic_fetch_or(&port_block(d, d->sw->slot)->holds, BIT(slot));
     smp_mb__after_rmw();        /* pairs with idt_ntb_window_changed() */
+}
+
+/*
+ * True if KVM and vhost have room for a mapping, which takes a memory slot:
+ * without a free one KVM ends QEMU, and vhost keeps its old memory table.
+ */
+static bool has_free_memslot(const IdtNtbMapping *d)
+{
+    unsigned available = vhost_get_free_memslots();
+
+    if (idt_ntb_mapping_count(d) >= MAX_MAPPINGS) {
+        warn_report_once("idt-ntb: port %u: windows are slow: what they show "
+                         "is in more than %u pieces", d->sw->port,
+                         MAX_MAPPINGS);
+        return false;
+    }
+    if (kvm_enabled()) {
+        available = MIN(available, kvm_get_free_memslots());
+    }
+    if (available > SPARE_MEMSLOTS + memory_devices_get_reserved_memslots()) {
+        return true;
+    }
+    warn_report_once("idt-ntb: port %u: windows are slow: KVM or vhost has too "
+                     "few free memory slots", d->sw->port);
+    return false;
 }
 
 static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
@@ -451,7 +487,8 @@ static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
                              t->addr + (offset - t->start), &ram) ||
         !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
                     &range) ||
-        idt_ntb_request_is_stalled(d->request, t->slot)) {
+        idt_ntb_request_is_stalled(d->request, t->slot) ||
+        is_refused(d, t->slot, &ram) || !has_free_memslot(d)) {
         return NULL;
     }
     give_up_overlaps(d, bar, &range);
@@ -471,18 +508,18 @@ static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
         goto fail;
     }
     m->seq = ram.seq;
-    m->generation = d->peer[t->slot].generation;
+    m->generation = d->taken[t->slot].generation;
     m->file = ram.fd;
     m->id = ram.id;
     m->file_offset = range.offset;
-    place(d, m, bar, t, &range);
-    hold(d, t->slot);
-    /* Closed since @t was made?  Whoever closes it from now on waits for us */
-    if (open_end(d, m) < m->end || !mapping_is_allowed(d, m)) {
+    place_mapping(d, m, bar, t, &range);
+    show_hold(d, t->slot);
+    /* Look whether it was closed meanwhile; a later closer waits for us */
+    if (find_open_end(d, m) < m->end || !is_allowed(d, m)) {
         object_unref(OBJECT(m));
         goto fail;
     }
-    insert(d, m);
+    insert_mapping(d, m);
     return m;
 
 fail:
@@ -490,7 +527,7 @@ fail:
     return NULL;
 }
 
-/* The RAM of @local around @offset: all of @t, or from the page on */
+/* Finds the RAM of @local around @offset: in all of @t, or from the page on. */
 static MemoryRegionSection find_local_around(const IdtNtbMapping *d,
                                              IdtNtbRequest *local,
                                              uint64_t offset,
@@ -508,7 +545,7 @@ static MemoryRegionSection find_local_around(const IdtNtbMapping *d,
                       addr % page + (t->end - offset));
 }
 
-/* Shows RAM of this very QEMU. */
+/* Maps RAM of this QEMU. */
 static void map_local(IdtNtbMapping *d, IdtNtbRequest *local, unsigned bar,
                       uint64_t offset, const IdtNtbTranslation *t)
 {
@@ -519,42 +556,18 @@ static void map_local(IdtNtbMapping *d, IdtNtbRequest *local, unsigned bar,
     if (section.mr &&
         find_range(d, bar, offset, t, section.offset_within_address_space,
                    int128_get64(section.size), section.offset_within_region,
-                   &range)) {
+                   &range) &&
+        has_free_memslot(d)) {
         give_up_overlaps(d, bar, &range);
         m = idt_ntb_alias_new_local(section.mr, range.offset);
-        place(d, m, bar, t, &range);
-        insert(d, m);
+        place_mapping(d, m, bar, t, &range);
+        insert_mapping(d, m);
     }
     memory_region_unref(section.mr);
 }
 
-/*
- * A mapping takes a memory slot.  Without a free one KVM ends QEMU, and vhost
- * keeps the memory table that it had.
- */
-static bool has_free_slot(const IdtNtbMapping *d)
-{
-    unsigned available = vhost_get_free_memslots();
-
-    if (idt_ntb_mapping_count(d) >= MAX_MAPPINGS) {
-        warn_report_once("idt-ntb: port %u: windows are slow: what they show "
-                         "is in more than %u pieces", d->sw->port,
-                         MAX_MAPPINGS);
-        return false;
-    }
-    if (kvm_enabled()) {
-        available = MIN(available, kvm_get_free_memslots());
-    }
-    if (available > SPARE_SLOTS + memory_devices_get_reserved_memslots()) {
-        return true;
-    }
-    warn_report_once("idt-ntb: port %u: windows are slow: KVM or vhost has too "
-                     "few free memory slots", d->sw->port);
-    return false;
-}
-
 void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
-                         const IdtNtbTranslation *t, uint64_t *len)
+                          const IdtNtbTranslation *t, uint64_t *len)
 {
     uint64_t page = map_page_size();
     uint64_t guest = idt_ntb_translate_bar_addr(d->sw, d->pci, bar) + offset;
@@ -569,7 +582,7 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
         }
     }
     if (!m && d->enabled &&
-        idt_ntb_switch_has_completions(sw, sw->slot) && has_free_slot(d)) {
+        idt_ntb_switch_has_completions(sw, sw->slot)) {
         local = idt_ntb_request_local(d->request, t->slot);
         if (local) {
             map_local(d, local, bar, offset, t);
@@ -578,7 +591,7 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
         }
     }
     if (!m || m->local) {
-        /* What is local tracks its changes: not to be written from here */
+        /* QEMU tracks changes of local RAM: write it by request */
         *len = MIN(*len, page - guest % page);
         return NULL;
     }
@@ -586,168 +599,29 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
     return m->ptr + (offset - m->start);
 }
 
-bool idt_ntb_mapping_holds(const IdtNtbMapping *d, unsigned peer)
+bool idt_ntb_mapping_holds(const IdtNtbMapping *d, unsigned slot)
 {
     IdtNtbAlias *m;
 
     QLIST_FOREACH(m, &d->mappings, next) {
-        if (m->peer == peer) {
+        if (m->slot == slot) {
             return true;
         }
     }
     return false;
 }
 
-/* Closing what others hold */
-
-typedef struct CloseWait {
-    IdtNtbMapping *d;
-    uint32_t pending;           /* a bit per peer */
-    bool all;                   /* what is mapped of ours, open or not */
-    uint32_t request[IDT_MAX_NT_PORTS];
-} CloseWait;
-
-static bool has_closed(const CloseWait *w, unsigned i)
-{
-    const IdtNtbSwitch *sw = w->d->sw;
-    IdtNtbShmPort *p = port_block(w->d, i);
-    uint32_t ack = qatomic_load_acquire(&p->close_ack);
-    uint32_t holds = qatomic_load_acquire(&p->holds);
-
-    /* A dead port has no link and holds nothing; one in reset can hold */
-    if (!holds && !idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, i))) {
-        return true;
-    }
-    return (int32_t)(ack - w->request[i]) >= 0 &&
-           !(w->all && holds & BIT(sw->slot));
-}
-
-static bool all_have_closed(void *opaque)
-{
-    CloseWait *w = opaque;
-
-    for (unsigned i = 0; i < w->d->sw->num_ports; i++) {
-        if (w->pending & BIT(i) && has_closed(w, i)) {
-            w->pending &= ~BIT(i);
-        }
-    }
-    return !w->pending;
-}
-
-/* True for a holder that let us wait before and still does. */
-static bool is_silent(IdtNtbMapping *d, unsigned i)
-{
-    IdtNtbTakenRam *peer = &d->peer[i];
-
-    if (peer->silent &&
-        (int32_t)(qatomic_read(&port_block(d, i)->close_ack) -
-                  peer->silent_request) >= 0) {
-        peer->silent = false;
-    }
-    return peer->silent;
-}
-
-static void set_silent(IdtNtbMapping *d, unsigned i, uint32_t request)
-{
-    IdtNtbSwitch *sw = d->sw;
-    int64_t now = g_get_monotonic_time();
-
-    d->peer[i].silent = true;
-    d->peer[i].silent_request = request;
-    trace_idt_ntb_close_stalled(sw->port, idt_ntb_switch_port(sw, i));
-    if (d->peer[i].silence_told &&
-        now - d->peer[i].silence_told < SILENCE_PERIOD_US) {
-        return;
-    }
-    d->peer[i].silence_told = now;
-    warn_report("idt-ntb: port %u: port %u has not given up its windows onto "
-                "this guest within %u ms; it may still access its memory",
-                sw->port, idt_ntb_switch_port(sw, i),
-                d->timeout_ms);
-}
-
-/* Asks @holders; what to wait for is in @w. */
-static void ask(CloseWait *w, uint32_t holders)
-{
-    IdtNtbSwitch *sw = w->d->sw;
-
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-
-        if (i == sw->slot || !(holders & BIT(i)) ||
-            (!qatomic_read(&port_block(w->d, i)->holds) &&
-             !idt_ntb_switch_link(sw, port))) {
-            continue;
-        }
-        w->request[i] = idt_ntb_switch_ask_close(sw, port);
-        if (!is_silent(w->d, i)) {
-            w->pending |= BIT(i);
-        }
-    }
-}
-
-static void wait_for_holders(CloseWait *w)
-{
-    IdtNtbMapping *d = w->d;
-    int64_t deadline = g_get_monotonic_time() +
-                       d->timeout_ms * 1000LL;
-
-    if (!w->pending ||
-        idt_ntb_request_wait(d->request, all_have_closed, w,
-                              deadline)) {
-        return;
-    }
-    for (unsigned i = 0; i < d->sw->num_ports; i++) {
-        if (w->pending & BIT(i)) {
-            set_silent(d, i, w->request[i]);
-        }
-    }
-}
-
-void idt_ntb_mapping_ask(IdtNtbMapping *d)
-{
-    CloseWait w = { .d = d };
-
-    ask(&w, idt_ntb_switch_holders(d->sw, BIT(d->sw->slot)));
-}
-
-void idt_ntb_mapping_close(IdtNtbMapping *d, uint32_t holders)
-{
-    CloseWait w = { .d = d };
-
-    ask(&w, holders);
-    wait_for_holders(&w);
-}
-
-void idt_ntb_mapping_expel(IdtNtbMapping *d)
-{
-    const IdtNtbSwitch *sw = d->sw;
-    CloseWait w = { .d = d, .all = true };
-
-    smp_mb();                   /* pairs with hold() */
-    ask(&w, idt_ntb_switch_holders(sw, BIT(sw->slot)));
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        if (idt_ntb_request_local(d->request, i)) {
-            w.pending &= ~BIT(i);       /* its vCPUs have stopped too */
-        }
-    }
-    /* A vCPU that waits for us can't leave its block of code: serve it */
-    idt_ntb_request_serve_stopped(true);
-    wait_for_holders(&w);
-    idt_ntb_request_serve_stopped(false);
-}
-
-/* Start and stop; what there is to see */
+/* Start, stop and properties */
 
 void idt_ntb_mapping_start(IdtNtbMapping *d)
 {
     QLIST_INIT(&d->mappings);
-    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
-        d->peer[i] = (IdtNtbTakenRam) { .fd = -1, .seq = 1 };
+    for (unsigned slot = 0; slot < ARRAY_SIZE(d->taken); slot++) {
+        d->taken[slot] = (IdtNtbTakenRam) { .fd = -1, .seq = 1 };
     }
     d->ones = -1;
     d->started = true;
-    /* Requests to who had the port before */
+    /* Ignore requests to a former owner of the port */
     d->acknowledged = qatomic_read(&port_block(d, d->sw->slot)
                                    ->close_req) - 1;
     idt_ntb_mapping_look(d);
@@ -761,8 +635,8 @@ void idt_ntb_mapping_stop(IdtNtbMapping *d)
     d->stopping = true;
     give_up_all(d);
     d->stopping = false;
-    for (unsigned i = 0; i < ARRAY_SIZE(d->peer); i++) {
-        g_clear_pointer(&d->peer[i].job, idt_ntb_ram_open_end);
+    for (unsigned slot = 0; slot < ARRAY_SIZE(d->taken); slot++) {
+        g_clear_pointer(&d->taken[slot].job, idt_ntb_ram_open_end);
     }
     if (d->ones >= 0) {
         close(d->ones);
@@ -788,7 +662,7 @@ char *idt_ntb_mapping_list(const IdtNtbMapping *d)
     IdtNtbAlias *m;
 
     QLIST_FOREACH(m, &d->mappings, next) {
-        unsigned port = idt_ntb_switch_port(sw, m->peer);
+        unsigned port = idt_ntb_switch_port(sw, m->slot);
 
         g_string_append_printf(text, "BAR%u+0x%" PRIx64 "-0x%" PRIx64
                                ": partition %u, 0x%" PRIx64 "\n", m->bar,

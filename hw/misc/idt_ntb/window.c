@@ -48,15 +48,14 @@ static unsigned refusals_to_tell(IdtNtbRefusals *r)
     return count;
 }
 
-static void window_refuse(IdtNtbWindow *w, unsigned bar, uint64_t offset,
+static void refuse_access(IdtNtbWindow *w, unsigned bar, uint64_t offset,
                           unsigned len, bool is_write, const char *why)
 {
+    uint64_t bar_addr = idt_ntb_translate_bar_addr(w->sw, w->pci, bar);
     unsigned count;
 
     trace_idt_ntb_window_refused(w->sw->port, bar, offset, is_write);
-    idt_ntb_errors_unsupported(w->errors,
-                               idt_ntb_translate_bar_addr(w->sw, w->pci, bar) + offset, len,
-                               is_write);
+    idt_ntb_errors_unsupported(w->errors, bar_addr + offset, len, is_write);
     count = refusals_to_tell(&w->own_refusals);
     if (count) {
         qemu_log("idt-ntb: port %u: %s BAR%u+0x%" PRIx64 " is refused: %s "
@@ -103,7 +102,7 @@ static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
         return 0;
     }
     if (result == IDT_NTB_REQUEST_REFUSED) {
-        window_refuse(w, bar, offset, done, is_write, "nothing answers there");
+        refuse_access(w, bar, offset, done, is_write, "nothing answers there");
     } else if (result != IDT_NTB_REQUEST_DONE) {
         idt_ntb_errors_timeout(w->errors);
     }
@@ -129,7 +128,7 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
         if (t.ok && idt_ntb_switch_open(w->sw, w->sw->slot, t.slot)) {
             len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
         } else {
-            window_refuse(w, b->bar, offset, len, is_write, "no open window");
+            refuse_access(w, b->bar, offset, len, is_write, "no open window");
         }
         offset += len;
         buf += len;
@@ -278,14 +277,14 @@ void idt_ntb_window_changed(IdtNtbWindow *w, uint32_t changed,
         w->request.changes++;
         idt_ntb_mapping_sync(&w->mapping);
     }
-    /* What ended windows comes before the look at @holds: see hold() */
+    /* What ended windows comes before the look at @holds: see closing.h */
     smp_mb();
     if (memory_changed) {
-        idt_ntb_mapping_ask(&w->mapping);
+        idt_ntb_closing_ask(&w->closing);
     }
     /* Those without mappings too: what they send now is by the new registers */
-    idt_ntb_mapping_close(&w->mapping, (changed & ~slot) |
-                                     idt_ntb_switch_holders(w->sw, closed));
+    idt_ntb_closing_wait(&w->closing, (changed & ~slot) |
+                         idt_ntb_switch_holders(w->sw, closed));
 }
 
 void idt_ntb_window_close_inbound(IdtNtbWindow *w)
@@ -309,7 +308,7 @@ static void window_vm_state(void *opaque, bool running, RunState state)
         idt_ntb_request_drain(&w->request);
         qemu_bh_schedule(w->request.signalled);
     } else {
-        idt_ntb_mapping_expel(&w->mapping);
+        idt_ntb_closing_expel(&w->closing);
     }
 }
 
@@ -330,7 +329,6 @@ static void init_mapping(IdtNtbWindow *w)
     w->mapping.sw = w->sw;
     w->mapping.pci = w->pci;
     w->mapping.request = &w->request;
-    w->mapping.timeout_ms = w->timeout_ms;
     w->mapping.enabled = w->direct;
     w->mapping.trust_peers = w->trust_peers;
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
@@ -349,6 +347,7 @@ void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *signalled)
     idt_ntb_request_start(&w->request, signalled);
     init_mapping(w);
     idt_ntb_mapping_start(&w->mapping);
+    idt_ntb_closing_start(&w->closing, &w->request);
     w->ram.hidden = !runstate_is_running();
     idt_ntb_ram_start(&w->ram, w->sw, w->pci, signalled);
     w->vm_state = qdev_add_vm_change_state_handler(DEVICE(w->pci),
@@ -368,5 +367,6 @@ void idt_ntb_window_reattached(IdtNtbWindow *w)
     idt_ntb_request_reset(&w->request);
     idt_ntb_mapping_stop(&w->mapping);
     idt_ntb_mapping_start(&w->mapping);
+    idt_ntb_closing_start(&w->closing, &w->request);
     idt_ntb_ram_reset(&w->ram);
 }

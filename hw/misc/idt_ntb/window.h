@@ -14,6 +14,7 @@
 #ifndef HW_MISC_IDT_NTB_WINDOW_H
 #define HW_MISC_IDT_NTB_WINDOW_H
 
+#include "closing.h"
 #include "errors.h"
 #include "mapping.h"
 #include "ram.h"
@@ -47,6 +48,7 @@ struct IdtNtbWindow {
     IdtNtbRequest request;
     IdtNtbRam ram;
     IdtNtbMapping mapping;
+    IdtNtbClosing closing;
     VMChangeStateEntry *vm_state;
     bool told_slow;
     IdtNtbRefusals own_refusals;        /* accesses of our guest */
