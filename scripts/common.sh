@@ -42,23 +42,21 @@ takes() {
         shift
     done
     shift
+    set -f
     for takes_argument; do
         case $takes_argument in
-            -h|--help)
-                usage
-                exit 0 ;;
+            -h|--help) usage; exit 0 ;;
         esac
         takes_known=
-        set -f
         for takes_pattern in $takes_patterns; do
             # shellcheck disable=SC2254 # it is a pattern
             case $takes_argument in
                 $takes_pattern) takes_known=yes ;;
             esac
         done
-        set +f
         [ -n "$takes_known" ] || refuse "no argument '$takes_argument'"
     done
+    set +f
 }
 
 # refuse TEXT...: what the user asks for cannot be understood
@@ -81,8 +79,7 @@ as_root() {
 # cache_lock NAME: one process at a time does stage NAME in this cache; the
 # lock goes with the process, however it ends.
 cache_lock() {
-    mkdir -p "$NTB_CACHE" || die "cannot create $NTB_CACHE; set NTB_CACHE" \
-        "to a directory that can be written"
+    mkdir -p "$NTB_CACHE" || die "set NTB_CACHE to a directory"
     exec 9>"$NTB_CACHE/$1.lock"
     if ! flock -n 9; then
         note "waiting for another run that holds $NTB_CACHE/$1.lock"
@@ -171,8 +168,7 @@ guest_paths() {
 # emulated guest unpacks it more slowly than it loads it.
 make_initrd() {
     mkdir -p "$(dirname "$2")"
-    [ -z "${3:-}" ] || cat "$3" >"$2.new"
-    [ -n "${3:-}" ] || : >"$2.new"
+    cat "${3:-/dev/null}" >"$2.new"
     (cd "$1" && find . | LC_ALL=C sort |
         cpio -o -H newc -R 0:0 --quiet --reproducible) >>"$2.new"
     if cmp -s "$2.new" "$2"; then
