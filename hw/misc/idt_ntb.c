@@ -341,7 +341,7 @@ static void idt_ntb_look(void *opaque)
 
 static void idt_ntb_warn_server_lost(IdtNtbState *s)
 {
-    if (!s->server_loss_told && !idt_ntb_server_have_server(&s->peers)) {
+    if (!s->server_loss_told && !idt_ntb_server_is_connected(&s->peers)) {
         s->server_loss_told = true;
         warn_report("idt-ntb: the ivshmem-server of port %u has gone; attached "
                     "ports go on, new ones can't join", s->sw.port);

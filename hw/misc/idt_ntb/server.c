@@ -14,185 +14,177 @@
 #include "qemu/timer.h"
 #include "chardev/char-socket.h"
 #include "hw/misc/ivshmem.h"
-#include "foreign.h"
 #include "server.h"
 #include "trace.h"
 
-/* How long to sleep while the server has not accepted us */
+/* Poll this often until the server accepts the connection */
 #define CONNECT_RETRY_MS 10
 
 /* Limit how many descriptors a broken server can make us keep */
 #define MAX_CLIENTS 256
 
-static void peers_close_fd(int *fd)
+#define NO_SERVER_HINT \
+    "Give the chardev the path of an ivshmem-server's socket.\n"
+
+static void close_fd(int *fd)
 {
-    idt_ntb_foreign_close(*fd);
+    idt_ntb_untrusted_fd_close(*fd);
     *fd = -1;
 }
 
-static void peers_free_eventfd(gpointer value)
+static void free_eventfd(gpointer value)
 {
     close(GPOINTER_TO_INT(value));
 }
 
-/*
- * QEMU's socket layer clears O_NONBLOCK of a descriptor that it receives, and
- * the flag is shared by all processes that hold it.  We don't depend on it, but
- * others may.
- */
-static void peers_restore_nonblock(IdtNtbServer *peers)
+static void handle_eventfd(void *opaque)
 {
-    GHashTableIter iter;
-    gpointer value;
-
-    if (peers->eventfd >= 0) {
-        g_unix_set_fd_nonblocking(peers->eventfd, true, NULL);
-    }
-    g_hash_table_iter_init(&iter, peers->eventfds);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        g_unix_set_fd_nonblocking(GPOINTER_TO_INT(value), true, NULL);
-    }
-}
-
-static void peers_eventfd_readable(void *opaque)
-{
-    IdtNtbServer *peers = opaque;
-    /* Clear first, then read state: a later signal makes it readable again */
-    int ret = idt_ntb_eventfd_clear(peers->eventfd);
+    IdtNtbServer *server = opaque;
+    /* Clear before state is read: a later signal makes it readable again */
+    int ret = idt_ntb_untrusted_fd_clear(server->eventfd);
 
     if (ret < 0) {
         error_report("idt-ntb: can't read the eventfd of client %u: %s",
-                     peers->id, strerror(-ret));
-        qemu_set_fd_handler(peers->eventfd, NULL, NULL, NULL);
+                     server->id, strerror(-ret));
+        qemu_set_fd_handler(server->eventfd, NULL, NULL, NULL);
     }
-    peers->ops->signalled(peers->opaque);
+    server->ops->signalled(server->opaque);
 }
 
-void idt_ntb_server_signal(IdtNtbServer *peers, unsigned id)
+void idt_ntb_server_signal(IdtNtbServer *server, unsigned id)
 {
     gpointer value;
 
-    if (peers->eventfds &&
-        g_hash_table_lookup_extended(peers->eventfds, GUINT_TO_POINTER(id),
+    if (server->eventfds &&
+        g_hash_table_lookup_extended(server->eventfds, GUINT_TO_POINTER(id),
                                      NULL, &value)) {
-        idt_ntb_eventfd_signal(peers->signaller, GPOINTER_TO_INT(value));
+        idt_ntb_signaller_signal(server->signaller, GPOINTER_TO_INT(value));
     }
 }
 
-void idt_ntb_server_signal_all(IdtNtbServer *peers)
+void idt_ntb_server_signal_all(IdtNtbServer *server)
 {
     GHashTableIter iter;
     gpointer value;
 
-    g_hash_table_iter_init(&iter, peers->eventfds);
+    g_hash_table_iter_init(&iter, server->eventfds);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        idt_ntb_eventfd_signal(peers->signaller, GPOINTER_TO_INT(value));
+        idt_ntb_signaller_signal(server->signaller, GPOINTER_TO_INT(value));
     }
 }
 
-/* Another client's eventfd, or (@fd < 0) the end of that client. */
-static void peers_other(IdtNtbServer *peers, unsigned id, int *fd)
+/* Add another client with its eventfd @fd, or remove it if @fd is -1. */
+static void receive_client(IdtNtbServer *server, unsigned id, int *fd)
 {
     gpointer key = GUINT_TO_POINTER(id);
 
     if (*fd < 0) {
-        g_hash_table_remove(peers->eventfds, key);
-        trace_idt_ntb_client_left(peers->id, id);
-        if (peers->started) {
-            peers->ops->left(peers->opaque, id);
+        g_hash_table_remove(server->eventfds, key);
+        trace_idt_ntb_client_left(server->id, id);
+        if (server->started) {
+            server->ops->left(server->opaque, id);
         }
         return;
     }
-    if (g_hash_table_contains(peers->eventfds, key)) {
-        return;                     /* a further vector: one is enough */
+    if (g_hash_table_contains(server->eventfds, key)) {
+        return;                     /* a further vector: ignore it */
     }
-    if (g_hash_table_size(peers->eventfds) >= MAX_CLIENTS) {
+    if (g_hash_table_size(server->eventfds) >= MAX_CLIENTS) {
         warn_report_once("idt-ntb: more than %d clients at one "
                          "ivshmem-server: some can't be signalled",
                          MAX_CLIENTS);
         return;
     }
-    g_hash_table_insert(peers->eventfds, key, GINT_TO_POINTER(*fd));
+    g_hash_table_insert(server->eventfds, key, GINT_TO_POINTER(*fd));
     *fd = -1;
-    trace_idt_ntb_client_joined(peers->id, id);
-    if (peers->started) {
-        peers->ops->joined(peers->opaque, id);
+    trace_idt_ntb_client_joined(server->id, id);
+    if (server->started) {
+        server->ops->joined(server->opaque, id);
     }
 }
 
-static bool peers_eventfd_message(IdtNtbServer *peers, int64_t value, int *fd,
+static bool receive_eventfd(IdtNtbServer *server, int64_t value, int *fd,
                                   Error **errp)
 {
     if (value < 0 || value > IDT_NTB_MAX_CLIENT_ID) {
-        error_setg(errp, "the server sent the client id %" PRId64
+        error_setg(errp, "the server sent client id %" PRId64
                    ", which is out of range", value);
         return false;
     }
-    /* Anything else could block us, or spin the main loop */
-    if (*fd >= 0 && !idt_ntb_foreign_is_eventfd(*fd)) {
-        error_setg(errp, "the server sent a descriptor for client %" PRId64
-                   " that is no eventfd", value);
-        return false;
+    if (*fd >= 0) {
+        /* Any other descriptor could block, or be readable forever */
+        if (!idt_ntb_untrusted_fd_is_eventfd(*fd)) {
+            error_setg(errp, "the server sent a descriptor for client %" PRId64
+                       " that is no eventfd", value);
+            return false;
+        }
+        /*
+         * QEMU's socket layer clears O_NONBLOCK of a descriptor that it
+         * receives, for all processes that hold it.  They may depend on it.
+         */
+        g_unix_set_fd_nonblocking(*fd, true, NULL);
     }
-    if (value != peers->id) {
-        peers_other(peers, value, fd);
+    if (value != server->id) {
+        receive_client(server, value, fd);
         return true;
     }
     if (*fd < 0) {
-        error_setg(errp, "the server sent no eventfd for this client, but its "
-                   "end");
+        error_setg(errp, "the server sent no eventfd for this client, but "
+                   "said that it has left");
         return false;
     }
-    if (peers->eventfd < 0) {
-        peers->eventfd = *fd;
+    if (server->eventfd < 0) {
+        server->eventfd = *fd;
         *fd = -1;
-        peers->state = IDT_NTB_SERVER_READY;
+        server->state = IDT_NTB_SERVER_READY;
     }
     return true;
 }
 
 /*
- * One message of the server.  Takes @fd over by setting it to -1.
+ * Process one message of the server: @value and a descriptor, or -1.  If @fd is
+ * set to -1, the descriptor is kept; else the caller closes it.
  */
-static bool peers_message(IdtNtbServer *peers, int64_t value, int *fd,
+static bool receive_message(IdtNtbServer *server, int64_t value, int *fd,
                           Error **errp)
 {
     ERRP_GUARD();
 
-    switch (peers->state) {
+    switch (server->state) {
     case IDT_NTB_SERVER_VERSION:
         if (*fd >= 0) {
             error_setg(errp, "the server sent a descriptor with the protocol "
-                       "version; connect to an ivshmem-server");
+                       "version");
+            error_append_hint(errp, NO_SERVER_HINT);
             return false;
         }
         if (value != IVSHMEM_PROTOCOL_VERSION) {
             error_setg(errp, "the server speaks version %" PRId64 " of the "
-                       "ivshmem protocol, or another protocol, and only "
-                       "version %d is known; connect to an ivshmem-server",
-                       value, IVSHMEM_PROTOCOL_VERSION);
+                       "ivshmem protocol, or another protocol; only version "
+                       "%d is supported", value, IVSHMEM_PROTOCOL_VERSION);
+            error_append_hint(errp, NO_SERVER_HINT);
             return false;
         }
-        peers->state = IDT_NTB_SERVER_ID;
+        server->state = IDT_NTB_SERVER_ID;
         return true;
     case IDT_NTB_SERVER_ID:
         if (value < 0 || value > IDT_NTB_MAX_CLIENT_ID || *fd >= 0) {
-            error_setg(errp, "the server sent the invalid client id %" PRId64
+            error_setg(errp, "the server sent invalid client id %" PRId64
                        "%s", value, *fd >= 0 ? " with a descriptor" : "");
             return false;
         }
-        peers->id = value;
-        peers->state = IDT_NTB_SERVER_SHM;
+        server->id = value;
+        server->state = IDT_NTB_SERVER_SHM;
         return true;
     case IDT_NTB_SERVER_SHM:
         if (value != -1 || *fd < 0) {
-            error_setg(errp, "the server sent %" PRId64 " %s descriptor in "
-                       "place of the shared memory", value,
-                       *fd < 0 ? "without a" : "with a");
+            error_setg(errp, "the server sent %" PRId64 " %s a descriptor "
+                       "instead of the shared memory", value,
+                       *fd < 0 ? "without" : "with");
             return false;
         }
-        /* Anything else could block us */
-        if (!idt_ntb_foreign_is_memory(*fd)) {
+        /* A page fault in any other file could block */
+        if (!idt_ntb_untrusted_fd_is_memory(*fd)) {
             error_setg(errp, "the server's shared memory is no file in "
                        "memory");
             error_append_hint(errp, "Start ivshmem-server with -M NAME, or "
@@ -200,13 +192,13 @@ static bool peers_message(IdtNtbServer *peers, int64_t value, int *fd,
                               "hugetlbfs.\n");
             return false;
         }
-        peers->shm_fd = *fd;
+        server->shm_fd = *fd;
         *fd = -1;
-        peers->state = IDT_NTB_SERVER_EVENTFD;
+        server->state = IDT_NTB_SERVER_EVENTFD;
         return true;
     case IDT_NTB_SERVER_EVENTFD:
     case IDT_NTB_SERVER_READY:
-        return peers_eventfd_message(peers, value, fd, errp);
+        return receive_eventfd(server, value, fd, errp);
     case IDT_NTB_SERVER_CLOSED:
         return true;
     }
@@ -214,177 +206,185 @@ static bool peers_message(IdtNtbServer *peers, int64_t value, int *fd,
 }
 
 /*
- * Ends the connection, so that the next user connects anew.  A chardev that is
- * connecting is left alone: QEMU's yank code can't unregister it.
+ * End the connection, so that the next device on this chardev makes a new one.
+ * Do not disconnect a chardev that is connecting: QEMU's yank code would fail.
  */
-static void peers_hang_up(IdtNtbServer *peers)
+static void hang_up(IdtNtbServer *server)
 {
-    if (qemu_chr_fe_backend_open(peers->chr)) {
-        qemu_chr_fe_disconnect(peers->chr);
+    if (qemu_chr_fe_backend_open(server->chr)) {
+        qemu_chr_fe_disconnect(server->chr);
     }
 }
 
-static void peers_close_descriptors(IdtNtbServer *peers)
+static void close_descriptors(IdtNtbServer *server)
 {
-    if (peers->eventfd >= 0) {
-        qemu_set_fd_handler(peers->eventfd, NULL, NULL, NULL);
+    if (server->eventfd >= 0) {
+        qemu_set_fd_handler(server->eventfd, NULL, NULL, NULL);
     }
-    peers_close_fd(&peers->eventfd);
-    peers_close_fd(&peers->shm_fd);
-    peers_close_fd(&peers->msg_fd);
-    peers->msg_len = 0;
-    g_hash_table_remove_all(peers->eventfds);
+    close_fd(&server->eventfd);
+    close_fd(&server->shm_fd);
+    close_fd(&server->msg_fd);
+    server->msg_len = 0;
+    g_hash_table_remove_all(server->eventfds);
 }
 
 /*
- * The handshake failed: realize finds the reason in @error, later the user is
- * told, once for all tries of a chardev that reconnects.  Takes @err.
+ * End a handshake that failed, and take over @err.  In realize, keep it for
+ * read_handshake().  Later, report it, but once only: a chardev that reconnects
+ * may fail again and again.
  */
-static void peers_handshake_failed(IdtNtbServer *peers, Error *err)
+static void fail_handshake(IdtNtbServer *server, Error *err)
 {
-    peers->state = IDT_NTB_SERVER_CLOSED;
-    if (peers->started) {
-        timer_del(peers->timer);
-        peers_close_descriptors(peers);
-        if (!peers->failure_told) {
-            peers->failure_told = true;
-            error_reportf_err(err, "idt-ntb: the new server is of no use: ");
+    server->state = IDT_NTB_SERVER_CLOSED;
+    if (server->started) {
+        timer_del(server->timer);
+        close_descriptors(server);
+        if (!server->failure_told) {
+            server->failure_told = true;
+            error_reportf_err(err, "idt-ntb: the handshake with the new server "
+                              "failed: ");
         } else {
             error_free(err);
         }
-    } else if (peers->error) {
+    } else if (server->error) {
         error_free(err);
     } else {
-        peers->error = err;
+        server->error = err;
     }
 }
 
-/* The silent server of a handshake in the main loop.  The chardev may retry. */
-static void peers_handshake_timeout(void *opaque)
+/* Give up a handshake in the main loop; the chardev may connect again. */
+static void handle_timeout(void *opaque)
 {
-    IdtNtbServer *peers = opaque;
+    IdtNtbServer *server = opaque;
     Error *err = NULL;
 
-    error_setg(&err, "no complete handshake within %u ms", peers->timeout_ms);
-    peers_handshake_failed(peers, err);
-    peers_hang_up(peers);
+    error_setg(&err, "no complete handshake within %u ms", server->timeout_ms);
+    fail_handshake(server, err);
+    hang_up(server);
 }
 
-static void peers_arm_eventfd(IdtNtbServer *peers)
+static void watch_eventfd(IdtNtbServer *server)
 {
-    qemu_set_fd_handler(peers->eventfd, peers_eventfd_readable, NULL, peers);
+    qemu_set_fd_handler(server->eventfd, handle_eventfd, NULL, server);
 }
 
-static bool peers_in_handshake(const IdtNtbServer *peers)
+static bool is_in_handshake(const IdtNtbServer *server)
 {
-    return peers->state != IDT_NTB_SERVER_CLOSED &&
-           peers->state != IDT_NTB_SERVER_READY;
+    return server->state != IDT_NTB_SERVER_CLOSED &&
+           server->state != IDT_NTB_SERVER_READY;
 }
 
-/* Never more than the rest of one message: its descriptor comes with it. */
-static int peers_can_read(void *opaque)
+/*
+ * Ask for no more than the rest of one message, so that the descriptor that
+ * comes with it is not mistaken for that of another one.
+ */
+static int can_receive(void *opaque)
 {
-    IdtNtbServer *peers = opaque;
+    IdtNtbServer *server = opaque;
 
-    if (idt_ntb_foreign_is_full()) {
+    if (idt_ntb_untrusted_fd_is_busy()) {
         return 0;
     }
-    return sizeof(peers->msg) - peers->msg_len;
+    return sizeof(server->msg) - server->msg_len;
 }
 
-/* A whole message is in @msg. */
-static bool peers_take_message(IdtNtbServer *peers, Error **errp)
+/* Process the complete message in @server->msg. */
+static bool complete_message(IdtNtbServer *server, Error **errp)
 {
-    bool handshake = peers_in_handshake(peers);
-    int fd = peers->msg_fd;
+    bool handshake = is_in_handshake(server);
+    int fd = server->msg_fd;
     bool ok;
 
-    peers->msg_len = 0;
-    peers->msg_fd = -1;
-    ok = peers_message(peers, ldq_le_p(peers->msg), &fd, errp);
-    peers_close_fd(&fd);
-    peers_restore_nonblock(peers);
+    server->msg_len = 0;
+    server->msg_fd = -1;
+    ok = receive_message(server, ldq_le_p(server->msg), &fd, errp);
+    close_fd(&fd);
 
-    if (ok && handshake && peers->started &&
-        peers->state == IDT_NTB_SERVER_READY) {
-        timer_del(peers->timer);
-        peers_arm_eventfd(peers);
-        ok = peers->ops->server_ready(peers->opaque, errp);
-        peers->failure_told = !ok && peers->failure_told;
+    if (ok && handshake && server->started &&
+        server->state == IDT_NTB_SERVER_READY) {
+        timer_del(server->timer);
+        watch_eventfd(server);
+        ok = server->ops->server_ready(server->opaque, errp);
+        server->failure_told = !ok && server->failure_told;
     }
     return ok;
 }
 
-/* Takes all descriptors that came: what we leave QEMU closes, and may hang */
-static void peers_take_descriptors(IdtNtbServer *peers)
+/*
+ * Take all descriptors that came with the bytes.  QEMU would close those that
+ * are left, and could block in that.
+ */
+static void take_descriptors(IdtNtbServer *server)
 {
     int fds[TCP_MAX_FDS];
-    int count = qemu_chr_fe_get_msgfds(peers->chr, fds, ARRAY_SIZE(fds));
+    int count = qemu_chr_fe_get_msgfds(server->chr, fds, ARRAY_SIZE(fds));
 
     for (int i = 0; i < count; i++) {
-        if (peers->msg_fd < 0) {
-            peers->msg_fd = fds[i];
+        if (server->msg_fd < 0) {
+            server->msg_fd = fds[i];
         } else {
-            peers_close_fd(&fds[i]);
+            close_fd(&fds[i]);
         }
     }
 }
 
-static void peers_read(void *opaque, const uint8_t *buf, int size)
+static void receive_bytes(void *opaque, const uint8_t *buf, int size)
 {
-    IdtNtbServer *peers = opaque;
-    bool handshake = peers_in_handshake(peers);
+    IdtNtbServer *server = opaque;
+    bool handshake = is_in_handshake(server);
     Error *err = NULL;
 
-    peers_take_descriptors(peers);
-    assert(size <= sizeof(peers->msg) - peers->msg_len);
-    memcpy(peers->msg + peers->msg_len, buf, size);
-    peers->msg_len += size;
-    if (peers->msg_len < sizeof(peers->msg)) {
+    take_descriptors(server);
+    assert(size <= sizeof(server->msg) - server->msg_len);
+    memcpy(server->msg + server->msg_len, buf, size);
+    server->msg_len += size;
+    if (server->msg_len < sizeof(server->msg)) {
         return;
     }
-    if (peers_take_message(peers, &err)) {
+    if (complete_message(server, &err)) {
         return;
     }
     if (handshake) {
-        peers_handshake_failed(peers, err);
-        peers_hang_up(peers);
-    } else if (!peers->failure_told) {
-        peers->failure_told = true;
-        warn_reportf_err(err, "idt-ntb: message of the server ignored: ");
+        fail_handshake(server, err);
+        hang_up(server);
+    } else if (!server->failure_told) {
+        server->failure_told = true;
+        warn_reportf_err(err, "idt-ntb: ignored a message of the server: ");
     } else {
         error_free(err);
     }
 }
 
-static void peers_opened(IdtNtbServer *peers)
+static void start_handshake(IdtNtbServer *server)
 {
-    peers_close_descriptors(peers);
-    peers->state = IDT_NTB_SERVER_VERSION;
-    if (peers->started) {
-        timer_mod(peers->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                                peers->timeout_ms);
+    close_descriptors(server);
+    server->state = IDT_NTB_SERVER_VERSION;
+    if (server->started) {
+        timer_mod(server->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                                server->timeout_ms);
     }
 }
 
-static void peers_event(void *opaque, QEMUChrEvent event)
+static void handle_chardev_event(void *opaque, QEMUChrEvent event)
 {
-    IdtNtbServer *peers = opaque;
-    bool handshake = peers_in_handshake(peers);
+    IdtNtbServer *server = opaque;
+    bool handshake = is_in_handshake(server);
     Error *err = NULL;
 
     switch (event) {
     case CHR_EVENT_OPENED:
-        peers_opened(peers);
+        start_handshake(server);
         break;
     case CHR_EVENT_CLOSED:
-        if (handshake || !peers->started) {
+        if (handshake || !server->started) {
             error_setg(&err, "the server closed the connection in the "
-                       "handshake; is it an ivshmem-server?");
-            peers_handshake_failed(peers, err);
-        } else if (peers->state == IDT_NTB_SERVER_READY) {
-            peers->state = IDT_NTB_SERVER_CLOSED;
-            peers->ops->server_lost(peers->opaque);
+                       "handshake");
+            error_append_hint(&err, NO_SERVER_HINT);
+            fail_handshake(server, err);
+        } else if (server->state == IDT_NTB_SERVER_READY) {
+            server->state = IDT_NTB_SERVER_CLOSED;
+            server->ops->server_lost(server->opaque);
         }
         break;
     default:
@@ -392,8 +392,8 @@ static void peers_event(void *opaque, QEMUChrEvent event)
     }
 }
 
-/* Say why @path can't be connected to, and what to do about it */
-static void peers_connect_error(const char *path, int err, Error **errp)
+/* Set @errp: connect(2) to @path failed with @err. */
+static void set_connect_error(const char *path, int err, Error **errp)
 {
     ERRP_GUARD();
 
@@ -401,20 +401,21 @@ static void peers_connect_error(const char *path, int err, Error **errp)
                      path);
     switch (err) {
     case ENOENT:
-        error_append_hint(errp, "Start the ivshmem-server first, with this "
-                          "path (-S).\n");
+        error_append_hint(errp, "Start the ivshmem-server first, with -S and "
+                          "this path.\n");
         break;
     case ECONNREFUSED:
         error_append_hint(errp, "The server that made this socket has ended: "
-                          "remove the socket and start it again.\n");
+                          "remove the socket and start the server again.\n");
         break;
     case EACCES:
     case EPERM:
         error_append_hint(errp, "Run ivshmem-server and QEMU as the same "
-                          "user, in directories that both may enter.\n");
+                          "user, or give both access to the socket and its "
+                          "directory.\n");
         break;
     case EAGAIN:
-        error_append_hint(errp, "The server hangs: restart it.\n");
+        error_append_hint(errp, "The server hangs; restart it.\n");
         break;
     default:
         break;
@@ -422,10 +423,12 @@ static void peers_connect_error(const char *path, int err, Error **errp)
 }
 
 /*
- * Connects to a UNIX socket.  connect(2) would wait without a bound for a place
- * in the queue of a server that does not accept.
+ * Connect to a UNIX socket until @deadline.  If a server does not accept and
+ * its queue is full, connect(2) on a blocking socket would wait forever.
+ *
+ * Returns: the connected socket, or -1 with @errp set.
  */
-static int peers_connect_unix(const UnixSocketAddress *addr, int64_t deadline,
+static int connect_unix(const UnixSocketAddress *addr, int64_t deadline,
                               Error **errp)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
@@ -450,7 +453,7 @@ static int peers_connect_unix(const UnixSocketAddress *addr, int64_t deadline,
     while (RETRY_ON_EINTR(connect(fd, (struct sockaddr *)&un, len)) < 0) {
         if (errno != EAGAIN ||
             qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= deadline) {
-            peers_connect_error(addr->path, errno, errp);
+            set_connect_error(addr->path, errno, errp);
             close(fd);
             return -1;
         }
@@ -460,11 +463,11 @@ static int peers_connect_unix(const UnixSocketAddress *addr, int64_t deadline,
 }
 
 /*
- * A chardev that reconnects may be at it, in a thread that connect(2) can keep
- * without a bound.  When it is through it leaves a source in the main context,
- * which we take.
+ * Wait until @deadline for a chardev that is connecting.  It connects in a
+ * thread, which connect(2) can block forever.  When the thread ends, it leaves
+ * a source in the main context: run that here.
  */
-static bool peers_chardev_settle(Chardev *cd, int64_t deadline, Error **errp)
+static bool wait_for_chardev(Chardev *cd, int64_t deadline, Error **errp)
 {
     SocketChardev *socket = SOCKET_CHARDEV(cd);
     QIOTask *task = socket->connect_task;
@@ -487,53 +490,44 @@ static bool peers_chardev_settle(Chardev *cd, int64_t deadline, Error **errp)
     return true;
 }
 
-static bool peers_chardev_check(Chardev *cd, Error **errp)
+static bool check_chardev(Chardev *cd, Error **errp)
 {
-    SocketChardev *socket;
+    ERRP_GUARD();
+    const char *problem;
 
     if (!object_dynamic_cast(OBJECT(cd), TYPE_CHARDEV_SOCKET)) {
-        error_setg(errp, "chardev '%s' is no socket; use -chardev "
-                   "socket,id=ID,path=PATH with the path of an "
-                   "ivshmem-server's socket", cd->label);
-        return false;
-    }
-    socket = SOCKET_CHARDEV(cd);
-    if (socket->is_listen) {
-        error_setg(errp, "chardev '%s' is a server itself (server=on); it "
-                   "must connect to an ivshmem-server", cd->label);
-        return false;
-    }
-    if (socket->addr->type == SOCKET_ADDRESS_TYPE_FD) {
-        error_setg(errp, "chardev '%s' is made from a descriptor and can't "
-                   "connect again after an unplug; use path=PATH with the "
-                   "path of the ivshmem-server's socket", cd->label);
-        return false;
-    }
-    if (socket->addr->type != SOCKET_ADDRESS_TYPE_UNIX) {
-        error_setg(errp, "chardev '%s' is no UNIX socket; use -chardev "
-                   "socket,id=ID,path=PATH with the path of an "
-                   "ivshmem-server's socket", cd->label);
-        return false;
-    }
-    return true;
-}
-
-/* Makes sure that the chardev is connected. */
-static bool peers_chardev_connect(IdtNtbServer *peers, Error **errp)
-{
-    Chardev *cd = qemu_chr_fe_get_driver(peers->chr);
-    int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                       peers->timeout_ms;
-    int fd;
-
-    if (!peers_chardev_check(cd, errp) ||
-        !peers_chardev_settle(cd, deadline, errp)) {
-        return false;
-    }
-    if (qemu_chr_fe_backend_open(peers->chr)) {
+        problem = "is no socket";
+    } else if (SOCKET_CHARDEV(cd)->is_listen) {
+        problem = "is a server itself (server=on)";
+    } else if (SOCKET_CHARDEV(cd)->addr->type == SOCKET_ADDRESS_TYPE_FD) {
+        problem = "has a descriptor, so it can't connect again after an unplug";
+    } else if (SOCKET_CHARDEV(cd)->addr->type != SOCKET_ADDRESS_TYPE_UNIX) {
+        problem = "is no UNIX socket";
+    } else {
         return true;
     }
-    fd = peers_connect_unix(&SOCKET_CHARDEV(cd)->addr->u.q_unix, deadline,
+    error_setg(errp, "chardev '%s' %s", cd->label, problem);
+    error_append_hint(errp, "Use -chardev socket,id=%s,path=PATH with the path "
+                      "of an ivshmem-server's socket.\n", cd->label);
+    return false;
+}
+
+/* Connect the chardev, unless it is connected. */
+static bool connect_chardev(IdtNtbServer *server, Error **errp)
+{
+    Chardev *cd = qemu_chr_fe_get_driver(server->chr);
+    int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                       server->timeout_ms;
+    int fd;
+
+    if (!check_chardev(cd, errp) ||
+        !wait_for_chardev(cd, deadline, errp)) {
+        return false;
+    }
+    if (qemu_chr_fe_backend_open(server->chr)) {
+        return true;
+    }
+    fd = connect_unix(&SOCKET_CHARDEV(cd)->addr->u.q_unix, deadline,
                             errp);
     if (fd < 0) {
         return false;
@@ -546,56 +540,58 @@ static bool peers_chardev_connect(IdtNtbServer *peers, Error **errp)
     return true;
 }
 
-static gboolean peers_realize_timeout(gpointer opaque)
+static gboolean handle_realize_timeout(gpointer opaque)
 {
-    IdtNtbServer *peers = opaque;
+    IdtNtbServer *server = opaque;
     Error *err = NULL;
 
-    if (peers->state == IDT_NTB_SERVER_EVENTFD) {
+    if (server->state == IDT_NTB_SERVER_EVENTFD) {
         error_setg(&err, "the server sent no eventfd for this client within "
-                   "%u ms; start ivshmem-server with at least one vector "
-                   "(-n 1)", peers->timeout_ms);
+                   "%u ms", server->timeout_ms);
+        error_append_hint(&err, "Start ivshmem-server with at least one vector "
+                          "(-n 1).\n");
     } else {
-        error_setg(&err, "the server sent no complete handshake within %u ms; "
-                   "is it an ivshmem-server?", peers->timeout_ms);
+        error_setg(&err, "the server sent no complete handshake within %u ms",
+                   server->timeout_ms);
+        error_append_hint(&err, NO_SERVER_HINT);
     }
-    peers_handshake_failed(peers, err);
+    fail_handshake(server, err);
     return G_SOURCE_REMOVE;
 }
 
 /*
- * Reads the handshake in a context of its own: the main loop must not run in
- * the middle of realize.
+ * Read the handshake in realize.  Use another context than the main loop's, so
+ * that nothing else runs meanwhile.
  */
-static bool peers_handshake(IdtNtbServer *peers, Error **errp)
+static bool read_handshake(IdtNtbServer *server, Error **errp)
 {
     g_autoptr(GMainContext) context = g_main_context_new();
-    g_autoptr(GSource) timeout = g_timeout_source_new(peers->timeout_ms);
+    g_autoptr(GSource) timeout = g_timeout_source_new(server->timeout_ms);
 
-    g_source_set_callback(timeout, peers_realize_timeout, peers, NULL);
+    g_source_set_callback(timeout, handle_realize_timeout, server, NULL);
     g_source_attach(timeout, context);
-    /* Sends CHR_EVENT_OPENED, which starts the state machine */
-    qemu_chr_fe_set_handlers(peers->chr, peers_can_read, peers_read,
-                             peers_event, NULL, peers, context, true);
-    while (peers->state != IDT_NTB_SERVER_READY && !peers->error) {
+    /* Sends CHR_EVENT_OPENED: see start_handshake() */
+    qemu_chr_fe_set_handlers(server->chr, can_receive, receive_bytes,
+                             handle_chardev_event, NULL, server, context, true);
+    while (server->state != IDT_NTB_SERVER_READY && !server->error) {
         g_main_context_iteration(context, true);
     }
-    qemu_chr_fe_set_handlers(peers->chr, NULL, NULL, NULL, NULL, NULL, NULL,
+    qemu_chr_fe_set_handlers(server->chr, NULL, NULL, NULL, NULL, NULL, NULL,
                              false);
     g_source_destroy(timeout);
-    if (peers->error) {
-        error_propagate(errp, peers->error);
-        peers->error = NULL;
+    if (server->error) {
+        error_propagate(errp, server->error);
+        server->error = NULL;
         return false;
     }
     return true;
 }
 
-bool idt_ntb_server_connect(IdtNtbServer *peers, CharBackend *chr,
-                           const IdtNtbServerOps *ops, void *opaque,
-                           unsigned timeout_ms, Error **errp)
+bool idt_ntb_server_connect(IdtNtbServer *server, CharBackend *chr,
+                            const IdtNtbServerOps *ops, void *opaque,
+                            unsigned timeout_ms, Error **errp)
 {
-    *peers = (IdtNtbServer) {
+    *server = (IdtNtbServer) {
         .ops = ops,
         .opaque = opaque,
         .chr = chr,
@@ -604,53 +600,53 @@ bool idt_ntb_server_connect(IdtNtbServer *peers, CharBackend *chr,
         .eventfd = -1,
         .timeout_ms = timeout_ms,
     };
-    if (!peers_chardev_connect(peers, errp)) {
+    if (!connect_chardev(server, errp)) {
         return false;
     }
-    peers->eventfds = g_hash_table_new_full(NULL, NULL, NULL,
-                                            peers_free_eventfd);
-    peers->signaller = idt_ntb_signaller_new();
-    peers->timer = timer_new_ms(QEMU_CLOCK_REALTIME, peers_handshake_timeout,
-                                peers);
-    if (!peers_handshake(peers, errp)) {
-        idt_ntb_server_disconnect(peers);
+    server->eventfds = g_hash_table_new_full(NULL, NULL, NULL,
+                                            free_eventfd);
+    server->signaller = idt_ntb_signaller_new();
+    server->timer = timer_new_ms(QEMU_CLOCK_REALTIME, handle_timeout,
+                                server);
+    if (!read_handshake(server, errp)) {
+        idt_ntb_server_disconnect(server);
         return false;
     }
     return true;
 }
 
-void idt_ntb_server_start(IdtNtbServer *peers)
+void idt_ntb_server_start(IdtNtbServer *server)
 {
-    peers->started = true;
-    peers_arm_eventfd(peers);
-    /* No CHR_EVENT_OPENED for the connection that exists */
-    qemu_chr_fe_set_handlers_full(peers->chr, peers_can_read, peers_read,
-                                  peers_event, NULL, peers, NULL, true,
-                                  false);
+    server->started = true;
+    watch_eventfd(server);
+    /* Do not send CHR_EVENT_OPENED: the handshake is over */
+    qemu_chr_fe_set_handlers_full(server->chr, can_receive, receive_bytes,
+                                  handle_chardev_event, NULL, server, NULL,
+                                  true, false);
 }
 
-bool idt_ntb_server_knows(const IdtNtbServer *peers, unsigned id)
+bool idt_ntb_server_knows(const IdtNtbServer *server, unsigned id)
 {
-    return g_hash_table_contains(peers->eventfds, GUINT_TO_POINTER(id));
+    return g_hash_table_contains(server->eventfds, GUINT_TO_POINTER(id));
 }
 
-bool idt_ntb_server_have_server(const IdtNtbServer *peers)
+bool idt_ntb_server_is_connected(const IdtNtbServer *server)
 {
-    return peers->state == IDT_NTB_SERVER_READY;
+    return server->state == IDT_NTB_SERVER_READY;
 }
 
-void idt_ntb_server_disconnect(IdtNtbServer *peers)
+void idt_ntb_server_disconnect(IdtNtbServer *server)
 {
-    if (!peers->eventfds) {
+    if (!server->eventfds) {
         return;
     }
-    peers->state = IDT_NTB_SERVER_CLOSED;
-    qemu_chr_fe_set_handlers(peers->chr, NULL, NULL, NULL, NULL, NULL, NULL,
+    server->state = IDT_NTB_SERVER_CLOSED;
+    qemu_chr_fe_set_handlers(server->chr, NULL, NULL, NULL, NULL, NULL, NULL,
                              true);
-    /* The server speaks at connect only */
-    peers_hang_up(peers);
-    peers_close_descriptors(peers);
-    g_clear_pointer(&peers->eventfds, g_hash_table_destroy);
-    g_clear_pointer(&peers->signaller, idt_ntb_signaller_free);
-    g_clear_pointer(&peers->timer, timer_free);
+    /* A server sends the handshake only once for each connection */
+    hang_up(server);
+    close_descriptors(server);
+    g_clear_pointer(&server->eventfds, g_hash_table_destroy);
+    g_clear_pointer(&server->signaller, idt_ntb_signaller_free);
+    g_clear_pointer(&server->timer, timer_free);
 }

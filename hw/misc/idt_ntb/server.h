@@ -1,12 +1,13 @@
 /*
  * IDT 89HPESxNTx PCIe switch: client of the ivshmem-server
  *
- * Speaks the server's protocol (docs/specs/ivshmem-spec.rst) and keeps the
- * eventfds of the other clients.  Client ids name eventfds, never ports: the
- * server does not use an id again, so a restarted guest gets a new one.
+ * Connect to the server by its protocol (docs/specs/ivshmem-spec.rst), which
+ * sends the shared memory and one eventfd for each client.  A client id names
+ * an eventfd, not a port: the server does not use an id twice, so a QEMU that
+ * connects again gets a new one.
  *
- * All functions are called from the main loop or a vCPU, with the BQL held.
- * Nothing here waits without a bound.
+ * Call all functions with the BQL held, from the main loop or a vCPU.  None of
+ * them blocks; only idt_ntb_server_connect() waits, up to a limit.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,40 +16,43 @@
 #define HW_MISC_IDT_NTB_SERVER_H
 
 #include "chardev/char-fe.h"
-#include "eventfd.h"
+#include "untrusted_fd.h"
 
 /* The server counts clients in 16 bits. */
 #define IDT_NTB_MAX_CLIENT_ID UINT16_MAX
 
 /*
- * Called from the main loop, with the BQL held.  All but @signalled are called
- * in the middle of work on the connection: they must not raise an interrupt,
- * since what a guest makes of it can be the unplug of this device.
+ * Called from the main loop with the BQL held.  Only @signalled may raise an
+ * interrupt.  The others are called while a message of the server is processed,
+ * and the guest can react to an interrupt by unplugging this device.
  */
 typedef struct IdtNtbServerOps {
-    /* The own eventfd was signalled; its counter is cleared already. */
+    /* Another client signalled our eventfd; its counter is cleared. */
     void (*signalled)(void *opaque);
-    /* The eventfd of client @id has come: earlier signals did not reach it. */
+    /* The eventfd of client @id arrived.  Earlier signals did not reach it. */
     void (*joined)(void *opaque, unsigned id);
-    /* The server says that client @id has gone. */
+    /* The server says that client @id has left. */
     void (*left)(void *opaque, unsigned id);
-    /* The server has gone.  Known eventfds stay usable. */
+    /* The server closed the connection.  Known eventfds stay usable. */
     void (*server_lost)(void *opaque);
     /*
-     * The handshake with a new server is over: @id, @shm_fd and all eventfds
-     * are new, and signals of the time in between were lost.  On failure the
-     * connection is given up; a chardev that reconnects tries again.
+     * The handshake with a new server is complete.  @id, @shm_fd and all
+     * eventfds are new; signals since the old server left were lost.
+     *
+     * Returns: true; or false with @errp set to end the connection.  A chardev
+     * that reconnects tries again.
      */
     bool (*server_ready)(void *opaque, Error **errp);
 } IdtNtbServerOps;
 
+/* The message that is expected next. */
 typedef enum IdtNtbServerState {
-    IDT_NTB_SERVER_CLOSED,
-    IDT_NTB_SERVER_VERSION,      /* waiting for the protocol version */
-    IDT_NTB_SERVER_ID,           /* ... for the own client id */
-    IDT_NTB_SERVER_SHM,          /* ... for the descriptor of the memory */
-    IDT_NTB_SERVER_EVENTFD,      /* ... for the own eventfd, others' before it */
-    IDT_NTB_SERVER_READY,
+    IDT_NTB_SERVER_CLOSED,      /* none */
+    IDT_NTB_SERVER_VERSION,     /* the protocol version */
+    IDT_NTB_SERVER_ID,          /* our client id */
+    IDT_NTB_SERVER_SHM,         /* the descriptor of the shared memory */
+    IDT_NTB_SERVER_EVENTFD,     /* our eventfd, or that of another client */
+    IDT_NTB_SERVER_READY,       /* a client that joins or leaves */
 } IdtNtbServerState;
 
 typedef struct IdtNtbServer {
@@ -56,54 +60,54 @@ typedef struct IdtNtbServer {
     void *opaque;
     CharBackend *chr;
     IdtNtbServerState state;
-    bool started;               /* handlers are in the main context */
-    bool failure_told;          /* by this server or by the last one */
-    Error *error;               /* why the handshake failed */
+    bool started;               /* idt_ntb_server_start() was called */
+    bool failure_told;          /* do not report a further failure */
+    Error *error;               /* why the handshake in realize failed */
 
     uint8_t msg[8];             /* the message that is being received */
-    unsigned msg_len;
-    int msg_fd;
+    unsigned msg_len;           /* bytes received of it */
+    int msg_fd;                 /* descriptor that came with it, or -1 */
 
-    unsigned id;                /* own client id */
-    int shm_fd;                 /* as received: shared by all clients */
-    int eventfd;                /* own */
-    GHashTable *eventfds;       /* client id -> descriptor, of the others */
+    unsigned id;                /* our client id */
+    int shm_fd;                 /* the shared memory */
+    int eventfd;                /* ours */
+    GHashTable *eventfds;       /* of the others: client id -> descriptor */
     IdtNtbSignaller *signaller;
 
     unsigned timeout_ms;
-    QEMUTimer *timer;           /* bounds a handshake in the main loop */
+    QEMUTimer *timer;           /* limits a handshake in the main loop */
 } IdtNtbServer;
 
 /*
- * Connects @chr to its server if it is not, and reads the handshake.  Waits
- * up to @timeout_ms for it.  On success @id and @shm_fd are valid; no callback
- * is called before idt_ntb_server_start().
+ * Connect @chr to its server, unless it is connected, and read the handshake.
+ * Wait up to @timeout_ms milliseconds for each of the two.  On success @id and
+ * @shm_fd are valid; no callback is called before idt_ntb_server_start().
  *
- * Returns: true, or false with @errp set and nothing left open.
+ * Returns: true; or false with @errp set and nothing left open.
  */
-bool idt_ntb_server_connect(IdtNtbServer *peers, CharBackend *chr,
-                           const IdtNtbServerOps *ops, void *opaque,
-                           unsigned timeout_ms, Error **errp);
+bool idt_ntb_server_connect(IdtNtbServer *server, CharBackend *chr,
+                            const IdtNtbServerOps *ops, void *opaque,
+                            unsigned timeout_ms, Error **errp);
 
-/* Lets the main loop serve the connection and the own eventfd. */
-void idt_ntb_server_start(IdtNtbServer *peers);
+/* Let the main loop serve the connection and our eventfd. */
+void idt_ntb_server_start(IdtNtbServer *server);
 
-/* Signals all other clients. */
-void idt_ntb_server_signal_all(IdtNtbServer *peers);
+/* Signal all other clients. */
+void idt_ntb_server_signal_all(IdtNtbServer *server);
 
 /*
- * Signals client @id.  A client that is not known (any more, or not yet) is
- * skipped: @joined tells when its eventfd comes.  Never blocks.
+ * Signal client @id.  Do nothing if its eventfd is not known: it has left, or
+ * it will be announced by @joined.
  */
-void idt_ntb_server_signal(IdtNtbServer *peers, unsigned id);
+void idt_ntb_server_signal(IdtNtbServer *server, unsigned id);
 
-/* True while the eventfd of client @id, another one, is known. */
-bool idt_ntb_server_knows(const IdtNtbServer *peers, unsigned id);
+/* Return true while the eventfd of client @id, another one, is known. */
+bool idt_ntb_server_knows(const IdtNtbServer *server, unsigned id);
 
-/* True while a server is connected. */
-bool idt_ntb_server_have_server(const IdtNtbServer *peers);
+/* Return true while a server is connected and the handshake is complete. */
+bool idt_ntb_server_is_connected(const IdtNtbServer *server);
 
-/* Ends the connection and closes all descriptors. */
-void idt_ntb_server_disconnect(IdtNtbServer *peers);
+/* End the connection and close all descriptors.  May be called twice. */
+void idt_ntb_server_disconnect(IdtNtbServer *server);
 
 #endif

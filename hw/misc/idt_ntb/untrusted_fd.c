@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: eventfds that other processes hold too
+ * IDT 89HPESxNTx PCIe switch: descriptors that other processes hold too
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,23 +9,79 @@
 #include <poll.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include "qemu/atomic.h"
 #include "qemu/error-report.h"
-#include "eventfd.h"
+#include "qemu/memfd.h"
+#include "qemu/thread.h"
+#include "untrusted_fd.h"
 
-/* Completions that are left in the kernel's ring before it is emptied */
+/* Limit how many threads close descriptors at the same time */
+#define MAX_CLOSING 16
+
+/* Empty the kernel's ring of completions after this many */
 #define MAX_COMPLETIONS 64
 
 /*
- * The kernel signals the eventfd of a completed AIO request without ever
- * blocking, which write() can't be made to promise: O_NONBLOCK belongs to
- * everybody, and pwritev2(RWF_NOWAIT) does not work on eventfds.  The request
+ * The kernel signals the eventfd of a completed AIO request and never blocks
+ * in doing so.  write(2) can block: any holder of the eventfd may clear
+ * O_NONBLOCK, and pwritev2(RWF_NOWAIT) does not work on eventfds.  The request
  * is a read of /dev/null, which completes at once.
  */
 struct IdtNtbSignaller {
-    aio_context_t context;      /* 0: none to be had */
+    aio_context_t context;      /* 0: the kernel has no AIO for us */
     int null_fd;
     unsigned completions;
 };
+
+static unsigned closing;
+
+static bool fd_is_named(int fd, const char *prefix)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+    g_autofree char *target = g_file_read_link(path, NULL);
+
+    return target && g_str_has_prefix(target, prefix);
+}
+
+bool idt_ntb_untrusted_fd_is_eventfd(int fd)
+{
+    return fd_is_named(fd, "anon_inode:[eventfd]");
+}
+
+/* Only files in memory have seals; the kernel does not ask the file system */
+bool idt_ntb_untrusted_fd_is_memory(int fd)
+{
+    return fcntl(fd, F_GET_SEALS) >= 0;
+}
+
+static void *close_thread(void *opaque)
+{
+    close(GPOINTER_TO_INT(opaque));
+    qatomic_dec(&closing);
+    return NULL;
+}
+
+void idt_ntb_untrusted_fd_close(int fd)
+{
+    QemuThread thread;
+
+    if (fd < 0) {
+        return;
+    }
+    if (idt_ntb_untrusted_fd_is_eventfd(fd) ||
+        idt_ntb_untrusted_fd_is_memory(fd) || fd_is_named(fd, "pipe:[")) {
+        close(fd);
+        return;
+    }
+    qatomic_inc(&closing);
+    qemu_thread_create(&thread, "idt-ntb-close", close_thread,
+                       GINT_TO_POINTER(fd), QEMU_THREAD_DETACHED);
+}
+
+bool idt_ntb_untrusted_fd_is_busy(void)
+{
+    return qatomic_read(&closing) >= MAX_CLOSING;
+}
 
 IdtNtbSignaller *idt_ntb_signaller_new(void)
 {
@@ -53,14 +109,14 @@ void idt_ntb_signaller_free(IdtNtbSignaller *signaller)
     g_free(signaller);
 }
 
-static bool eventfd_poll(int fd, short event)
+static bool poll_eventfd(int fd, short event)
 {
     struct pollfd pfd = { .fd = fd, .events = event };
 
     return RETRY_ON_EINTR(poll(&pfd, 1, 0)) == 1 && (pfd.revents & event);
 }
 
-static bool eventfd_signal_aio(IdtNtbSignaller *signaller, int fd)
+static bool signal_by_aio(IdtNtbSignaller *signaller, int fd)
 {
     struct iocb request = {
         .aio_lio_opcode = IOCB_CMD_PREAD,
@@ -85,11 +141,11 @@ static bool eventfd_signal_aio(IdtNtbSignaller *signaller, int fd)
     return syscall(SYS_io_submit, signaller->context, 1, requests) == 1;
 }
 
-void idt_ntb_eventfd_signal(IdtNtbSignaller *signaller, int fd)
+void idt_ntb_signaller_signal(IdtNtbSignaller *signaller, int fd)
 {
     const uint64_t one = 1;
 
-    if (eventfd_signal_aio(signaller, fd) || !eventfd_poll(fd, POLLOUT)) {
+    if (signal_by_aio(signaller, fd) || !poll_eventfd(fd, POLLOUT)) {
         return;
     }
     if (RETRY_ON_EINTR(write(fd, &one, sizeof(one))) < 0 && errno != EAGAIN) {
@@ -98,15 +154,15 @@ void idt_ntb_eventfd_signal(IdtNtbSignaller *signaller, int fd)
     }
 }
 
-int idt_ntb_eventfd_clear(int fd)
+int idt_ntb_untrusted_fd_clear(int fd)
 {
     uint64_t count;
     struct iovec iov = { .iov_base = &count, .iov_len = sizeof(count) };
     ssize_t ret;
 
     ret = RETRY_ON_EINTR(preadv2(fd, &iov, 1, -1, RWF_NOWAIT));
-    if (ret < 0 && errno == EOPNOTSUPP && eventfd_poll(fd, POLLIN)) {
-        /* Before Linux 5.8 */
+    if (ret < 0 && errno == EOPNOTSUPP && poll_eventfd(fd, POLLIN)) {
+        /* Linux before 5.8 has no RWF_NOWAIT for eventfds */
         ret = RETRY_ON_EINTR(read(fd, &count, sizeof(count)));
     }
     return ret < 0 && errno != EAGAIN && errno != EOPNOTSUPP ? -errno : 0;
