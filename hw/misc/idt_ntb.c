@@ -667,7 +667,7 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
         return;
     }
     pci_config_set_interrupt_pin(pci->config, 1);
-    if (!idt_ntb_caps_init(pci, s->sw.chip, errp) ||
+    if (!idt_ntb_caps_init(pci, s->sw.chip->device_id, errp) ||
         !idt_ntb_attach(s, errp)) {
         idt_ntb_caps_exit(pci);
         migrate_del_blocker(&s->migration_blocker);

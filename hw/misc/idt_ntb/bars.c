@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: the layout of the BARs
+ * IDT 89HPESxNTx PCIe switch: layout of the BARs
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -11,7 +11,7 @@
 #include "qemu/units.h"
 #include "bars.h"
 
-/* Configuration space, 32-bit BAR, enabled, 4 KiB: what the driver asks for */
+/* Enabled, 32 bits, configuration space, 4 KiB: the Linux driver needs it */
 #define BARSETUP_CFG    (R_BARSETUP0_EN_MASK | R_BARSETUP0_MODE_MASK | \
                          (IDT_NT_CFG_SHIFT << R_BARSETUP0_SIZE_SHIFT))
 
@@ -21,15 +21,15 @@
 #define BAR_MIN_SIZE        (1 << BAR_MIN_SHIFT)
 #define BAR_MAX_SIZE_32     (2 * GiB)
 
-/* What the Linux driver ntb_hw_idt can handle */
+/* Limits of the Linux driver ntb_hw_idt */
 #define LINUX_MAX_SIZE      (1 * GiB)
 #define LINUX_MAX_WINDOWS   29
 
 typedef struct BarMode {
     const char *name;
     unsigned atran;
-    unsigned segments;          /* of the aperture */
-    unsigned windows;           /* segments that can be used */
+    unsigned segments;          /* see idt_ntb_bar_segments() */
+    unsigned windows;           /* see idt_ntb_bar_windows() */
 } BarMode;
 
 static const BarMode bar_modes[] = {
@@ -38,7 +38,7 @@ static const BarMode bar_modes[] = {
     { "lut24", IDT_BAR_ATRAN_LUT24, 32, 24 },
 };
 
-static const BarMode *bar_mode(uint32_t barsetup)
+static const BarMode *find_mode(uint32_t barsetup)
 {
     unsigned atran = FIELD_EX32(barsetup, BARSETUP0, ATRAN);
 
@@ -50,43 +50,43 @@ static const BarMode *bar_mode(uint32_t barsetup)
     return NULL;
 }
 
-static bool bar_is_on(uint32_t barsetup)
+static bool is_on(uint32_t barsetup)
 {
     return FIELD_EX32(barsetup, BARSETUP0, EN);
 }
 
 bool idt_ntb_bar_is_64bit(uint32_t barsetup)
 {
-    return bar_is_on(barsetup) &&
+    return is_on(barsetup) &&
            FIELD_EX32(barsetup, BARSETUP0, TYPE) == IDT_BAR_TYPE_64;
 }
 
 uint64_t idt_ntb_bar_size(uint32_t barsetup)
 {
-    return bar_is_on(barsetup) ?
+    return is_on(barsetup) ?
            1ULL << FIELD_EX32(barsetup, BARSETUP0, SIZE) : 0;
 }
 
 unsigned idt_ntb_bar_segments(uint32_t barsetup)
 {
-    const BarMode *mode = bar_mode(barsetup);
+    const BarMode *mode = find_mode(barsetup);
 
     return mode ? mode->segments : 1;
 }
 
 unsigned idt_ntb_bar_windows(uint32_t barsetup)
 {
-    const BarMode *mode = bar_mode(barsetup);
+    const BarMode *mode = find_mode(barsetup);
 
-    return mode && bar_is_on(barsetup) ? mode->windows : 0;
+    return mode && is_on(barsetup) ? mode->windows : 0;
 }
 
 char *idt_ntb_bar_name(unsigned bar, uint32_t barsetup)
 {
-    const BarMode *mode = bar_mode(barsetup);
+    const BarMode *mode = find_mode(barsetup);
     g_autofree char *size = size_to_str(idt_ntb_bar_size(barsetup));
 
-    if (!bar_is_on(barsetup)) {
+    if (!is_on(barsetup)) {
         return g_strdup_printf("bar%u-mode=off", bar);
     }
     return g_strdup_printf("bar%u-mode=%s,bar%u-size=%s,bar%u-64bit=%s,"
@@ -97,38 +97,37 @@ char *idt_ntb_bar_name(unsigned bar, uint32_t barsetup)
                            "on" : "off");
 }
 
-static bool bar_check(unsigned bar, const BarMode *mode,
-                      const IdtNtbBarConfig *config, Error **errp)
+static bool check_config(unsigned bar, const BarMode *mode,
+                         const IdtNtbBarConfig *config, Error **errp)
 {
+    ERRP_GUARD();
     bool is_pair = bar == 2 || bar == 4;
 
     if (!is_power_of_2(config->size) || config->size < BAR_MIN_SIZE) {
-        error_setg(errp, "bar%u-size=%" PRIu64 " must be a power of two, and "
-                   "%u or more", bar, config->size, BAR_MIN_SIZE);
-        return false;
-    }
-    if (config->is_64bit && !is_pair) {
-        error_setg(errp, "bar%u-64bit=on: only BAR2 and BAR4 can be 64 bits "
-                   "wide", bar);
-        return false;
-    }
-    if (!config->is_64bit && config->size > BAR_MAX_SIZE_32) {
+        error_setg(errp, "bar%u-size=%" PRIu64 " must be a power of two of at "
+                   "least %u", bar, config->size, BAR_MIN_SIZE);
+    } else if (config->is_64bit && !is_pair) {
+        error_setg(errp, "bar%u-64bit=on: only BAR2 and BAR4 can have 64 bits",
+                   bar);
+    } else if (!config->is_64bit && config->size > BAR_MAX_SIZE_32) {
         error_setg(errp, "bar%u-size=%" PRIu64 " is too large for a BAR of 32 "
-                   "bits; use 2G or less, or bar2 or bar4 with 64bit=on", bar,
-                   config->size);
-        return false;
-    }
-    if (mode->segments > 1 && !is_pair) {
+                   "bits", bar, config->size);
+        error_append_hint(errp, "Use 2G or less, or BAR2 or BAR4 with 64 "
+                          "bits.\n");
+    } else if (mode->segments > 1 && !is_pair) {
         error_setg(errp, "bar%u-mode=%s: only BAR2 and BAR4 have a lookup "
-                   "table; use bar%u-mode=direct", bar, mode->name, bar);
-        return false;
+                   "table", bar, mode->name);
+        error_append_hint(errp, "Use bar%u-mode=direct.\n", bar);
+    } else {
+        return true;
     }
-    return true;
+    return false;
 }
 
-static bool bar_setup(unsigned bar, const IdtNtbBarConfig *config,
-                      uint32_t *barsetup, Error **errp)
+static bool convert_config(unsigned bar, const IdtNtbBarConfig *config,
+                           uint32_t *barsetup, Error **errp)
 {
+    ERRP_GUARD();
     uint32_t value = R_BARSETUP0_EN_MASK;
     const BarMode *mode = NULL;
 
@@ -142,11 +141,11 @@ static bool bar_setup(unsigned bar, const IdtNtbBarConfig *config,
         }
     }
     if (!mode) {
-        error_setg(errp, "bar%u-mode=%s is unknown; use off, direct, lut12 or "
-                   "lut24", bar, config->mode);
+        error_setg(errp, "bar%u-mode=%s is unknown", bar, config->mode);
+        error_append_hint(errp, "Use off, direct, lut12 or lut24.\n");
         return false;
     }
-    if (!bar_check(bar, mode, config, errp)) {
+    if (!check_config(bar, mode, config, errp)) {
         return false;
     }
     value = FIELD_DP32(value, BARSETUP0, TYPE,
@@ -161,15 +160,15 @@ void idt_ntb_bars_warn(const uint32_t barsetup[IDT_NUM_BARS])
 {
     unsigned windows = 0;
 
-    if (!bar_is_on(barsetup[0])) {
-        warn_report("idt-ntb: BAR0 is not the configuration space; Linux's "
-                    "ntb_hw_idt needs it");
+    if (!is_on(barsetup[0])) {
+        warn_report("idt-ntb: BAR0 is not the configuration space, which "
+                    "Linux's ntb_hw_idt needs");
     }
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         windows += idt_ntb_bar_windows(barsetup[bar]);
         if (idt_ntb_bar_size(barsetup[bar]) > LINUX_MAX_SIZE) {
-            warn_report("idt-ntb: BAR%u is larger than 1 GiB; Linux's "
-                        "ntb_hw_idt can't use it", bar);
+            warn_report("idt-ntb: BAR%u is larger than 1 GiB, which Linux's "
+                        "ntb_hw_idt can't use", bar);
         }
     }
     if (windows > LINUX_MAX_WINDOWS) {
@@ -178,32 +177,39 @@ void idt_ntb_bars_warn(const uint32_t barsetup[IDT_NUM_BARS])
     }
 }
 
+/* BAR2 and BAR4 share the entries of the lookup table */
+static bool needs_two_tables(const uint32_t barsetup[IDT_NUM_BARS])
+{
+    return idt_ntb_bar_windows(barsetup[2]) == IDT_LUT_ENTRIES &&
+           idt_ntb_bar_windows(barsetup[4]) == IDT_LUT_ENTRIES;
+}
+
 bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
                         uint32_t barsetup[IDT_NUM_BARS], Error **errp)
 {
+    ERRP_GUARD();
+
     barsetup[0] = BARSETUP_CFG;
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
-        if (!bar_setup(bar, &config[bar], &barsetup[bar], errp)) {
+        if (!convert_config(bar, &config[bar], &barsetup[bar], errp)) {
             return false;
         }
         if (barsetup[bar] && idt_ntb_bar_is_64bit(barsetup[bar - 1])) {
             error_setg(errp, "BAR%u is the upper half of BAR%u, which has 64 "
-                       "bits; use bar%u-mode=off or bar%u-64bit=off", bar,
-                       bar - 1, bar, bar - 1);
+                       "bits", bar, bar - 1);
+            error_append_hint(errp, "Use bar%u-mode=off or bar%u-64bit=off.\n",
+                              bar, bar - 1);
             return false;
         }
     }
-    if (idt_ntb_bar_windows(barsetup[2]) == IDT_LUT_ENTRIES &&
-        idt_ntb_bar_windows(barsetup[4]) == IDT_LUT_ENTRIES) {
-        error_setg(errp, "bar2-mode=lut24 and bar4-mode=lut24 share the lookup "
-                   "table, which has not enough entries; use lut12 for one of "
-                   "them");
+    if (needs_two_tables(barsetup)) {
+        error_setg(errp, "bar2-mode=lut24 and bar4-mode=lut24 need more entries "
+                   "than the lookup table has");
+        error_append_hint(errp, "Use lut12 for one of them.\n");
         return false;
     }
     return true;
 }
-
-/* Layouts that registers make */
 
 void idt_ntb_bars_layout(const uint32_t barsetup[IDT_NUM_BARS],
                          uint32_t layout[IDT_NUM_BARS])
@@ -211,16 +217,16 @@ void idt_ntb_bars_layout(const uint32_t barsetup[IDT_NUM_BARS],
     for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
         bool is_upper = bar % 2 && idt_ntb_bar_is_64bit(barsetup[bar - 1]);
 
-        layout[bar] = bar_is_on(barsetup[bar]) && !is_upper ?
+        layout[bar] = is_on(barsetup[bar]) && !is_upper ?
                       barsetup[bar] & ~R_BARSETUP0_TPART_MASK : 0;
     }
 }
 
-static bool barsetup_check(unsigned bar, uint32_t barsetup, Error **errp)
+static bool check_barsetup(unsigned bar, uint32_t barsetup, Error **errp)
 {
     unsigned type = FIELD_EX32(barsetup, BARSETUP0, TYPE);
     unsigned size = FIELD_EX32(barsetup, BARSETUP0, SIZE);
-    const BarMode *mode = bar_mode(barsetup);
+    const BarMode *mode = find_mode(barsetup);
     const char *why = NULL;
 
     if (FIELD_EX32(barsetup, BARSETUP0, MEMSI)) {
@@ -239,7 +245,7 @@ static bool barsetup_check(unsigned bar, uint32_t barsetup, Error **errp)
                                                  BAR_MAX_SHIFT_32)) {
         why = "SIZE is out of range: 9 to 31, with 64 bits to 62";
     } else if (!mode) {
-        why = "ATRAN has no meaning";
+        why = "ATRAN is reserved";
     } else if (mode->segments > 1 && bar != 2 && bar != 4) {
         why = "ATRAN: only BAR2 and BAR4 have a lookup table";
     }
@@ -253,23 +259,22 @@ static bool barsetup_check(unsigned bar, uint32_t barsetup, Error **errp)
 bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp)
 {
     for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
-        if (!bar_is_on(barsetup[bar])) {
+        if (!is_on(barsetup[bar])) {
             continue;
         }
-        if (!barsetup_check(bar, barsetup[bar], errp)) {
+        if (!check_barsetup(bar, barsetup[bar], errp)) {
             return false;
         }
         if (bar && idt_ntb_bar_is_64bit(barsetup[bar - 1])) {
-            error_setg(errp, "BARSETUP%u = 0x%08x: this is the upper half of "
-                       "BAR%u, which has 64 bits", bar, barsetup[bar],
+            error_setg(errp, "BARSETUP%u = 0x%08x: BAR%u is the upper half of "
+                       "BAR%u, which has 64 bits", bar, barsetup[bar], bar,
                        bar - 1);
             return false;
         }
     }
-    if (idt_ntb_bar_windows(barsetup[2]) == IDT_LUT_ENTRIES &&
-        idt_ntb_bar_windows(barsetup[4]) == IDT_LUT_ENTRIES) {
-        error_setg(errp, "BARSETUP2 and BARSETUP4 both ask for 24 entries of "
-                   "the lookup table, which has not enough");
+    if (needs_two_tables(barsetup)) {
+        error_setg(errp, "BARSETUP2 and BARSETUP4 need more entries than the "
+                   "lookup table has: 24 each");
         return false;
     }
     return true;
@@ -277,7 +282,7 @@ bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp)
 
 bool idt_ntb_bars_are_default(const uint32_t barsetup[IDT_NUM_BARS])
 {
-    /* As on a real board: see the properties of the device */
+    /* The defaults of the properties in idt_ntb.c, as on a real board */
     static const uint32_t defaults[IDT_NUM_BARS] = {
         BARSETUP_CFG, 0x80000140, 0x8000119c, 0, 0x8000014c, 0,
     };
@@ -292,14 +297,14 @@ uint8_t idt_ntb_bar_type(uint32_t barsetup)
     if (idt_ntb_bar_is_64bit(barsetup)) {
         type |= PCI_BASE_ADDRESS_MEM_TYPE_64;
     }
-    if (bar_is_on(barsetup) && FIELD_EX32(barsetup, BARSETUP0, PREF)) {
+    if (is_on(barsetup) && FIELD_EX32(barsetup, BARSETUP0, PREF)) {
         type |= PCI_BASE_ADDRESS_MEM_PREFETCH;
     }
     return type;
 }
 
-/* What pci_register_bar() did */
-static void bar_unregister(PCIDevice *pci, unsigned bar, uint32_t barsetup)
+/* Undo pci_register_bar(), which QEMU has no function for */
+static void unregister_bar(PCIDevice *pci, unsigned bar, uint32_t barsetup)
 {
     unsigned first = PCI_BASE_ADDRESS_0 + bar * 4;
     unsigned size = idt_ntb_bar_is_64bit(barsetup) ? 8 : 4;
@@ -314,10 +319,10 @@ void idt_ntb_bars_register(PCIDevice *pci, MemoryRegion *mr[IDT_NUM_BARS],
                            const uint32_t old[IDT_NUM_BARS],
                            const uint32_t new[IDT_NUM_BARS])
 {
-    /* All before any: a BAR may take the place of another one's upper half */
+    /* Unregister all first: a new BAR may be the upper half of an old one */
     for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
         if (old[bar] != new[bar]) {
-            bar_unregister(pci, bar, old[bar]);
+            unregister_bar(pci, bar, old[bar]);
         }
     }
     for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {

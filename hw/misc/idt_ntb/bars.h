@@ -1,7 +1,12 @@
 /*
- * IDT 89HPESxNTx PCIe switch: the layout of the BARs
+ * IDT 89HPESxNTx PCIe switch: layout of the BARs
  *
- * An EEPROM image sets it, or properties, then for all NT functions alike.
+ * Six BARSETUP registers set the BARs of an NT function.  Functions named
+ * idt_ntb_bar_* take the value of one of them, idt_ntb_bars_* those of all six.
+ * The fields are those of the Linux driver; docs/specs/idt-ntb.rst lists the
+ * layouts that the model supports.
+ *
+ * Functions without @pci have no state: call them from any thread.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -12,7 +17,7 @@
 #include "hw/pci/pci_device.h"
 #include "hw/misc/idt_ntb_regs.h"
 
-/* The properties of one BAR. */
+/* The device properties of one BAR. */
 typedef struct IdtNtbBarConfig {
     char *mode;                 /* "off", "direct", "lut12", "lut24" */
     uint64_t size;              /* bytes */
@@ -21,7 +26,8 @@ typedef struct IdtNtbBarConfig {
 } IdtNtbBarConfig;
 
 /*
- * Makes BARSETUP register values of @config.
+ * Convert properties to values of BARSETUP.  BAR0 has no properties: it is the
+ * configuration space.
  *
  * Returns: true, or false with @errp set.
  */
@@ -29,53 +35,58 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
                         uint32_t barsetup[IDT_NUM_BARS], Error **errp);
 
 /*
- * Makes the layout that registers of values @barsetup ask for: without TPART, 0
- * for a BAR that is off or the upper half of the one before it.
+ * Convert values of BARSETUP to a layout: clear TPART, and make the value of a
+ * BAR 0 if it is off, or the upper half of the BAR before it.
  */
 void idt_ntb_bars_layout(const uint32_t barsetup[IDT_NUM_BARS],
                          uint32_t layout[IDT_NUM_BARS]);
 
 /*
- * Checks the layout that registers @barsetup make, TPART aside: windows that
- * can be modelled, in BAR1 to BAR5, and the configuration space or nothing in
- * BAR0.
+ * Check that the model supports @barsetup: BAR0 is the configuration space or
+ * off, the others are windows or off.  TPART is ignored.
  *
  * Returns: true, or false with @errp set.
  */
 bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
 
 /*
- * Changes the BARs of @pci from layout @old (all 0: it has none yet) to @new,
- * both as of idt_ntb_bars_layout(); @new is checked.  A BAR that changes loses
- * its address.  @mr: their regions, whose sizes change with them.  The function
- * must not decode memory.
+ * Change the BARs of @pci from layout @old to layout @new, which
+ * idt_ntb_bars_check() accepts.  @old is all zeros at first.  A BAR that changes
+ * loses its address, and its region in @mr gets the new size.  Call it with the
+ * BQL held, while the function does not decode memory.
  */
 void idt_ntb_bars_register(PCIDevice *pci, MemoryRegion *mr[IDT_NUM_BARS],
                            const uint32_t old[IDT_NUM_BARS],
                            const uint32_t new[IDT_NUM_BARS]);
 
-/* Warns of what Linux can't use in a layout that is right. */
+/* Warn about BARs that the model supports, but Linux does not. */
 void idt_ntb_bars_warn(const uint32_t barsetup[IDT_NUM_BARS]);
 
-/* True for the layout that the properties make when none is given. */
+/* Return true if @barsetup is what the default properties make. */
 bool idt_ntb_bars_are_default(const uint32_t barsetup[IDT_NUM_BARS]);
 
-/* PCI_BASE_ADDRESS_* of such a BAR: what its register reads while unused. */
+/* Return the PCI_BASE_ADDRESS_* bits that a BAR without address reads as. */
 uint8_t idt_ntb_bar_type(uint32_t barsetup);
 
-/* BARSETUP of BAR @bar, in words of the properties; to be freed. */
+/* Describe BAR number @bar in words of the properties.  Free it by g_free(). */
 char *idt_ntb_bar_name(unsigned bar, uint32_t barsetup);
 
-/* True for a BAR of 64 bits, whose upper half is in the next one. */
+/* Return true if the next BAR is the upper half of this one. */
 bool idt_ntb_bar_is_64bit(uint32_t barsetup);
 
-/* The aperture in bytes; 0 for a BAR that is off. */
+/* Return the size of the aperture in bytes; 0 if the BAR is off. */
 uint64_t idt_ntb_bar_size(uint32_t barsetup);
 
-/* Segments of the aperture: 1, or the size of the lookup table. */
+/*
+ * Return into how many equal segments the aperture is divided: 1 in a direct
+ * BAR, 16 in LUT12, 32 in LUT24.
+ */
 unsigned idt_ntb_bar_segments(uint32_t barsetup);
 
-/* Those of them that can be used. */
+/*
+ * Return how many segments, from the first one on, are windows: 1 in a direct
+ * BAR, 12 in LUT12, 24 in LUT24, 0 if the BAR is off.
+ */
 unsigned idt_ntb_bar_windows(uint32_t barsetup);
 
 #endif

@@ -8,6 +8,7 @@
 #include "qapi/error.h"
 #include "qemu/bitops.h"
 #include "hw/misc/idt_ntb.h"
+#include "hw/misc/idt_ntb_regs.h"
 #include "hw/pci/msi.h"
 #include "hw/pci/pci_bridge.h"
 #include "hw/pci/pcie.h"
@@ -16,21 +17,23 @@
 #include "hw/resettable.h"
 #include "caps.h"
 
-/* Version and size that QEMU has no name for */
+/* QEMU has no names for these */
 #define VC_VERSION      1
-#define VC_SIZE         0x1c    /* of one with VC0 only */
+#define VC_SIZE         0x1c    /* bytes, with VC0 only */
 #define MCAST_VERSION   1
 
-static void caps_init_power(PCIDevice *pci)
+static void init_power(PCIDevice *pci)
 {
-    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_PMC, 3);
+    const uint16_t version = 3;
+
+    pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_PMC, version);
     pci_set_word(pci->config + IDT_CAP_PM + PCI_PM_CTRL,
                  PCI_PM_CTRL_NO_SOFT_RESET);
     pci_set_word(pci->wmask + IDT_CAP_PM + PCI_PM_CTRL,
                  PCI_PM_CTRL_STATE_MASK);
 }
 
-static void caps_init_pcie(PCIDevice *pci)
+static void init_pcie(PCIDevice *pci)
 {
     uint8_t *config = pci->config + IDT_CAP_PCIE;
     uint8_t *wmask = pci->wmask + IDT_CAP_PCIE;
@@ -38,7 +41,7 @@ static void caps_init_pcie(PCIDevice *pci)
     pcie_cap_fill_link_ep_usp(pci, QEMU_PCI_EXP_LNK_X4,
                               QEMU_PCI_EXP_LNK_5GT);
     pci_word_test_and_set_mask(config + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_SLC);
-    /* Stored only: there is no link to train */
+    /* These bits are only stored: QEMU has no physical link */
     pci_set_word(wmask + PCI_EXP_LNKCTL, PCI_EXP_LNKCTL_ASPMC |
                  PCI_EXP_LNKCTL_CCC | PCI_EXP_LNKCTL_ES);
     pci_set_word(wmask + PCI_EXP_LNKCTL2, PCI_EXP_LNKCTL2_TLS);
@@ -46,8 +49,8 @@ static void caps_init_pcie(PCIDevice *pci)
     pcie_cap_flr_init(pci);
 }
 
-/* VC0 only: enabled for ever, with all traffic classes but for the choice */
-static void caps_init_vc(PCIDevice *pci)
+/* Only VC0, always enabled; it carries all traffic classes at reset */
+static void init_vc(PCIDevice *pci)
 {
     const uint32_t tc_map = 0xff;
 
@@ -55,12 +58,12 @@ static void caps_init_vc(PCIDevice *pci)
                         VC_SIZE);
     pci_set_long(pci->config + IDT_CAP_VC + PCI_VC_RES_CTRL,
                  PCI_VC_RES_CTRL_ENABLE | tc_map);
-    /* TC0 is always mapped to VC0 */
+    /* VC0 always carries TC0 */
     pci_set_long(pci->wmask + IDT_CAP_VC + PCI_VC_RES_CTRL, tc_map & ~1);
 }
 
-/* Stored only: nothing is multicast */
-static void caps_init_multicast(PCIDevice *pci)
+/* The registers are only stored: the model does not multicast */
+static void init_multicast(PCIDevice *pci)
 {
     const uint32_t groups = MAKE_64BIT_MASK(0, IDT_NUM_MCAST_GROUPS);
     uint8_t *wmask = pci->wmask;
@@ -77,8 +80,8 @@ static void caps_init_multicast(PCIDevice *pci)
     pci_set_long(wmask + A_MCBLKUTL, groups);
 }
 
-/* A machine without MSI has INTx */
-static bool caps_init_msi(PCIDevice *pci, Error **errp)
+/* On a machine without MSI, the function has only INTx */
+static bool init_msi(PCIDevice *pci, Error **errp)
 {
     Error *err = NULL;
 
@@ -91,38 +94,38 @@ static bool caps_init_msi(PCIDevice *pci, Error **errp)
 }
 
 /*
- * The first ones are prepended to their list, so that the last one comes first;
- * the extended ones are appended.
+ * The order of the calls makes the guest find the capabilities in that of the
+ * chip: QEMU prepends a capability to its list, but appends an extended one.
  */
-bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp)
+bool idt_ntb_caps_init(PCIDevice *pci, uint16_t device_id, Error **errp)
 {
     const uint64_t serial = (uint64_t)PCI_VENDOR_ID_IDT << 48 |
-                            (uint64_t)chip->device_id << 32;
+                            (uint64_t)device_id << 32;
 
-    /* Only what a capability opens is writable */
+    /* QEMU makes all bytes writable; capabilities set their own masks */
     memset(pci->wmask + PCI_CONFIG_HEADER_SIZE, 0,
            IDT_NT_CFG_SIZE - PCI_CONFIG_HEADER_SIZE);
 
     if (pci_bridge_ssvid_init(pci, IDT_CAP_SSVID, PCI_VENDOR_ID_IDT,
-                              chip->device_id, errp) < 0 ||
-        !caps_init_msi(pci, errp) ||
+                              device_id, errp) < 0 ||
+        !init_msi(pci, errp) ||
         pci_pm_init(pci, IDT_CAP_PM, errp) < 0 ||
         pcie_cap_init(pci, IDT_CAP_PCIE, PCI_EXP_TYPE_ENDPOINT, 0, errp) < 0) {
         return false;
     }
-    caps_init_power(pci);
-    caps_init_pcie(pci);
+    init_power(pci);
+    init_pcie(pci);
 
     if (pcie_aer_init(pci, PCI_ERR_VER, IDT_CAP_AER, PCI_ERR_SIZEOF,
                       errp) < 0) {
         return false;
     }
     pcie_dev_ser_num_init(pci, IDT_CAP_DSN, serial);
-    caps_init_vc(pci);
-    /* An endpoint of one function has no access to control */
+    init_vc(pci);
+    /* No control bits: a device with one function has nothing to control */
     pcie_add_capability(pci, PCI_EXT_CAP_ID_ACS, PCI_ACS_VER, IDT_CAP_ACS,
                         PCI_ACS_SIZEOF);
-    caps_init_multicast(pci);
+    init_multicast(pci);
     return true;
 }
 
@@ -139,18 +142,18 @@ IdtNtbResetKind idt_ntb_caps_reset_kind(PCIDevice *pci)
         top = bus->parent;
         bus = qdev_get_parent_bus(top);
     }
-    /* Who resets us is in reset in the hold phase */
+    /* Only a fundamental reset holds the device above the root bus in reset */
     return top && resettable_is_in_reset(OBJECT(top)) ?
            IDT_NTB_RESET_FUNDAMENTAL : IDT_NTB_RESET_HOT;
 }
 
 void idt_ntb_caps_reset(PCIDevice *pci, const uint32_t *cfg)
 {
-    /* What QEMU's own reset of PCI devices leaves as it is */
+    /* Registers that QEMU's reset of PCI devices does not change */
     static const struct {
-        IdtNtbResetKind from;   /* which it does not survive */
+        IdtNtbResetKind from;   /* the first kind that resets them */
         uint16_t offset;
-        uint16_t size;
+        uint16_t size;          /* bytes */
     } ranges[] = {
         { IDT_NTB_RESET_FUNCTION, IDT_CAP_PCIE + PCI_EXP_DEVSTA, 2 },
         { IDT_NTB_RESET_FUNCTION, IDT_CAP_MCAST,

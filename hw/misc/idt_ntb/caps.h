@@ -1,6 +1,8 @@
 /*
  * IDT 89HPESxNTx PCIe switch: capabilities of the NT function
  *
+ * Call all functions with the BQL held.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
@@ -8,33 +10,36 @@
 #define HW_MISC_IDT_NTB_CAPS_H
 
 #include "hw/pci/pci_device.h"
-#include "switch.h"
 
 /*
- * Adds the capabilities of a function of @chip; what they don't open is
- * read-only.  Called at realize, with the BQL held.
+ * Add all capabilities to @pci in realize, and make the configuration space
+ * behind the header read-only except for their writable bits.  @device_id is
+ * the PCI device ID of the chip, a part of the serial number.  The offsets come
+ * from the Linux driver; docs/specs/idt-ntb.rst says what is inferred.
  *
- * Returns: true, or false with @errp set; idt_ntb_caps_exit() is to be called
- * either way.
+ * Returns: true, or false with @errp set; call idt_ntb_caps_exit() either way.
  */
-bool idt_ntb_caps_init(PCIDevice *pci, const IdtNtbChip *chip, Error **errp);
+bool idt_ntb_caps_init(PCIDevice *pci, uint16_t device_id, Error **errp);
+
+/* Free what idt_ntb_caps_init() made, even if it failed half-way. */
 void idt_ntb_caps_exit(PCIDevice *pci);
 
-/* What resets the function; each does what those before it do. */
+/* Kinds of reset.  Each also resets what the kinds before it reset. */
 typedef enum IdtNtbResetKind {
-    IDT_NTB_RESET_FUNCTION,     /* a function level reset */
+    IDT_NTB_RESET_FUNCTION,     /* function level reset */
     IDT_NTB_RESET_HOT,
     IDT_NTB_RESET_FUNDAMENTAL,
 } IdtNtbResetKind;
 
-/* The reset in progress; from the hold phase, with the BQL held. */
+/* Return the kind of the reset in progress.  Call it in the hold phase. */
 IdtNtbResetKind idt_ntb_caps_reset_kind(PCIDevice *pci);
 
 /*
- * Returns the registers of the capabilities to @cfg, their dwords in reset,
- * those excepted that the reset in progress leaves alone: error registers stay
- * in a hot reset, and links and virtual channels in a function level reset too.
- * Called in the hold phase, with the BQL held.
+ * Reset the registers of the capabilities to @cfg, the reset values as dwords
+ * by offset.  Registers that survive the reset in progress keep their values:
+ * sticky error registers in a hot reset, in a function level reset also those
+ * of the link and the virtual channel (PCI Express Base Specification).  Call
+ * it in the hold phase.
  */
 void idt_ntb_caps_reset(PCIDevice *pci, const uint32_t *cfg);
 
