@@ -1,34 +1,34 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Make EEPROM images for the IDT NTB switch, and look into them.
+"""Make and inspect EEPROM images for the IDT NTB switch.
 
-    idt-ntb-eeprom.py build TEXT IMAGE     make IMAGE of what TEXT says
-    idt-ntb-eeprom.py dump IMAGE [TEXT]    say what IMAGE does, as such a text
-    idt-ntb-eeprom.py compare ONE OTHER    say how two images or texts differ
+    idt-ntb-eeprom.py build TEXT IMAGE     make IMAGE from TEXT
+    idt-ntb-eeprom.py dump IMAGE [TEXT]    convert IMAGE to such a text
+    idt-ntb-eeprom.py compare ONE OTHER    show how two images or texts differ
 
-One statement a line, comments from "#" to the end of the line:
+A text has one statement a line; comments begin with "#":
 
     NAME = VALUE              write a register
-    NAME = VALUE, VALUE, ...  write consecutive registers, NAME the first (with
-                              a comma at the end for a single one)
+    NAME = VALUE, VALUE, ...  write consecutive registers from NAME on; for a
+                              single one, end with a comma
     wait NAME = VALUE [mask VALUE]
-                              go on when NAME is VALUE but for bits in mask
-    LABEL:                    a place
-    jump LABEL                go on there; a number is a byte of the image
-    checksum                  end the image; at the end of the text if missing
-                              (with a value: that one, be it right or wrong)
-    bytes XX XX ...           bytes as they are, such as what is jumped over
+                              wait until NAME is VALUE, except bits in mask
+    LABEL:                    name this byte of the image
+    jump LABEL                go on at LABEL, or at a byte by its number
+    checksum                  end the image; added at the end if missing.  With
+                              a value: use that, right or wrong
+    bytes XX XX ...           insert bytes, such as those that are jumped over
     pad SIZE [BYTE]           fill up to SIZE bytes, with 0xff by default
 
-A NAME is that of a register of the switch (SWPART0CTL), one of a port's NT
-function (NT4.BARSETUP2) or bridge function (P4.PCIELCTLSTS), or the byte
-address of any dword in the global address space, or in a function (0x3e100,
-NT4.0x480).  A VALUE is a number, a field of the register with its value, or
-some of these: EN | SIZE(20).  A field without a value is all ones; "~" in
-front complements everything.  Registers, fields and names of values are those
-of hw/misc/idt_ntb_regs.h.
+A NAME is a register of the switch (SWPART0CTL), of a port's NT function
+(NT4.BARSETUP2) or bridge function (P4.PCIELCTLSTS), or the byte address of a
+dword in the global address space or in a function (0x3e100, NT4.0x480).  A
+VALUE is a number, a field of the register with its value, or several of these:
+EN | SIZE(20).  A field without a value is all ones; "~" in front inverts the
+whole value.  Registers, fields and names of values come from
+hw/misc/idt_ntb_regs.h.
 
-What dump makes of an image that is good, build makes the same image of.
+A valid image is the same after dump and build.
 """
 
 import argparse
@@ -47,7 +47,7 @@ MAX_SIZE = 0x10000
 CSRS = 0x10000
 ERASED = 0xff
 
-# The first byte of a block; its name, and its format without the values
+# Blocks by their first byte: name, and format without the values that follow
 WRITE, WRITE_MANY, JUMP, WAIT, CHECKSUM = 0x00, 0x20, 0x40, 0x60, 0xe0
 SELECTOR = 0x1f
 BLOCKS = {
@@ -58,8 +58,8 @@ BLOCKS = {
     CHECKSUM: ('checksum', '<BB'),
 }
 
-# Registers that there are several of, by the first: how many, and how far
-# apart.  Words are macros of the header.
+# Arrays of registers: the first one, how many there are, and the bytes between
+# two.  Words are macros of the header.
 ARRAYS = (
     (r'(SWPART)0(\w+)', 'IDT_MAX_PARTITIONS', 'IDT_PART_STRIDE'),
     (r'(SWPORT)0(\w+)', 'IDT_MAX_PORTS', 'IDT_SWPORT_STRIDE'),
@@ -77,7 +77,7 @@ ARRAYS = (
     (r'(IOEXPADDR)0()', 'IDT_NUM_IO_EXPANDERS', 4),
 )
 
-# How the names of a field's values begin in the header
+# Macros of the header that begin with this are values of the field
 VALUES = {
     ('SWPART0CTL', 'STATE'): 'IDT_PART_STATE_',
     ('SWPART0STS', 'STATE'): 'IDT_PART_STATE_',
@@ -93,27 +93,26 @@ VALUES = {
 
 
 class ImageError(Exception):
-    """What is wrong with an image, and at which byte."""
+    """An image has an error at a byte."""
 
     def __init__(self, at, what):
         super().__init__(f'byte 0x{at:04x}: {what}')
         self.at = at
-        self.what = what
 
 
 class TextError(Exception):
-    """What is wrong with a line of a text."""
+    """A line of a text has an error."""
 
 
 class HeaderError(Exception):
-    """The list of registers is not what it should be."""
+    """The header of the registers cannot be used."""
 
 
 # Registers
 
 @dataclasses.dataclass
 class Field:
-    """Some bits of a register, and the names of their values."""
+    """A field of a register, and the names of its values."""
     name: str
     shift: int
     length: int
@@ -126,7 +125,7 @@ class Field:
         return value >> self.shift & self.max()
 
     def text(self, value):
-        """The field in the register's value, as in a text."""
+        """The field of a register's value, as in a text."""
         value = self.extract(value)
         if self.length == 1:
             return self.name
@@ -144,7 +143,7 @@ class Register:
     fields: dict
 
     def comment(self, value):
-        """The fields that are not 0, and the bits that are in none."""
+        """The fields that are not 0, and the bits outside of fields."""
         parts = []
         for field in self.fields.values():
             if field.extract(value):
@@ -160,7 +159,7 @@ def number_text(value):
 
 
 class Registers:
-    """All registers that have a name, from the header of the device."""
+    """All registers that the header of the device names."""
 
     def __init__(self, header):
         self.macros = {}
@@ -210,7 +209,7 @@ class Registers:
         return self.macros[value]
 
     def _expand_arrays(self):
-        """Each array in turn, so that one can have two dimensions."""
+        """Expand one array after the other: some have two dimensions."""
         registers = list(self.named.values())
         self.named = {}
         for pattern, count, stride in ARRAYS:
@@ -234,12 +233,12 @@ class Registers:
                                register.fields))
 
     def function(self, kind, port):
-        """Where a function of a port begins."""
+        """The address of a port's function."""
         return (port * self.constant('IDT_GAS_PORT_STRIDE') +
                 (self.constant('IDT_GAS_NT_FUNCTION') if kind == 'NT' else 0))
 
     def lookup(self, addr):
-        """The register at an address, by a name of some kind."""
+        """The register at an address, which is its name if it has no other."""
         if addr in self.at:
             return self.at[addr]
         port, offset = divmod(addr, self.constant('IDT_GAS_PORT_STRIDE'))
@@ -250,7 +249,7 @@ class Registers:
         return Register(name, addr, {})
 
     def find(self, name):
-        """The register of a name, or address."""
+        """The register with this name or address."""
         if name in self.named:
             return self.named[name]
         match = re.fullmatch(r'(?:(NT|P)(\d+)\.)?(0x[0-9a-fA-F]+|\d+)', name)
@@ -273,7 +272,7 @@ class Registers:
 
 @dataclasses.dataclass
 class Block:
-    """A block of an image: its place, and its values behind the type."""
+    """A block of an image: where it is, and its values after the type."""
     at: int
     size: int
     type: int
@@ -288,9 +287,8 @@ def read_block(image, at):
     if at >= len(image):
         raise ImageError(at, 'the image ends without a checksum block')
     if image[at] & ~SELECTOR == JUMP != image[at]:
-        raise ImageError(at, f'jump with selector {image[at] & SELECTOR}: when '
-                         'it is taken is not known, only of selector 0: '
-                         'always')
+        raise ImageError(at, f'jump with selector {image[at] & SELECTOR}: '
+                         'only selector 0 is known, which always jumps')
     if image[at] not in BLOCKS:
         raise ImageError(at, f'block of unknown type 0x{image[at]:02x}')
     name, layout = BLOCKS[image[at]]
@@ -319,12 +317,12 @@ def read_block(image, at):
 
 
 def checksum(data):
-    """The checksum behind these bytes, the type of its block among them."""
+    """The checksum of bytes that end with the type of its block."""
     return ~sum(data) & 0xff
 
 
 def ignores_checksum(registers, blocks):
-    """Whether the image has turned off the check of its own checksum."""
+    """Whether the image turns off the check of its checksum."""
     control = registers.named['SMBUSCTL']
     value = 0
     for block in blocks:
@@ -338,14 +336,14 @@ def ignores_checksum(registers, blocks):
 
 
 def bytes_read(image, blocks):
-    """What counts for the checksum: all up to its block's type, but what is
-    jumped over."""
+    """The bytes that the checksum covers: those that the chip reads, up to the
+    type of the last block."""
     return b''.join(image[block.at:block.at + block.size]
                     for block in blocks[:-1]) + bytes([CHECKSUM])
 
 
 def check_checksum(registers, image, blocks):
-    """Compare what the last block has with what it should have."""
+    """Check the checksum in the last block."""
     last = blocks[-1]
     good, stored = checksum(bytes_read(image, blocks)), last.values[0]
     if stored != good and not ignores_checksum(registers, blocks):
@@ -354,7 +352,7 @@ def check_checksum(registers, image, blocks):
 
 
 def walk(image, blocks):
-    """Add the blocks of an image to the list in the order of execution."""
+    """Append the blocks of an image to a list, in the order of execution."""
     done = bytearray(len(image))
     at = 0
     while not blocks or blocks[-1].type != CHECKSUM:
@@ -388,7 +386,7 @@ def parse_byte(text, base=0):
 
 
 def parse_field(register, term):
-    """A field of a register, with its value or without."""
+    """The bits of a term such as SIZE(20)."""
     name, has_value, rest = term.partition('(')
     field = register.fields.get(name.strip())
     if not field:
@@ -409,7 +407,7 @@ def parse_field(register, term):
 
 
 def parse_value(register, text):
-    """A value of a register."""
+    """The value of a register, as in a text."""
     text = text.strip()
     complement = text.startswith('~')
     value = 0
@@ -425,14 +423,14 @@ def parse_value(register, text):
 
 
 class Builder:
-    """An image that is being made of the lines of a text."""
+    """Makes an image from a text."""
 
     def __init__(self, registers):
         self.registers = registers
         self.image = bytearray()
         self.labels = {}
-        self.jumps = []             # (where the place goes, label, line)
-        self.checksum_at = None
+        self.jumps = []             # (byte to put the target at, label, line)
+        self.checksum_at = None     # -1: the text gives its value
         self.line = 0
         self.lines = []             # (first byte, line) of each statement
 
@@ -531,7 +529,7 @@ class Builder:
         self.image += bytes([fill]) * (size - len(self.image))
 
     def finish(self):
-        """What could not be known before, and whether all is well."""
+        """Resolve jumps, make the checksum, and check the image."""
         for at, label, self.line in self.jumps:
             place = self.labels.get(label)
             if place is None:
@@ -558,7 +556,7 @@ class Builder:
 # From image to text
 
 class Dumper:
-    """The text of an image, and what is wrong with it, if anything."""
+    """Makes a text from an image, with its first error."""
 
     def __init__(self, registers, image):
         self.registers = registers
@@ -591,13 +589,13 @@ class Dumper:
         return '\n'.join(lines) + '\n'
 
     def mark(self, begin, end):
-        """What is wrong from byte begin to before end."""
+        """The error, if it is at a byte from begin to before end."""
         if self.error and begin <= self.error.at < end:
             return [f'# {self.error}']
         return []
 
     def gap(self, begin, end):
-        """Bytes that are not executed."""
+        """Statements for bytes that are not executed."""
         lines = self.mark(begin, end)
         while begin < end:
             rest = self.image[begin:end]
@@ -611,7 +609,7 @@ class Dumper:
         return lines
 
     def block(self, block):
-        """The statement for a block, with its place and meaning."""
+        """The statement for a block; a comment has its byte and fields."""
         kind, values, comment = block.type, block.values, ''
         if kind == JUMP:
             text = f'jump {self.places[values[0]]}'
@@ -639,7 +637,7 @@ class Dumper:
 # Commands
 
 def read_image(path):
-    """The image in a file, or a bit more than an image has."""
+    """The image in a file.  Reads one byte too many to find a large one."""
     with open(path, 'rb') as file:
         image = file.read(MAX_SIZE + 1)
     if not 1 <= len(image) <= MAX_SIZE:
@@ -648,7 +646,7 @@ def read_image(path):
 
 
 def build_image(registers, text):
-    """The image that the text in a file makes."""
+    """The image from the text in a file."""
     builder = Builder(registers)
     try:
         builder.build(text.read_text(encoding='utf-8', errors='replace'))
@@ -675,7 +673,7 @@ def dump(registers, image, text):
 
 
 def is_text(path):
-    """Images have bytes that no text has: 0, or the last block's type."""
+    """Whether a file is UTF-8 without 0; the last block of an image is not."""
     try:
         return '\0' not in path.read_text(encoding='utf-8')
     except UnicodeDecodeError:
@@ -683,7 +681,7 @@ def is_text(path):
 
 
 def read_either(registers, path):
-    """An image, or the one that a text makes."""
+    """The image in a file, or from a text."""
     if is_text(path):
         return build_image(registers, path)
     try:
@@ -693,14 +691,14 @@ def read_either(registers, path):
 
 
 def without_places(text):
-    """The lines of a dump, but for where blocks are and what is erased."""
+    """The lines of a dump, without positions and erased bytes."""
     return [re.sub(r'# 0x[0-9a-f]{4}\b', '#', line)
             for line in text.splitlines()
             if not re.fullmatch(f'pad .* 0x{ERASED:02x}', line)]
 
 
 def compare(registers, *paths):
-    """Say in what two images differ; what is erased behind them is the same."""
+    """Show how two images differ; erased bytes at the end do not count."""
     images = [read_either(registers, path) for path in paths]
     size = max(len(image) for image in images)
     images = [image.ljust(size, bytes([ERASED])) for image in images]

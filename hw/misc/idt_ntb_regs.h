@@ -1,8 +1,13 @@
 /*
  * IDT 89HPESxNTx PCIe switch: registers
  *
- * Offsets and fields, in the order of the address map; no behaviour.  Shared
- * with tests/qtest/idt-ntb-test.c.
+ * Names, addresses and fields of registers, by address.  Names are those of the
+ * manual.  Of registers that repeat, only the first one is here, with the
+ * distance to the next one (stride) if it is not 4 bytes.  "Stored only" means
+ * that a register keeps its value without effect.
+ *
+ * The device and its tests include this file; scripts/idt-ntb-eeprom.py parses
+ * it, macros with a number or name of a value as well as registers.
  *
  * Sources: the Linux driver drivers/ntb/hw/idt and public EEPROM images for
  * boards with these chips; docs/specs/idt-ntb.rst says what is inferred.
@@ -16,9 +21,10 @@
 #include "hw/registerfields.h"
 
 /*
- * Global address space, in bytes.  Each port has its PCI-to-PCI bridge function
- * at IDT_GAS_PORT_STRIDE * port and its NT function IDT_GAS_NT_FUNCTION above;
- * the registers of the switch lie from IDT_GAS_SWITCH on.
+ * The global address space (GAS) has the registers of all ports and of the
+ * switch.  Port n is at IDT_GAS_PORT_STRIDE * n: first its PCI-to-PCI bridge
+ * function, then its NT function at IDT_GAS_NT_FUNCTION.  The registers of the
+ * switch begin at IDT_GAS_SWITCH.  Numbers are bytes.
  */
 #define IDT_GAS_SIZE            0x40000
 #define IDT_GAS_PORT_STRIDE     0x2000
@@ -27,7 +33,7 @@
 
 #define IDT_NT_CFG_SHIFT        12
 #define IDT_NT_CFG_SIZE         (1 << IDT_NT_CFG_SHIFT)
-#define IDT_NT_REGS             0x400   /* first register of the NT function */
+#define IDT_NT_REGS             0x400   /* registers after the capabilities */
 
 #define IDT_MAX_PORTS           24
 #define IDT_MAX_NT_PORTS        8
@@ -36,9 +42,9 @@
 #define IDT_NUM_MESSAGES        4
 #define IDT_NUM_BARS            6
 #define IDT_NUM_MTBL            64
-#define IDT_MTBL_PER_PROT_BIT   2       /* entries, in NTMTBLPROTx */
-#define IDT_NUM_LUTS            2       /* BAR2 and BAR4 */
-#define IDT_LUT_ENTRIES         24      /* for LUT24; LUT12 uses 12 */
+#define IDT_MTBL_PER_PROT_BIT   2       /* entries for a bit of NTMTBLPROTx */
+#define IDT_NUM_LUTS            2       /* for BAR2 and BAR4 */
+#define IDT_LUT_ENTRIES         24      /* LUT12 uses 12 of them */
 #define IDT_LUT_WORDS           3       /* LUTLDATA, LUTMDATA, LUTUDATA */
 #define IDT_NUM_FAILOVER_CAPS   4
 #define IDT_NUM_STACKS          4
@@ -47,7 +53,7 @@
 #define IDT_NUM_IO_EXPANDERS    6
 #define IDT_NUM_MCAST_GROUPS    4
 
-/* Capabilities of the NT function */
+/* NT function: capabilities */
 
 #define IDT_CAP_PCIE            0x040
 #define IDT_CAP_PM              0x0c0
@@ -65,11 +71,15 @@ REG32(PCIELCTLSTS, 0x050)
     FIELD(PCIELCTLSTS, CCLK, 6, 1)
     FIELD(PCIELCTLSTS, SCLK, 28, 1)
 REG32(SSIDSSVID, 0x0f4)
+/* Access to all 4 KiB of configuration space from the first 256 bytes */
+REG32(ECFGADDR, 0x0f8)
+    FIELD(ECFGADDR, REG, 2, 10)
+REG32(ECFGDATA, 0x0fc)
 REG32(DSN_LOWER, 0x184)
     FIELD(DSN_LOWER, PORTNUM, 0, 8)
 REG32(DSN_UPPER, 0x188)
 
-/* Multicast; a bit per group */
+/* NT function: multicast capability; a mask has one bit for each group */
 
 REG16(MCCAP, 0x334)
 REG16(MCCTL, 0x336)
@@ -82,12 +92,6 @@ REG32(MCBARH, 0x33c)
 REG32(MCRCVL, 0x340)
 REG32(MCBLKALLL, 0x348)
 REG32(MCBLKUTL, 0x350)
-
-/* Extended configuration space through the first 256 bytes */
-
-REG32(ECFGADDR, 0x0f8)
-    FIELD(ECFGADDR, REG, 2, 10)
-REG32(ECFGDATA, 0x0fc)
 
 /* NT function: control and interrupts */
 
@@ -127,7 +131,7 @@ REG32(MSGSTS, 0x460)
     FIELD(MSGSTS, INMSGSTS, 16, 4)
 REG32(MSGSTSMSK, 0x464)
 
-/* NT function: BARs; register n is 0x10 * n above register 0 */
+/* NT function: BARs */
 
 #define IDT_BAR_STRIDE          0x10
 
@@ -196,7 +200,7 @@ REG32(GASADATA, 0xffc)
 /* Switch: control */
 
 REG32(SWCTL, 0x3e000)
-REG32(BCVSTS, 0x3e004)          /* what the pins said at power-up */
+REG32(BCVSTS, 0x3e004)          /* boot pins, as sampled at power-up */
     FIELD(BCVSTS, SWMODE, 0, 4)
     FIELD(BCVSTS, GCLKFSEL, 5, 1)
     FIELD(BCVSTS, SSMBADDR, 7, 2)
@@ -208,7 +212,7 @@ REG32(POMCDELAY, 0x3e084)
 REG32(SEDELAY, 0x3e088)
 REG32(USSBRDELAY, 0x3e08c)
 
-/* Several partitions, configured by a serial EEPROM (inferred) */
+/* Value of BCVSTS.SWMODE: several partitions, serial EEPROM (inferred) */
 #define IDT_SWMODE_PARTS_EEPROM 0xd
 
 #define IDT_RDRAINDELAY_RESET   0x0fa
@@ -217,10 +221,10 @@ REG32(USSBRDELAY, 0x3e08c)
 #define IDT_USSBRDELAY_RESET    0
 
 /*
- * Switch: partitions; register of partition n is IDT_PART_STRIDE * n above.
+ * Switch: partitions
  *
- * The places of all that belongs to failover are inferred, here and below: the
- * manual names these fields, but no source has their bits.
+ * The manual names the fields for failover, here and below, but no source has
+ * their bits: they are inferred.
  */
 
 #define IDT_PART_STRIDE         0x20
@@ -248,7 +252,7 @@ REG32(SWPART0FCTL, 0x3e108)
 #define IDT_PART_STATE_RESERVED 2
 #define IDT_PART_STATE_RESET    3
 
-/* Switch: ports; register of port n is IDT_SWPORT_STRIDE * n above */
+/* Switch: ports */
 
 #define IDT_SWPORT_STRIDE       0x20
 
@@ -277,11 +281,11 @@ REG32(SWPORT0FCTL, 0x3e208)
     FIELD(SWPORT0FCTL, SFSWPART, 20, 3)
     FIELD(SWPORT0FCTL, SFDEVNUM, 24, 5)
 
-/* In SWPORTxCTL.OMA */
+/* Values of SWPORTxCTL.OMA: the action when MODE changes */
 #define IDT_PORT_OMA_NO_ACTION      0
 #define IDT_PORT_OMA_RESET          1
 
-/* In SWPORTxCTL and SWPORTxSTS */
+/* Values of MODE in SWPORTxCTL, SWPORTxSTS and SWPORTxFCTL */
 #define IDT_PORT_MODE_DISABLED      0
 #define IDT_PORT_MODE_DOWNSTREAM    1
 #define IDT_PORT_MODE_UPSTREAM      2
@@ -293,14 +297,15 @@ REG32(SWPORT0FCTL, 0x3e208)
 #define IDT_PORT_MODE_NT_DMA        8
 #define IDT_NUM_PORT_MODES          9
 
-/* Switch: failover capability; n is IDT_FCAP_STRIDE * n above */
+/* Switch: failover capabilities */
 
 #define IDT_FCAP_STRIDE         0x20
-#define IDT_FCAP_SECONDARY      16      /* SWPxFCTL: secondary above primary */
+#define IDT_FCAP_SECONDARY      16      /* SWPARTxFCTL, SWPORTxFCTL: bits from
+                                           primary to secondary fields */
 
 REG32(FCAP0CTL, 0x3e500)
-    FIELD(FCAP0CTL, PFTRG, 0, 1)        /* trigger a primary failover */
-    FIELD(FCAP0CTL, SFTRG, 1, 1)
+    FIELD(FCAP0CTL, PFTRG, 0, 1)        /* start a primary failover */
+    FIELD(FCAP0CTL, SFTRG, 1, 1)        /* start a secondary failover */
 REG32(FCAP0STS, 0x3e504)
     FIELD(FCAP0STS, FMCI, 0, 1)
     FIELD(FCAP0STS, FMCC, 1, 1)
@@ -308,10 +313,10 @@ REG32(FCAP0TIMER, 0x3e508)
 
 /* Switch: protection */
 
-REG32(GASAPROT, 0x3e700)        /* a bit per partition that is kept out */
-REG32(NTMTBLPROT0, 0x3e710)     /* bit b: entries 2b and 2b + 1 are kept */
+REG32(GASAPROT, 0x3e700)        /* bit p: partition p has no access */
+REG32(NTMTBLPROT0, 0x3e710)     /* bit b protects entries 2b, 2b + 1 */
 
-/* Switch: events.  STS and MSK have the same bits, 1 in MSK = masked */
+/* Switch: events; a MSK register masks the bits of its STS register */
 
 REG32(SESTS, 0x3ec00)
     FIELD(SESTS, LINKUP, 0, 1)
@@ -321,32 +326,33 @@ REG32(SESTS, 0x3ec00)
     FIELD(SESTS, FAILOVER, 4, 1)
     FIELD(SESTS, GSIGNAL, 5, 1)
 REG32(SEMSK, 0x3ec04)
-REG32(SEPMSK, 0x3ec08)          /* a bit per partition */
-REG32(SELINKUPSTS, 0x3ec0c)     /* a bit per port */
+REG32(SEPMSK, 0x3ec08)          /* bit p: partition p */
+REG32(SELINKUPSTS, 0x3ec0c)     /* bit n: port number n */
 REG32(SELINKUPMSK, 0x3ec10)
-REG32(SELINKDNSTS, 0x3ec14)     /* a bit per port */
+REG32(SELINKDNSTS, 0x3ec14)     /* bit n: port number n */
 REG32(SELINKDNMSK, 0x3ec18)
-REG32(SEFRSTSTS, 0x3ec1c)       /* a bit per partition */
+REG32(SEFRSTSTS, 0x3ec1c)       /* bit p: partition p */
 REG32(SEFRSTMSK, 0x3ec20)
-REG32(SEHRSTSTS, 0x3ec24)       /* a bit per partition */
+REG32(SEHRSTSTS, 0x3ec24)       /* bit p: partition p */
 REG32(SEHRSTMSK, 0x3ec28)
-REG32(SEFOVRMSK, 0x3ec2c)       /* a bit per failover capability */
-REG32(SEGSIGSTS, 0x3ec30)       /* a bit per partition */
+REG32(SEFOVRMSK, 0x3ec2c)       /* bit n: failover capability n */
+REG32(SEGSIGSTS, 0x3ec30)       /* bit p: partition p */
 REG32(SEGSIGMSK, 0x3ec34)
 
 /* Switch: doorbells and messages */
 
 REG32(GDBELLSTS, 0x3ec3c)
-REG32(GODBELLMSK0, 0x3ed00)     /* bit p: partition p may not raise it */
-REG32(GIDBELLMSK0, 0x3ed80)     /* bit p: it does not reach partition p */
+REG32(GODBELLMSK0, 0x3ed00)     /* bit p: not from partition p */
+REG32(GIDBELLMSK0, 0x3ed80)     /* bit p: not to partition p */
 
-#define IDT_MSGCTL_MSG_STRIDE   0x20    /* between messages of a partition */
+/* From one message to the next; from one partition to the next it is 4 */
+#define IDT_MSGCTL_MSG_STRIDE   0x20
 
 REG32(SWP0MSGCTL0, 0x3ee00)
     FIELD(SWP0MSGCTL0, REG, 0, 2)
     FIELD(SWP0MSGCTL0, PART, 4, 3)
 
-/* Switch: SerDes, GPIO, SMBus; SerDes n is IDT_SERDES_STRIDE * n above */
+/* Switch: SerDes, GPIO, SMBus */
 
 #define IDT_SERDES_STRIDE       0x20
 
@@ -378,6 +384,7 @@ REG32(EEPROMINTF, 0x3f190)
     FIELD(EEPROMINTF, DONE, 25, 1)
     FIELD(EEPROMINTF, OP, 26, 1)
 
+#define IDT_EEPROM_SIZE         0x10000 /* bytes that ADDR reaches */
 #define IDT_EEPROM_OP_WRITE     0
 #define IDT_EEPROM_OP_READ      1
 
@@ -385,17 +392,17 @@ REG32(IOEXPADDR0, 0x3f198)
 REG32(GPECTL, 0x3f1b0)
 REG32(GPESTS, 0x3f1b4)
 
-/* SMBus addresses: the slave with BCVSTS.SSMBADDR 0, and of the EEPROM */
+/* SMBus addresses: of the chip if BCVSTS.SSMBADDR is 0, of the EEPROM */
 #define IDT_SMBUS_SLAVE         0x74
 #define IDT_SMBUS_EEPROM        0x50
 
-/* Switch: temperature sensor; temperatures in half degrees Celsius */
+/* Switch: temperature sensor; a temperature is in half degrees Celsius */
 
 REG32(TMPCTL, 0x3f1d4)
     FIELD(TMPCTL, LTH, 0, 8)
     FIELD(TMPCTL, MTH, 8, 8)
     FIELD(TMPCTL, HTH, 16, 8)
-    /* Enables: the sources have those of 26 and 29, the others are inferred */
+    /* Interrupt enables; only 26 and 29 are known, the others are inferred */
     FIELD(TMPCTL, BHTH_EN, 24, 1)
     FIELD(TMPCTL, BMTH_EN, 25, 1)
     FIELD(TMPCTL, BLTH_EN, 26, 1)
@@ -407,7 +414,7 @@ REG32(TMPSTS, 0x3f1d8)
     FIELD(TMPSTS, TEMP, 0, 8)
     FIELD(TMPSTS, LTEMP, 8, 8)
     FIELD(TMPSTS, HTEMP, 16, 8)
-    /* Below and above the low, middle, high threshold; in TMPALARM too */
+    /* Below or above the low, middle or high threshold; as in TMPALARM.IRQ */
     FIELD(TMPSTS, BLTH, 24, 1)
     FIELD(TMPSTS, ALTH, 25, 1)
     FIELD(TMPSTS, BMTH, 26, 1)

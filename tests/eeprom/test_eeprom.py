@@ -319,10 +319,10 @@ class Dump(unittest.TestCase):
                 (start + b'\xff', '0007: block of unknown type 0xff'),
                 (start + start[:6], '0007: the image ends after 6 of the 7 '
                  'bytes of a write block'),
-                (start + b'\x41\x0a\0', '0007: jump with selector 1: when it '
-                 'is taken is not known, only of selector 0: always'),
-                (b'\x5f', '0000: jump with selector 31: when it is taken is '
-                 'not known, only of selector 0: always'),
+                (start + b'\x41\x0a\0', '0007: jump with selector 1: only '
+                 'selector 0 is known, which always jumps'),
+                (b'\x5f', '0000: jump with selector 31: only selector 0 is '
+                 'known, which always jumps'),
                 (b'\x20', '0000: the image ends after 1 of the 5 bytes of a '
                  'consecutive write block'),
                 (write_many(0, 1, 2)[:-1], '0000: the image ends after 12 of '

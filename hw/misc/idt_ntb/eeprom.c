@@ -8,10 +8,10 @@
 #include "qapi/error.h"
 #include "qemu/bitmap.h"
 #include "qemu/bswap.h"
-#include "eeprom.h"
 #include "hw/misc/idt_ntb_regs.h"
+#include "eeprom.h"
 
-/* The first byte of a block */
+/* Types of blocks: their first byte */
 enum {
     BLOCK_WRITE = 0x00,
     BLOCK_WRITE_MANY = 0x20,
@@ -20,11 +20,10 @@ enum {
     BLOCK_CHECKSUM = 0xe0,
 };
 
-/* Blocks, by their type.  @size is that without the values of WRITE_MANY. */
 static const struct {
     const char *name;
     uint8_t type;
-    uint8_t size;
+    uint8_t size;               /* bytes, without the values of WRITE_MANY */
 } block_types[] = {
     { "write", BLOCK_WRITE, 7 },
     { "consecutive write", BLOCK_WRITE_MANY, 5 },
@@ -33,16 +32,16 @@ static const struct {
     { "checksum", BLOCK_CHECKSUM, 2 },
 };
 
-/* A block whose bytes are all in the image. */
+/* A complete block of an image */
 typedef struct EepromBlock {
-    uint32_t at;                /* its first byte */
-    uint32_t size;              /* in bytes */
-    uint32_t next;              /* where to go on */
+    uint32_t at;                /* offset of its first byte in the image */
+    uint32_t size;              /* bytes */
+    uint32_t next;              /* offset of the block to execute next */
     uint8_t type;
-    const uint8_t *data;        /* behind the type */
+    const uint8_t *data;        /* the bytes after the type */
 } EepromBlock;
 
-/* CSR is the address in dwords */
+/* The chip counts addresses of registers in dwords: "CSR" */
 static uint32_t block_addr(const EepromBlock *block)
 {
     return lduw_le_p(block->data) * 4;
@@ -53,7 +52,7 @@ static unsigned block_count(const EepromBlock *block)
     return lduw_le_p(block->data + 2);
 }
 
-static bool block_check_count(const EepromBlock *block, Error **errp)
+static bool check_count(const EepromBlock *block, Error **errp)
 {
     if (!block_count(block)) {
         error_setg(errp, "byte 0x%04x: consecutive write of no registers",
@@ -70,11 +69,11 @@ static bool block_check_count(const EepromBlock *block, Error **errp)
     return true;
 }
 
-/* The low bits of the type of a jump block */
+/* The low bits of the type of a jump block: when to jump */
 #define JUMP_SELECTOR   0x1f
 
-/* Look up the kind of the block that starts with byte @at */
-static bool block_find_type(const GByteArray *image, uint32_t at, unsigned *i,
+/* Find the type of the block that starts at byte @at: block_types[*i] */
+static bool find_type(const GByteArray *image, uint32_t at, unsigned *i,
                             Error **errp)
 {
     uint8_t type = image->data[at];
@@ -85,17 +84,16 @@ static bool block_find_type(const GByteArray *image, uint32_t at, unsigned *i,
         }
     }
     if ((type & ~JUMP_SELECTOR) == BLOCK_JUMP) {
-        error_setg(errp, "byte 0x%04x: jump with selector %u: when it is taken "
-                   "is not known, only of selector 0: always", at,
-                   type & JUMP_SELECTOR);
+        error_setg(errp, "byte 0x%04x: jump with selector %u: only selector 0 "
+                   "is known, which always jumps", at, type & JUMP_SELECTOR);
     } else {
         error_setg(errp, "byte 0x%04x: block of unknown type 0x%02x", at, type);
     }
     return false;
 }
 
-/* Finds the block that starts with byte @at */
-static bool block_get(const GByteArray *image, uint32_t at, EepromBlock *block,
+/* Read the block that starts at byte @at, and check that it is complete */
+static bool read_block(const GByteArray *image, uint32_t at, EepromBlock *block,
                       Error **errp)
 {
     unsigned i;
@@ -105,7 +103,7 @@ static bool block_get(const GByteArray *image, uint32_t at, EepromBlock *block,
                    at);
         return false;
     }
-    if (!block_find_type(image, at, &i, errp)) {
+    if (!find_type(image, at, &i, errp)) {
         return false;
     }
     *block = (EepromBlock) {
@@ -115,7 +113,7 @@ static bool block_get(const GByteArray *image, uint32_t at, EepromBlock *block,
         .data = image->data + at + 1,
     };
     if (block->type == BLOCK_WRITE_MANY && block->size <= image->len - at) {
-        if (!block_check_count(block, errp)) {
+        if (!check_count(block, errp)) {
             return false;
         }
         block->size += block_count(block) * 4;
@@ -138,19 +136,19 @@ static bool block_get(const GByteArray *image, uint32_t at, EepromBlock *block,
     return true;
 }
 
-/* The checksum that ends bytes, its block's type among them, of sum @sum */
-static uint8_t checksum(uint8_t sum)
+/* Return the checksum for bytes whose sum, with the block's type, is @sum */
+static uint8_t make_checksum(uint8_t sum)
 {
     return ~sum;
 }
 
-/* What an image does to the check of its own checksum, and what that needs */
+/* State of the check of the checksum while an image is walked */
 typedef struct EepromCheck {
-    uint8_t sum;                /* of the bytes that were read */
-    bool ignored;               /* SMBUSCTL.ICHECKSUM */
+    uint8_t sum;                /* of the bytes that the chip has read */
+    bool ignored;               /* the image has set SMBUSCTL.ICHECKSUM */
 } EepromCheck;
 
-static void check_count(EepromCheck *check, const GByteArray *image,
+static void add_to_sum(EepromCheck *check, const GByteArray *image,
                         const EepromBlock *block)
 {
     for (uint32_t i = 0; i < block->size; i++) {
@@ -158,7 +156,8 @@ static void check_count(EepromCheck *check, const GByteArray *image,
     }
 }
 
-static void check_write(EepromCheck *check, const EepromBlock *block)
+/* Take note of a write to SMBUSCTL */
+static void follow_write(EepromCheck *check, const EepromBlock *block)
 {
     bool many = block->type == BLOCK_WRITE_MANY;
     const uint8_t *values = block->data + (many ? 4 : 2);
@@ -174,7 +173,7 @@ static void check_write(EepromCheck *check, const EepromBlock *block)
 static void check_checksum(const EepromCheck *check, const EepromBlock *block,
                            Error **errp)
 {
-    uint8_t wanted = checksum(check->sum + block->type);
+    uint8_t wanted = make_checksum(check->sum + block->type);
 
     if (*block->data != wanted && !check->ignored) {
         error_setg(errp, "byte 0x%04x: the checksum is 0x%02x, but must be "
@@ -185,10 +184,10 @@ static void check_checksum(const EepromCheck *check, const EepromBlock *block,
 /*
  * Walks the image; control flow does not depend on register values.
  *
- * Returns: how many blocks are executed until it ends, or until the error that
- * @errp says.
+ * Returns: the number of blocks to execute before the checksum, or before the
+ * error in @errp.
  */
-static unsigned eeprom_check(const GByteArray *image, Error **errp)
+static unsigned check_image(const GByteArray *image, Error **errp)
 {
     g_autofree unsigned long *done = bitmap_new(MAX(image->len, 1));
     EepromBlock block = {};
@@ -197,7 +196,7 @@ static unsigned eeprom_check(const GByteArray *image, Error **errp)
     for (unsigned blocks = 0; ; blocks++) {
         unsigned long again;
 
-        if (!block_get(image, block.next, &block, errp)) {
+        if (!read_block(image, block.next, &block, errp)) {
             return blocks;
         }
         again = find_next_bit(done, block.at + block.size, block.at);
@@ -211,9 +210,9 @@ static unsigned eeprom_check(const GByteArray *image, Error **errp)
             check_checksum(&check, &block, errp);
             return blocks;
         }
-        check_count(&check, image, &block);
+        add_to_sum(&check, image, &block);
         if (block.type == BLOCK_WRITE || block.type == BLOCK_WRITE_MANY) {
-            check_write(&check, &block);
+            follow_write(&check, &block);
         }
     }
 }
@@ -248,7 +247,7 @@ static bool run_write(const EepromBlock *block, const IdtNtbEepromOps *ops,
     return true;
 }
 
-static bool block_run(const EepromBlock *block, const IdtNtbEepromOps *ops,
+static bool run_block(const EepromBlock *block, const IdtNtbEepromOps *ops,
                       void *opaque, Error **errp)
 {
     switch (block->type) {
@@ -273,12 +272,12 @@ bool idt_ntb_eeprom_run(const GByteArray *image, bool to_error,
                         const IdtNtbEepromOps *ops, void *opaque, Error **errp)
 {
     g_autoptr(Error) fault = NULL;
-    unsigned blocks = eeprom_check(image, &fault);
+    unsigned blocks = check_image(image, &fault);
     EepromBlock block = {};
 
     for (unsigned i = 0; i < blocks && (to_error || !fault); i++) {
-        if (!block_get(image, block.next, &block, errp) ||
-            !block_run(&block, ops, opaque, errp)) {
+        if (!read_block(image, block.next, &block, errp) ||
+            !run_block(&block, ops, opaque, errp)) {
             return false;
         }
     }
@@ -289,28 +288,29 @@ bool idt_ntb_eeprom_run(const GByteArray *image, bool to_error,
     return true;
 }
 
-static bool file_read(int fd, const char *path, GByteArray *image, Error **errp)
+static bool read_file(int fd, const char *path, GByteArray *image, Error **errp)
 {
+    ERRP_GUARD();
     struct stat st;
 
     if (fstat(fd, &st) < 0) {
-        error_setg_errno(errp, errno, "can't look at '%s'", path);
+        error_setg_errno(errp, errno, "can't get the size of '%s'", path);
         return false;
     }
     if (!S_ISREG(st.st_mode)) {
-        error_setg(errp, "'%s' is no regular file; copy the image into one",
-                   path);
+        error_setg(errp, "'%s' is no regular file", path);
+        error_append_hint(errp, "Copy the image into a file.\n");
         return false;
     }
-    if (st.st_size < 1 || st.st_size > IDT_NTB_EEPROM_SIZE) {
-        error_setg(errp, "'%s' has %jd bytes, an EEPROM image has 1 to %u; "
-                   "make one with idt-ntb-eeprom.py", path,
-                   (intmax_t)st.st_size, IDT_NTB_EEPROM_SIZE);
+    if (st.st_size < 1 || st.st_size > IDT_EEPROM_SIZE) {
+        error_setg(errp, "'%s' has %jd bytes, but an EEPROM image has 1 to %u",
+                   path, (intmax_t)st.st_size, IDT_EEPROM_SIZE);
+        error_append_hint(errp, "Make an image with idt-ntb-eeprom.py.\n");
         return false;
     }
     g_byte_array_set_size(image, st.st_size);
     for (unsigned done = 0; done < image->len; ) {
-        /* A descriptor of an fdset may be in use at some other place of it */
+        /* Another user of an fdset may move the offset: read at our own */
         ssize_t got = RETRY_ON_EINTR(pread(fd, image->data + done,
                                            image->len - done, done));
 
@@ -327,7 +327,7 @@ bool idt_ntb_eeprom_load(const char *path, bool writable, GByteArray **image,
                          int *fd, Error **errp)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
-    /* Opening a FIFO would wait for who writes to it */
+    /* O_NONBLOCK: do not wait for the writer of a FIFO */
     int file = qemu_open(path, (writable ? O_RDWR : O_RDONLY) | O_NONBLOCK |
                                O_NOCTTY, errp);
     bool good;
@@ -335,7 +335,7 @@ bool idt_ntb_eeprom_load(const char *path, bool writable, GByteArray **image,
     if (file < 0) {
         return false;
     }
-    good = file_read(file, path, bytes, errp);
+    good = read_file(file, path, bytes, errp);
     if (good) {
         *image = g_steal_pointer(&bytes);
     }
@@ -347,11 +347,9 @@ bool idt_ntb_eeprom_load(const char *path, bool writable, GByteArray **image,
     return good;
 }
 
-/* The builder */
-
 static void put_bytes(GByteArray *image, const void *bytes, unsigned size)
 {
-    assert(image->len + size <= IDT_NTB_EEPROM_SIZE);
+    assert(image->len + size <= IDT_EEPROM_SIZE);
     g_byte_array_append(image, bytes, size);
 }
 
@@ -398,6 +396,6 @@ void idt_ntb_eeprom_end(GByteArray *image)
     for (unsigned i = 0; i < image->len; i++) {
         sum += image->data[i];
     }
-    block[1] = checksum(sum);
+    block[1] = make_checksum(sum);
     put_bytes(image, block, sizeof(block));
 }

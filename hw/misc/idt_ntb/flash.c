@@ -12,11 +12,12 @@
 #include "flash.h"
 #include "trace.h"
 
+/* An erased byte of the EEPROM */
 #define ERASED  0xff
 
-/* A byte on its way to a file */
+/* A byte that a worker thread writes to the file */
 typedef struct FlashStore {
-    IdtNtbFlash *flash;         /* NULL: has gone, @fd is to be closed */
+    IdtNtbFlash *flash;         /* NULL: it was freed, close @fd */
     int fd;
     uint16_t addr;
     uint8_t data;
@@ -26,8 +27,8 @@ struct IdtNtbFlash {
     IdtNtbSwitch *sw;
     int fd;
     char *path;
-    FlashStore *store;          /* that the host has not finished, or NULL */
-    bool failed;                /* the last one did: say so once */
+    FlashStore *store;          /* the write in progress, or NULL */
+    bool failed;                /* the last write failed, and was reported */
 };
 
 IdtNtbFlash *idt_ntb_flash_new(IdtNtbSwitch *sw, int fd, const char *path)
@@ -77,7 +78,7 @@ void idt_ntb_flash_copy(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
     uint32_t word = qatomic_read(&sw->shm->sw.eepromintf);
 
     memcpy(sw->shm->eeprom, old->shm->eeprom, sizeof(sw->shm->eeprom));
-    /* Only we are here to end an operation */
+    /* The other ports are not on the new switch: end their operation */
     if (FIELD_EX32(word, SHM_EEPROMINTF, SLOT) != old->slot) {
         qatomic_set(&sw->shm->sw.eepromintf, word & ~R_EEPROMINTF_BUSY_MASK);
     }
@@ -88,15 +89,18 @@ uint32_t idt_ntb_flash_read(const IdtNtbSwitch *sw)
     uint32_t value = qatomic_read(&sw->shm->sw.eepromintf) &
                      ~R_SHM_EEPROMINTF_SLOT_MASK;
 
-    /* The switch itself reads the image */
+    /* The chip is busy while it loads the image */
     if (!(qatomic_read(&sw->shm->sw.smbussts) & R_SMBUSSTS_EEPROMDONE_MASK)) {
         value |= R_EEPROMINTF_BUSY_MASK;
     }
     return value;
 }
 
-/* End the operation of @slot, if it has one: it failed, or left @data */
-static void flash_end(IdtNtbSwitch *sw, unsigned slot, bool good, uint8_t data)
+/*
+ * End the operation of @slot, if there is one.  If @good, it is done and DATA
+ * becomes @data; else it failed.
+ */
+static void end_operation(IdtNtbSwitch *sw, unsigned slot, bool good, uint8_t data)
 {
     uint32_t *word = &sw->shm->sw.eepromintf;
     uint32_t old = qatomic_read(word);
@@ -111,7 +115,7 @@ static void flash_end(IdtNtbSwitch *sw, unsigned slot, bool good, uint8_t data)
     } else {
         qatomic_or(&sw->shm->sw.smbussts, R_SMBUSSTS_NAERR_MASK);
     }
-    /* Nobody else writes it while it is busy */
+    /* While BUSY is set, only the port in SLOT changes the word */
     qatomic_cmpxchg(word, old, new | R_EEPROMINTF_DONE_MASK);
 }
 
@@ -120,17 +124,17 @@ void idt_ntb_flash_abandon(IdtNtbSwitch *sw, unsigned port)
     int slot = idt_ntb_switch_index(sw, port);
 
     if (slot >= 0) {
-        flash_end(sw, slot, false, 0);
+        end_operation(sw, slot, false, 0);
     }
 }
 
 /*
- * Store the byte, in a worker thread.  What lies between the end of the file
- * and the byte is erased; on failure the file has its old size.
+ * Write a byte to the file, in a worker thread.  If the file is too short, fill
+ * it up to the byte with erased ones.  On failure, restore its size.
  *
  * Returns: 0, or a negative errno.
  */
-static int flash_store(void *opaque)
+static int store_byte(void *opaque)
 {
     FlashStore *store = opaque;
     g_autofree uint8_t *bytes = NULL;
@@ -159,8 +163,8 @@ static int flash_store(void *opaque)
     return -err;
 }
 
-/* Back in the main loop */
-static void flash_stored(void *opaque, int ret)
+/* End an operation in the main loop, after the worker thread */
+static void finish_store(void *opaque, int ret)
 {
     g_autofree FlashStore *store = opaque;
     IdtNtbFlash *flash = store->flash;
@@ -173,16 +177,16 @@ static void flash_stored(void *opaque, int ret)
     if (!ret) {
         qatomic_set(&flash->sw->shm->eeprom[store->addr], store->data);
     } else if (!flash->failed) {
-        error_report("idt-ntb: port %u: can't write byte 0x%04x of '%s': %s; "
-                     "the file keeps what it has", flash->sw->port,
-                     store->addr, flash->path, strerror(-ret));
+        error_report("idt-ntb: port %u: can't write byte 0x%04x of '%s': %s",
+                     flash->sw->port, store->addr, flash->path,
+                     strerror(-ret));
     }
     flash->failed = ret;
-    flash_end(flash->sw, flash->sw->slot, !ret, store->data);
+    end_operation(flash->sw, flash->sw->slot, !ret, store->data);
 }
 
-/* Do what EEPROMINTF, which is @word, asks for */
-static void flash_start(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t word)
+/* Start the operation in @word, a value of EEPROMINTF */
+static void start_operation(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t word)
 {
     unsigned addr = FIELD_EX32(word, EEPROMINTF, ADDR);
     uint8_t data = FIELD_EX32(word, EEPROMINTF, DATA);
@@ -195,14 +199,14 @@ static void flash_start(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t word)
     }
     trace_idt_ntb_eeprom(sw->port, addr, is_read, data, flash != NULL);
     if (is_read || !flash) {
-        flash_end(sw, sw->slot, true, data);
+        end_operation(sw, sw->slot, true, data);
         return;
     }
     flash->store = g_new(FlashStore, 1);
     *flash->store = (FlashStore) {
         .flash = flash, .fd = flash->fd, .addr = addr, .data = data,
     };
-    thread_pool_submit_aio(flash_store, flash->store, flash_stored,
+    thread_pool_submit_aio(store_byte, flash->store, finish_store,
                            flash->store);
 }
 
@@ -229,6 +233,6 @@ void idt_ntb_flash_write(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t value,
         return;
     }
     if (starts) {
-        flash_start(sw, flash, new);
+        start_operation(sw, flash, new);
     }
 }

@@ -1,12 +1,15 @@
 /*
  * IDT 89HPESxNTx PCIe switch: software access to the serial EEPROM
  *
- * EEPROMINTF reads and writes the EEPROM, a byte at a time.  Its bytes are in
- * the memory of the switch, so that all ports see the same.  A port whose user
- * allows it writes them to its image file too, for accesses of its own guest
- * only; the next switch is configured by that.
+ * Software reads and writes the EEPROM through EEPROMINTF, one byte at a time.
+ * Its contents are in the shared memory, so that all ports see the same.  With
+ * eeprom-writable=on a port also writes to its image file, for accesses of its
+ * own guest only.  The next switch is configured by that file.
  *
- * All functions are called with the BQL held.
+ * The fields of EEPROMINTF come from the manuals of sibling chips;
+ * docs/specs/idt-ntb.rst says what is inferred.
+ *
+ * Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,36 +19,42 @@
 
 #include "switch.h"
 
-/* A file that takes what the guest of a port writes */
+/* An image file that the guest of a port writes */
 typedef struct IdtNtbFlash IdtNtbFlash;
 
-/* Use @fd, which is @path, for the port of @sw; takes over @fd. */
+/*
+ * Make the file of the port of @sw.  Take over @fd, which is open for reading
+ * and writing; @path is for messages.
+ */
 IdtNtbFlash *idt_ntb_flash_new(IdtNtbSwitch *sw, int fd, const char *path);
 
-/* A write that the host has not finished goes on.  @flash may be NULL. */
+/*
+ * Free @flash, which may be NULL, and close its file.  A write that is in
+ * progress is completed first, without waiting for it here.
+ */
 void idt_ntb_flash_free(IdtNtbFlash *flash);
 
-/* Put @image into the EEPROM of a new switch; the rest is erased. */
+/* Put @image into the EEPROM of a new switch, and erase the rest. */
 void idt_ntb_flash_fill(IdtNtbSwitch *sw, const GByteArray *image);
 
-/* True if the EEPROM holds @image, and nothing behind it. */
+/* Return true if the EEPROM holds @image, and the rest is erased. */
 bool idt_ntb_flash_holds(const IdtNtbSwitch *sw, const GByteArray *image);
 
-/* Go on with the EEPROM of @old in the place of which @sw was created. */
+/* Copy the EEPROM of @old to @sw, a new switch that replaces it. */
 void idt_ntb_flash_copy(IdtNtbSwitch *sw, const IdtNtbSwitch *old);
 
-/* EEPROMINTF as it reads */
+/* Return the value that EEPROMINTF reads as. */
 uint32_t idt_ntb_flash_read(const IdtNtbSwitch *sw);
 
 /*
- * Write the @lanes of EEPROMINTF.  @flash: where the byte goes besides the
- * memory of the switch, or NULL.  Does not wait for the host: BUSY is set until
- * the file has the byte.
+ * Write those bits of EEPROMINTF that are set in @lanes.  A write to DATA starts
+ * an operation.  If it writes to the file @flash, which may be NULL, BUSY stays
+ * set until a worker thread has done so.
  */
 void idt_ntb_flash_write(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t value,
                          uint32_t lanes);
 
-/* End an operation of @port, whose owner has gone. */
+/* Let an operation that @port started fail, because its owner has gone. */
 void idt_ntb_flash_abandon(IdtNtbSwitch *sw, unsigned port);
 
 #endif

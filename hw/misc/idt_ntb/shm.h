@@ -22,7 +22,6 @@
 #define IDT_NTB_SHM_BLOCK   4096
 #define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
 #define IDT_NTB_DIGEST_SIZE 32
-#define IDT_NTB_EEPROM_SIZE 0x10000     /* places in it have 16 bits */
 
 typedef struct IdtNtbShmHeader {
     uint64_t magic;             /* written last by the creator */
@@ -236,7 +235,7 @@ typedef struct IdtNtbShm {
         IdtNtbShmMailbox m;
         uint8_t block[IDT_NTB_SHM_MAILBOX];
     } mailbox[IDT_MAX_NT_PORTS][IDT_MAX_NT_PORTS];  /* [from][to] */
-    uint8_t eeprom[IDT_NTB_EEPROM_SIZE];            /* see idt_ntb_flash.h */
+    uint8_t eeprom[IDT_EEPROM_SIZE];            /* see idt_ntb_flash.h */
 } IdtNtbShm;
 
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmHeader) > IDT_NTB_SHM_BLOCK);

@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: one NT port
+ * IDT 89HPESxNTx PCIe switch: type and PCI IDs of the device
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,7 +9,7 @@
 
 #define TYPE_IDT_NTB "idt-ntb"
 
-/* As lspci shows it of a 89HPES32NT8AG2 */
+/* As lspci shows for a 89HPES32NT8AG2 */
 #define IDT_NTB_REVISION                    2
 
 #define PCI_VENDOR_ID_IDT                   0x111d

@@ -80,7 +80,7 @@ static const Bad bad[] = {
     { "checksum-not-ignored", "00 63fc 00000200 00 63fc fffffdff e0 00", false,
       "byte 0x0015: the checksum is 0x00, but must be 0x" },
     { "jump-selector", "41 0a00", true,
-      "byte 0x0007: jump with selector 1: when it is taken is not known" },
+      "byte 0x0007: jump with selector 1: only selector 0 is known" },
     { "jump-selector-31", "5f 0a00", true,
       "byte 0x0007: jump with selector 31" },
     { "wait", "60 00f8 02000000 fcffffff", true,
