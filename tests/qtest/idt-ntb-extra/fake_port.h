@@ -11,7 +11,7 @@
 #define TESTS_QTEST_IDT_NTB_FAKE_PORT_H
 
 #include "hw/misc/idt_ntb/shm.h"
-#include "idt-ntb/fake_server.h"
+#include "fake_server.h"
 #include "idt-ntb/window.h"
 
 typedef struct FakePort {

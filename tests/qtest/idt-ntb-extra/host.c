@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include "qemu/module.h"
-#include "idt-ntb/fake_server.h"
+#include "fake_server.h"
 #include "peers.h"
 #include "idt-ntb/window.h"
 

@@ -17,7 +17,7 @@
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
-#include "idt-ntb/fake_server.h"
+#include "fake_server.h"
 #include "idt-ntb/harness.h"
 #include "peers.h"
 

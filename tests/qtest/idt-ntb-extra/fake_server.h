@@ -7,7 +7,7 @@
 #ifndef TESTS_QTEST_IDT_NTB_FAKE_SERVER_H
 #define TESTS_QTEST_IDT_NTB_FAKE_SERVER_H
 
-#include "harness.h"
+#include "idt-ntb/harness.h"
 
 #define FAKE_CLIENTS 4
 
