@@ -3,7 +3,6 @@
 #
 # What the shell scripts here share: where things are kept, how to talk to the
 # user, how to become root.  Source it:  . "$(dirname "$0")/common.sh"
-# It does nothing by itself, but sets NTB_TOP and NTB_CACHE.
 
 NTB_TOP=$(cd "$(dirname "$0")/.." && pwd)
 NTB_CACHE=${NTB_CACHE:-${HOME:-/root}/.cache/idt-ntb}
@@ -33,30 +32,18 @@ usage() {
     sed -n '4,/^$/s/^# \{0,1\}//p' "$0"
 }
 
-# takes PATTERN... -- ARGUMENT...: answer --help, and refuse each argument that
-# no pattern matches.  Call it before anything is done.
+# takes REGEX ARGUMENT...: answer --help, and refuse each argument that REGEX does
+# not match.  Call it before anything is done.
 takes() {
-    takes_patterns=
-    while [ "$1" != -- ]; do
-        takes_patterns="$takes_patterns $1"
-        shift
-    done
+    takes_regex=$1
     shift
-    set -f
     for takes_argument; do
         case $takes_argument in
             -h|--help) usage; exit 0 ;;
         esac
-        takes_known=
-        for takes_pattern in $takes_patterns; do
-            # shellcheck disable=SC2254 # it is a pattern
-            case $takes_argument in
-                $takes_pattern) takes_known=yes ;;
-            esac
-        done
-        [ -n "$takes_known" ] || refuse "no argument '$takes_argument'"
+        printf '%s\n' "$takes_argument" | grep -qxE -e "$takes_regex" ||
+            refuse "no argument '$takes_argument'"
     done
-    set +f
 }
 
 # refuse TEXT...: what the user asks for cannot be understood
@@ -98,15 +85,9 @@ quietly() {
     fi
 }
 
-# qemu_paths: set QEMU_SRC and QEMU_BUILD, the QEMU to use:
-#
-#   neither given    Debian's source of the default release and a build of it,
-#                    in the cache
-#   QEMU_SRC         your tree; built in QEMU_SRC/build
-#   QEMU_BUILD       your build directory, of the tree it was configured for
-#   both             as they say
-#
-# NTB_QEMU_RELEASE is the default release if nothing is given, else empty.
+# qemu_paths: set QEMU_SRC and QEMU_BUILD as ./ntb help says; QEMU_BUILD alone
+# is of the tree that it was configured for.  NTB_QEMU_RELEASE is the default
+# release if neither is given, else empty.
 qemu_paths() {
     NTB_QEMU_RELEASE=$("$NTB_TOP/scripts/qemu-source" --list | head -n 1)
     cached=$NTB_CACHE/qemu-$NTB_QEMU_RELEASE
@@ -129,14 +110,7 @@ qemu_paths() {
     QEMU_BUILD=$(realpath -m "${QEMU_BUILD:-$QEMU_SRC/build}")
 }
 
-# guest_paths: set KERNEL, KERNEL_MODULES and INITRD, what the guests run:
-#
-#   nothing given    Debian's kernel of this machine's release
-#   KERNEL_SUITE     that of another one: bookworm (6.1), trixie (6.12), or sid:
-#                    the newest, built small
-#   KERNEL           your kernel image, with the NTB drivers built in, or
-#   KERNEL_MODULES   with ntb*.ko of that kernel in this directory
-#
+# guest_paths: set KERNEL, KERNEL_MODULES and INITRD as ./ntb help says.
 # NTB_GUEST_SUITE is the suite of Debian that other programs come from.
 guest_paths() {
     case ${KERNEL_SUITE:-$(. /etc/os-release && echo "${VERSION_ID:-}")} in

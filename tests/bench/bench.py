@@ -9,7 +9,10 @@ one run, so that neither the machine nor its load is in it.
 import argparse
 import os
 import pathlib
+import shutil
+import subprocess
 import sys
+import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / 'guest'))
@@ -31,25 +34,51 @@ def say(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--initrd', required=True)
-    parser.add_argument('--eventfd', required=True)
-    parser.add_argument('--output', required=True, type=pathlib.Path)
     parser.add_argument('parts', nargs='*', metavar='PART',
                         help='of ' + ', '.join(PARTS) + '; all by default')
     args = parser.parse_args()
     for part in args.parts:
         if part not in PARTS:
             parser.error(f"no part '{part}': there are " + ', '.join(PARTS))
-    settings.INITRD = args.initrd
+    output = pathlib.Path(os.environ['NTB_CACHE'], 'bench')
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        make_programs(pathlib.Path(work))
+        settings.INITRD = f'{work}/initrd'
+        measure(args.parts or PARTS, f'{work}/eventfd', output)
 
+
+def make_programs(work):
+    """What measures, on the host and in an initramfs on top of the usual."""
+    say('Building the programs that measure')
+    gcc = ('gcc', '-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror')
+    (work / 'root/bin').mkdir(parents=True)
+    (work / 'root/lib/modules').mkdir(parents=True)
+    subprocess.run([*gcc, '-static', '-o', work / 'root/bin/membench',
+                    HERE / 'membench.c'], check=True)
+    subprocess.run([*gcc, '-o', work / 'eventfd', HERE / 'eventfd.c'],
+                   check=True)
+    fixed = pathlib.Path(os.environ['KERNEL_MODULES'], 'fixed/ntb_perf.ko')
+    if fixed.is_file():
+        shutil.copy(fixed, work / 'root/lib/modules')
+    names = subprocess.run(['find', '.'], cwd=work / 'root', check=True,
+                           stdout=subprocess.PIPE).stdout
+    shutil.copy(settings.INITRD, work / 'initrd')
+    with open(work / 'initrd', 'ab') as initrd:
+        subprocess.run(['cpio', '-o', '-H', 'newc', '-R', '0:0', '--quiet'],
+                       cwd=work / 'root', input=names, stdout=initrd,
+                       check=True)
+
+
+def measure(parts, eventfd, output):
     report = Report()
-    bench = Bench(args.eventfd, report, say)
+    bench = Bench(eventfd, report, say)
     failed = False
     for lab_parts, run in ((('memory', 'requests'), bench.windows),
                            (('perf', 'pingpong'), bench.drivers),
                            (('ports',), Ports(report, say).run)):
         wanted = [part for part in lab_parts
-                  if part in (args.parts or PARTS)]
+                  if part in parts]
         if not wanted:
             continue
         lab = Lab()
@@ -64,12 +93,12 @@ def main():
             lab.close()
 
     text = report.text()
-    (args.output / 'table.txt').write_text(text)
+    (output / 'table.txt').write_text(text)
     print(text, end='')
-    print(f'\nThis table: {args.output}/table.txt')
+    print(f'\nThis table: {output}/table.txt')
     if report.memory:
-        write_plot(report, args.output)
-        print(f'A plot:     {args.output}/windows.svg')
+        write_plot(report, output)
+        print(f'A plot:     {output}/windows.svg')
     if failed:
         sys.exit(1)
 
