@@ -45,9 +45,6 @@
 /* How long the main loop may wait for others that attach */
 #define REATTACH_TIMEOUT_MS     100
 
-/* What PCIe allows a device, in its largest range */
-#define MAX_COMPLETION_TIMEOUT_MS 64000
-
 /* Interrupt */
 
 /* Returns: the unmasked NTINTSTS.  Forgets what was low since the last look. */
@@ -152,19 +149,19 @@ static void notify_guest(IdtNtbState *s)
 }
 
 /* Without power there is no link: in the slot, or in the guest. */
-static bool idt_ntb_has_power(IdtNtbState *s)
+static bool has_power(IdtNtbState *s)
 {
     return PCI_DEVICE(s)->enabled && !s->powered_off;
 }
 
-static void idt_ntb_train_link(IdtNtbState *s)
+static void train_link(IdtNtbState *s)
 {
-    if (idt_ntb_has_power(s)) {
+    if (has_power(s)) {
         idt_ntb_switch_link_up(&s->sw);
     }
 }
 
-static void idt_ntb_register_bars(IdtNtbState *s,
+static void register_bars(IdtNtbState *s,
                                   const uint32_t old[IDT_NUM_BARS],
                                   const uint32_t new[IDT_NUM_BARS])
 {
@@ -180,7 +177,7 @@ static void idt_ntb_register_bars(IdtNtbState *s,
  * Gives the BARs the layout that the BARSETUP registers ask for; not while the
  * function decodes memory.
  */
-static void idt_ntb_follow_barsetup(IdtNtbState *s)
+static void follow_barsetup(IdtNtbState *s)
 {
     PCIDevice *pci = PCI_DEVICE(s);
     uint32_t layout[IDT_NUM_BARS];
@@ -201,7 +198,7 @@ static void idt_ntb_follow_barsetup(IdtNtbState *s)
         return;
     }
     idt_ntb_window_close_outbound(&s->window);
-    idt_ntb_register_bars(s, s->sw.barsetup, layout);
+    register_bars(s, s->sw.barsetup, layout);
     memcpy(s->sw.barsetup, layout, sizeof(layout));
     trace_idt_ntb_bars(s->sw.port, layout[0], layout[1], layout[2], layout[3],
                        layout[4], layout[5]);
@@ -213,15 +210,15 @@ static void idt_ntb_follow_barsetup(IdtNtbState *s)
  * resets the function, if there is one, and up again if there is to be one.
  * Who wrote SWPARTxCTL may have died before it told us: not to be asked for.
  */
-static void idt_ntb_apply_change(IdtNtbState *s)
+static void apply_topology(IdtNtbState *s)
 {
     bool is_up = idt_ntb_switch_is_up(&s->sw);
 
     if (idt_ntb_topology_is_settled(&s->sw, s->sw.port) &&
-        (!idt_ntb_has_power(s) ||
+        (!has_power(s) ||
          idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up)) {
         if (is_up) {
-            idt_ntb_train_link(s);      /* another process may hide it */
+            train_link(s);      /* another process may hide it */
         }
         return;
     }
@@ -233,31 +230,31 @@ static void idt_ntb_apply_change(IdtNtbState *s)
         s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
         s->following_topology = false;
-        idt_ntb_follow_barsetup(s);
+        follow_barsetup(s);
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
     }
     idt_ntb_topology_settle(&s->sw, s->sw.port);
     /* The partitions may mean other ports now: tell before the link is up */
     idt_ntb_window_changed(&s->window, idt_ntb_switch_all(&s->sw),
                             idt_ntb_switch_all(&s->sw));
-    idt_ntb_train_link(s);
+    train_link(s);
 }
 
-static void idt_ntb_follow_topology(IdtNtbState *s)
+static void follow_topology(IdtNtbState *s)
 {
-    idt_ntb_apply_change(s);
+    apply_topology(s);
     idt_ntb_failover_finish(&s->sw);
 }
 
 /* Configuration space and BAR0 */
 
-static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
+static uint64_t read_function(IdtNtbState *s, uint32_t addr,
                                     unsigned size)
 {
     uint64_t value;
 
     if (!s->sw.shm) {
-        return UINT64_MAX;      /* see idt_ntb_access_write() */
+        return UINT64_MAX;      /* see write_function() */
     }
     value = idt_ntb_regs_read(&s->regs, addr, size);
     /* What was written before the status that was read is there now */
@@ -265,7 +262,7 @@ static uint64_t idt_ntb_access_read(IdtNtbState *s, uint32_t addr,
     return value;
 }
 
-static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
+static void write_function(IdtNtbState *s, uint32_t addr, uint64_t value,
                                  unsigned size)
 {
     PCIDevice *pci = PCI_DEVICE(s);
@@ -274,7 +271,7 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
         return;         /* from a vCPU that waited for the BQL at unplug */
     }
     /* What another port wrote may not have been looked at yet */
-    idt_ntb_follow_barsetup(s);
+    follow_barsetup(s);
     idt_ntb_regs_write(&s->regs, addr, value, size);
     /* The global address space reaches header and capabilities too */
     if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
@@ -284,43 +281,43 @@ static void idt_ntb_access_write(IdtNtbState *s, uint32_t addr, uint64_t value,
             s->regs.memory_closed |= BIT(s->sw.slot);
         }
         /* The guest has found us in a slot that had no power at reset */
-        idt_ntb_train_link(s);
+        train_link(s);
         s->regs.windows_changed |= BIT(s->sw.slot);
     }
-    idt_ntb_follow_barsetup(s);
+    follow_barsetup(s);
     idt_ntb_window_changed(&s->window, s->regs.windows_changed,
                             s->regs.memory_closed);
     s->regs.windows_changed = 0;
     s->regs.memory_closed = 0;
-    idt_ntb_follow_topology(s);
+    follow_topology(s);
     notify_guest(s);
 }
 
-static uint32_t idt_ntb_config_read(PCIDevice *pci, uint32_t addr, int len)
+static uint32_t read_config(PCIDevice *pci, uint32_t addr, int len)
 {
-    return idt_ntb_access_read(IDT_NTB(pci), addr, len);
+    return read_function(IDT_NTB(pci), addr, len);
 }
 
-static void idt_ntb_config_write(PCIDevice *pci, uint32_t addr, uint32_t value,
+static void write_config(PCIDevice *pci, uint32_t addr, uint32_t value,
                                  int len)
 {
-    idt_ntb_access_write(IDT_NTB(pci), addr, value, len);
+    write_function(IDT_NTB(pci), addr, value, len);
 }
 
-static uint64_t idt_ntb_bar0_read(void *opaque, hwaddr addr, unsigned size)
+static uint64_t read_bar0(void *opaque, hwaddr addr, unsigned size)
 {
-    return idt_ntb_access_read(opaque, addr, size);
+    return read_function(opaque, addr, size);
 }
 
-static void idt_ntb_bar0_write(void *opaque, hwaddr addr, uint64_t value,
+static void write_bar0(void *opaque, hwaddr addr, uint64_t value,
                                unsigned size)
 {
-    idt_ntb_access_write(opaque, addr, value, size);
+    write_function(opaque, addr, value, size);
 }
 
-static const MemoryRegionOps idt_ntb_bar0_ops = {
-    .read = idt_ntb_bar0_read,
-    .write = idt_ntb_bar0_write,
+static const MemoryRegionOps bar0_ops = {
+    .read = read_bar0,
+    .write = write_bar0,
     .endianness = DEVICE_LITTLE_ENDIAN,
     .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
@@ -329,19 +326,19 @@ static const MemoryRegionOps idt_ntb_bar0_ops = {
 /* The other ports */
 
 /* Does what others asked for, and looks at what they did. */
-static void idt_ntb_look(void *opaque)
+static void look_at_others(void *opaque)
 {
     IdtNtbState *s = opaque;
 
     idt_ntb_window_look(&s->window);
-    idt_ntb_follow_barsetup(s);
-    idt_ntb_follow_topology(s);
+    follow_barsetup(s);
+    follow_topology(s);
     notify_guest(s);
 }
 
-static void idt_ntb_warn_server_lost(IdtNtbState *s)
+static void warn_server_lost(IdtNtbState *s)
 {
-    if (!s->server_loss_told && !idt_ntb_server_is_connected(&s->peers)) {
+    if (!s->server_loss_told && !idt_ntb_server_is_connected(&s->server)) {
         s->server_loss_told = true;
         warn_report("idt-ntb: the ivshmem-server of port %u has gone; attached "
                     "ports go on, new ones can't join", s->sw.port);
@@ -349,7 +346,7 @@ static void idt_ntb_warn_server_lost(IdtNtbState *s)
 }
 
 /* Ports that the server does not know hear of us once a second. */
-static void idt_ntb_warn_strangers(IdtNtbState *s)
+static void warn_strangers(IdtNtbState *s)
 {
     for (unsigned i = 0; i < s->sw.num_ports; i++) {
         unsigned port = idt_ntb_switch_port(&s->sw, i);
@@ -357,7 +354,7 @@ static void idt_ntb_warn_strangers(IdtNtbState *s)
                                                          port)->client);
 
         if (port != s->sw.port && idt_ntb_switch_link(&s->sw, port) &&
-            !idt_ntb_server_knows(&s->peers, id)) {
+            !idt_ntb_server_knows(&s->server, id)) {
             warn_report("idt-ntb: port %u is not connected to this "
                         "ivshmem-server (yet), its interrupts are late; give "
                         "its chardev reconnect-ms= or restart it, and each "
@@ -370,27 +367,27 @@ static void idt_ntb_warn_strangers(IdtNtbState *s)
  * Looks after the other ports: what the server says comes too early, and it may
  * say nothing.  Signals that could not be sent are made up for here too.
  */
-static void idt_ntb_reap(void *opaque)
+static void reap_ports(void *opaque)
 {
     IdtNtbState *s = opaque;
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
-    idt_ntb_warn_server_lost(s);
+    warn_server_lost(s);
     /* Not before all has been read that the server sent when we joined */
     if (s->strangers_at && now >= s->strangers_at) {
         s->strangers_at = 0;
-        idt_ntb_warn_strangers(s);
+        warn_strangers(s);
     }
     if (idt_ntb_switch_reap(&s->sw)) {
         s->reap_fast_until = now;
     }
     timer_mod(s->reap_timer, now + (now < s->reap_fast_until ?
                                     REAP_FAST_PERIOD_MS : REAP_PERIOD_MS));
-    idt_ntb_look(s);
+    look_at_others(s);
 }
 
 /* From the main loop, see IdtNtbServerOps. */
-static void idt_ntb_reap_soon(IdtNtbState *s)
+static void reap_soon(IdtNtbState *s)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
@@ -398,46 +395,46 @@ static void idt_ntb_reap_soon(IdtNtbState *s)
     timer_mod(s->reap_timer, now);
 }
 
-static void idt_ntb_signalled(void *opaque)
+static void handle_signal(void *opaque)
 {
-    idt_ntb_look(opaque);
+    look_at_others(opaque);
 }
 
-static void idt_ntb_client_joined(void *opaque, unsigned id)
+static void handle_joined(void *opaque, unsigned id)
 {
     IdtNtbState *s = opaque;
 
     for (unsigned i = 0; i < s->sw.num_ports; i++) {
         if (idt_ntb_switch_is_client(&s->sw, idt_ntb_switch_port(&s->sw, i),
                                      id)) {
-            idt_ntb_server_signal(&s->peers, id);
+            idt_ntb_server_signal(&s->server, id);
         }
     }
 }
 
-static void idt_ntb_client_left(void *opaque, unsigned id)
+static void handle_left(void *opaque, unsigned id)
 {
-    idt_ntb_reap_soon(opaque);
+    reap_soon(opaque);
 }
 
-static void idt_ntb_server_lost(void *opaque)
+static void handle_server_lost(void *opaque)
 {
     IdtNtbState *s = opaque;
 
     /* When QEMU exits, the server is not what has gone: tell later */
     s->server_loss_told = false;
-    idt_ntb_reap_soon(s);
+    reap_soon(s);
 }
 
-static bool idt_ntb_server_ready(void *opaque, Error **errp)
+static bool handle_server_ready(void *opaque, Error **errp)
 {
     IdtNtbState *s = opaque;
-    bool same = idt_ntb_switch_is_attached_to(&s->sw, s->peers.shm_fd);
+    bool same = idt_ntb_switch_is_attached_to(&s->sw, s->server.shm_fd);
 
     if (!same) {
         idt_ntb_window_close_outbound(&s->window);
     }
-    if (!idt_ntb_switch_reattach(&s->sw, s->peers.shm_fd, s->peers.id,
+    if (!idt_ntb_switch_reattach(&s->sw, s->server.shm_fd, s->server.id,
                                  REATTACH_TIMEOUT_MS, errp)) {
         error_prepend(errp, "port %u can't attach: ", s->sw.port);
         return false;
@@ -445,26 +442,26 @@ static bool idt_ntb_server_ready(void *opaque, Error **errp)
     if (!same) {
         idt_ntb_window_reattached(&s->window);
         idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
-        idt_ntb_train_link(s);
+        train_link(s);
     }
     /* Signals of the time without server did not arrive */
-    idt_ntb_server_signal_all(&s->peers);
-    idt_ntb_reap_soon(s);
+    idt_ntb_server_signal_all(&s->server);
+    reap_soon(s);
     info_report("idt-ntb: port %u is attached to the new server", s->sw.port);
     return true;
 }
 
-static const IdtNtbServerOps idt_ntb_server_ops = {
-    .signalled = idt_ntb_signalled,
-    .joined = idt_ntb_client_joined,
-    .left = idt_ntb_client_left,
-    .server_lost = idt_ntb_server_lost,
-    .server_ready = idt_ntb_server_ready,
+static const IdtNtbServerOps server_ops = {
+    .signalled = handle_signal,
+    .joined = handle_joined,
+    .left = handle_left,
+    .server_lost = handle_server_lost,
+    .server_ready = handle_server_ready,
 };
 
 /* Reset */
 
-static void idt_ntb_reset_hold(Object *obj, ResetType type)
+static void hold_reset(Object *obj, ResetType type)
 {
     IdtNtbState *s = IDT_NTB(obj);
     IdtNtbResetKind kind = idt_ntb_caps_reset_kind(PCI_DEVICE(s));
@@ -488,15 +485,15 @@ static void idt_ntb_reset_hold(Object *obj, ResetType type)
     idt_ntb_window_close_inbound(&s->window);
 }
 
-static void idt_ntb_reset_exit(Object *obj, ResetType type)
+static void exit_reset(Object *obj, ResetType type)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
     /* A doorbell that was on its way when the link went down is too late */
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
-    idt_ntb_follow_barsetup(s);
+    follow_barsetup(s);
     idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
-    idt_ntb_train_link(s);
+    train_link(s);
 }
 
 /* Power */
@@ -505,97 +502,57 @@ static void idt_ntb_reset_exit(Object *obj, ResetType type)
  * A root complex turns off the links of a guest that goes to sleep or switches
  * itself off.  Its function works again when it was reset.
  */
-static void idt_ntb_power_off(IdtNtbState *s)
+static void power_off(IdtNtbState *s)
 {
     s->powered_off = true;
     idt_ntb_switch_put_down(&s->sw, s->sw.port);
     idt_ntb_window_close_inbound(&s->window);
 }
 
-static void idt_ntb_suspended(Notifier *notifier, void *data)
+static void handle_suspend(Notifier *notifier, void *data)
 {
-    idt_ntb_power_off(container_of(notifier, IdtNtbState, suspend_notifier));
+    power_off(container_of(notifier, IdtNtbState, suspend_notifier));
 }
 
-static void idt_ntb_shut_down(Notifier *notifier, void *data)
+static void handle_shutdown(Notifier *notifier, void *data)
 {
     /* If QEMU ends, the port is free at once */
     if (shutdown_action == SHUTDOWN_ACTION_PAUSE) {
-        idt_ntb_power_off(container_of(notifier, IdtNtbState,
+        power_off(container_of(notifier, IdtNtbState,
                                        shutdown_notifier));
     }
 }
 
-static void idt_ntb_init_power(IdtNtbState *s)
+static void init_power(IdtNtbState *s)
 {
     s->powered_off = false;
-    s->suspend_notifier.notify = idt_ntb_suspended;
+    s->suspend_notifier.notify = handle_suspend;
     qemu_register_suspend_notifier(&s->suspend_notifier);
-    s->shutdown_notifier.notify = idt_ntb_shut_down;
+    s->shutdown_notifier.notify = handle_shutdown;
     qemu_register_shutdown_notifier(&s->shutdown_notifier);
 }
 
 /* Realize and unrealize */
 
-static bool idt_ntb_check_config(IdtNtbState *s, Error **errp)
-{
-    const IdtNtbChip *chip = s->sw.chip;
-
-    /* That of pseries is conventional and has it */
-    if (!pci_bus_allows_extended_config_space(pci_get_bus(PCI_DEVICE(s)))) {
-        error_setg(errp, "idt-ntb needs a PCI Express bus; use a machine that "
-                   "has one, such as -machine q35");
-        return false;
-    }
-    if (!qemu_chr_fe_backend_connected(&s->chr)) {
-        error_setg(errp, "property 'chardev' is missing; use -chardev "
-                   "socket,id=ID,path=PATH with the path of an "
-                   "ivshmem-server's socket, and chardev=ID");
-        return false;
-    }
-    if (s->partitions < 2 || s->partitions > chip->num_nt_ports) {
-        error_setg(errp, "partitions=%u is out of range; %s has 2 to %u",
-                   s->partitions, chip->name, chip->num_nt_ports);
-        return false;
-    }
-    if (s->eeprom && s->given) {
-        error_setg(errp, "eeprom= sets partitions and BARs; leave out %s=",
-                   s->given);
-        return false;
-    }
-    if (s->eeprom_writable && !s->eeprom) {
-        error_setg(errp, "eeprom-writable=on needs eeprom=FILE, the file that "
-                   "the guest may write");
-        return false;
-    }
-    if (s->completion_timeout < 1 ||
-        s->completion_timeout > MAX_COMPLETION_TIMEOUT_MS) {
-        error_setg(errp, "completion-timeout=%u is out of range; use 1 to %u",
-                   s->completion_timeout, MAX_COMPLETION_TIMEOUT_MS);
-        return false;
-    }
-    return true;
-}
-
 /* Connects to the server and takes a port of its switch. */
-static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
+static bool attach_port(IdtNtbState *s, Error **errp)
 {
     PCIDevice *pci = PCI_DEVICE(s);
 
-    if (!idt_ntb_server_connect(&s->peers, &s->chr, &idt_ntb_server_ops, s,
+    if (!idt_ntb_server_connect(&s->server, &s->chr, &server_ops, s,
                                s->server_timeout, errp)) {
         return false;
     }
     s->sw.num_ports = s->sw.chip->num_nt_ports;
-    s->sw.boot = &s->boot;
-    s->sw.peers = &s->peers;
-    s->window.peers = &s->peers;
+    s->sw.boot = &s->image;
+    s->sw.peers = &s->server;
+    s->window.server = &s->server;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
         s->sw.cfg[i] = ldl_le_p(pci->config + i * 4);
     }
-    if (!idt_ntb_switch_attach(&s->sw, s->peers.shm_fd, s->port, s->peers.id,
+    if (!idt_ntb_switch_attach(&s->sw, s->server.shm_fd, s->port, s->server.id,
                                s->server_timeout, errp)) {
-        idt_ntb_server_disconnect(&s->peers);
+        idt_ntb_server_disconnect(&s->server);
         return false;
     }
     s->port = s->sw.port;
@@ -603,15 +560,15 @@ static bool idt_ntb_attach(IdtNtbState *s, Error **errp)
         stl_le_p(pci->config + i * 4,
                  idt_ntb_switch_reset_cfg(&s->sw, s->port, i * 4));
     }
-    if (s->boot.fd >= 0) {
-        s->flash = idt_ntb_flash_new(&s->sw, s->boot.fd, s->eeprom);
-        s->boot.fd = -1;
+    if (s->image.fd >= 0) {
+        s->flash = idt_ntb_flash_new(&s->sw, s->image.fd, s->eeprom);
+        s->image.fd = -1;
     }
     s->regs = (IdtNtbRegs) { .sw = &s->sw, .pci = pci, .flash = s->flash };
     return true;
 }
 
-static void idt_ntb_init_windows(IdtNtbState *s)
+static void init_window(IdtNtbState *s)
 {
     s->window.sw = &s->sw;
     s->window.pci = PCI_DEVICE(s);
@@ -622,30 +579,30 @@ static void idt_ntb_init_windows(IdtNtbState *s)
     idt_ntb_window_init(&s->window);
 }
 
-static bool idt_ntb_init_boot(IdtNtbState *s, Error **errp)
+static bool init_image(IdtNtbState *s, Error **errp)
 {
     uint32_t barsetup[IDT_NUM_BARS];
 
     return idt_ntb_bars_setup(s->bars, barsetup, errp) &&
-           idt_ntb_config_init(&s->boot, s->sw.chip, s->eeprom,
+           idt_ntb_config_init(&s->image, s->sw.chip, s->eeprom,
                              s->eeprom_writable, s->partitions, barsetup,
                              errp);
 }
 
 /* The BARs, whose layout is known now */
-static void idt_ntb_init_bars(IdtNtbState *s)
+static void init_bars(IdtNtbState *s)
 {
     static const uint32_t none[IDT_NUM_BARS];
 
     idt_ntb_bars_warn(s->sw.barsetup);
-    memory_region_init_io(&s->bar0, OBJECT(s), &idt_ntb_bar0_ops, s,
+    memory_region_init_io(&s->bar0, OBJECT(s), &bar0_ops, s,
                           "idt-ntb-cfg", IDT_NT_CFG_SIZE);
-    idt_ntb_init_windows(s);
-    idt_ntb_register_bars(s, none, s->sw.barsetup);
+    init_window(s);
+    register_bars(s, none, s->sw.barsetup);
     memcpy(s->layout_seen, s->sw.barsetup, sizeof(s->layout_seen));
 }
 
-static void idt_ntb_realize(PCIDevice *pci, Error **errp)
+static void realize(PCIDevice *pci, Error **errp)
 {
     ERRP_GUARD();
     IdtNtbState *s = IDT_NTB(pci);
@@ -657,38 +614,38 @@ static void idt_ntb_realize(PCIDevice *pci, Error **errp)
     }
     pci_config_set_device_id(pci->config, s->sw.chip->device_id);
     pci_set_word(pci->config + PCI_SUBSYSTEM_ID, s->sw.chip->device_id);
-    if (!idt_ntb_check_config(s, errp) || !idt_ntb_init_boot(s, errp)) {
+    if (!idt_ntb_props_check(s, errp) || !init_image(s, errp)) {
         return;
     }
     error_setg(&s->migration_blocker, "idt-ntb: the other ports of the switch "
                "do not migrate with this guest");
     if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
-        idt_ntb_config_cleanup(&s->boot);
+        idt_ntb_config_cleanup(&s->image);
         return;
     }
     pci_config_set_interrupt_pin(pci->config, 1);
     if (!idt_ntb_caps_init(pci, s->sw.chip->device_id, errp) ||
-        !idt_ntb_attach(s, errp)) {
+        !attach_port(s, errp)) {
         idt_ntb_caps_exit(pci);
         migrate_del_blocker(&s->migration_blocker);
-        idt_ntb_config_cleanup(&s->boot);
+        idt_ntb_config_cleanup(&s->image);
         return;
     }
-    idt_ntb_init_bars(s);
-    s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, idt_ntb_reap, s);
-    s->look_bh = qemu_bh_new(idt_ntb_look, s);
+    init_bars(s);
+    s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, reap_ports, s);
+    s->look_bh = qemu_bh_new(look_at_others, s);
     s->errors = (IdtNtbErrors) {
         .sw = &s->sw, .pci = pci,
     };
     idt_ntb_window_start(&s->window, s->look_bh);
-    idt_ntb_server_start(&s->peers);
-    idt_ntb_init_power(s);
+    idt_ntb_server_start(&s->server);
+    init_power(s);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;
-    idt_ntb_reap_soon(s);
+    reap_soon(s);
 }
 
-static void idt_ntb_unrealize(PCIDevice *pci)
+static void unrealize(PCIDevice *pci)
 {
     IdtNtbState *s = IDT_NTB(pci);
 
@@ -700,132 +657,33 @@ static void idt_ntb_unrealize(PCIDevice *pci)
     idt_ntb_window_stop(&s->window);
     g_clear_pointer(&s->flash, idt_ntb_flash_free);
     idt_ntb_switch_detach(&s->sw);
-    idt_ntb_server_disconnect(&s->peers);
+    idt_ntb_server_disconnect(&s->server);
     g_clear_pointer(&s->look_bh, qemu_bh_delete);
     g_clear_pointer(&s->reap_timer, timer_free);
     idt_ntb_caps_exit(pci);
     migrate_del_blocker(&s->migration_blocker);
-    idt_ntb_config_cleanup(&s->boot);
+    idt_ntb_config_cleanup(&s->image);
     /* The device itself may live on for a while: for RCU, say */
     qemu_chr_fe_deinit(&s->chr, false);
 }
 
 /* QOM */
 
-#define IDT_NTB_DEFAULT_CHIP "89HPES24NT6AG2"
-
-/* What a real board's EEPROM sets: 26 windows of 1 MiB */
-static const char *const idt_ntb_default_modes[IDT_NUM_BARS] = {
-    "off", "direct", "lut24", "off", "direct", "off",
-};
-
-static void idt_ntb_instance_init(Object *obj)
+static void init_instance(Object *obj)
 {
-    IdtNtbState *s = IDT_NTB(obj);
-
-    s->chip = g_strdup(IDT_NTB_DEFAULT_CHIP);
-    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
-        s->bars[bar].mode = g_strdup(idt_ntb_default_modes[bar]);
-    }
-    /* Defaults are set like what a user gives, but before */
-    s->given = NULL;
+    idt_ntb_props_init(IDT_NTB(obj));
 }
 
-static const Property idt_ntb_properties[] = {
-    DEFINE_PROP_CHR("chardev", IdtNtbState, chr),
-    DEFINE_PROP_STRING("chip", IdtNtbState, chip),
-    DEFINE_PROP_INT32("port", IdtNtbState, port, IDT_NTB_PORT_AUTO),
-    DEFINE_PROP_UINT32("partitions", IdtNtbState, partitions,
-                       IDT_NTB_DEFAULT_PARTITIONS),
-    DEFINE_PROP_STRING("eeprom", IdtNtbState, eeprom),
-    DEFINE_PROP_BOOL("eeprom-writable", IdtNtbState, eeprom_writable, false),
-    DEFINE_PROP_UINT32("server-timeout", IdtNtbState, server_timeout, 5000),
-    DEFINE_PROP_UINT32("completion-timeout", IdtNtbState, completion_timeout,
-                       100),
-    DEFINE_PROP_BOOL("direct", IdtNtbState, direct, true),
-    DEFINE_PROP_BOOL("trust-peers", IdtNtbState, trust_peers, false),
-    DEFINE_PROP_STRING("bar1-mode", IdtNtbState, bars[1].mode),
-    DEFINE_PROP_SIZE("bar1-size", IdtNtbState, bars[1].size, 1 * MiB),
-    DEFINE_PROP_BOOL("bar1-64bit", IdtNtbState, bars[1].is_64bit, false),
-    DEFINE_PROP_BOOL("bar1-prefetch", IdtNtbState, bars[1].prefetch, false),
-    DEFINE_PROP_STRING("bar2-mode", IdtNtbState, bars[2].mode),
-    DEFINE_PROP_SIZE("bar2-size", IdtNtbState, bars[2].size, 32 * MiB),
-    DEFINE_PROP_BOOL("bar2-64bit", IdtNtbState, bars[2].is_64bit, true),
-    DEFINE_PROP_BOOL("bar2-prefetch", IdtNtbState, bars[2].prefetch, true),
-    DEFINE_PROP_STRING("bar3-mode", IdtNtbState, bars[3].mode),
-    DEFINE_PROP_SIZE("bar3-size", IdtNtbState, bars[3].size, 1 * MiB),
-    DEFINE_PROP_BOOL("bar3-64bit", IdtNtbState, bars[3].is_64bit, false),
-    DEFINE_PROP_BOOL("bar3-prefetch", IdtNtbState, bars[3].prefetch, false),
-    DEFINE_PROP_STRING("bar4-mode", IdtNtbState, bars[4].mode),
-    DEFINE_PROP_SIZE("bar4-size", IdtNtbState, bars[4].size, 1 * MiB),
-    DEFINE_PROP_BOOL("bar4-64bit", IdtNtbState, bars[4].is_64bit, true),
-    DEFINE_PROP_BOOL("bar4-prefetch", IdtNtbState, bars[4].prefetch, true),
-    DEFINE_PROP_STRING("bar5-mode", IdtNtbState, bars[5].mode),
-    DEFINE_PROP_SIZE("bar5-size", IdtNtbState, bars[5].size, 1 * MiB),
-    DEFINE_PROP_BOOL("bar5-64bit", IdtNtbState, bars[5].is_64bit, false),
-    DEFINE_PROP_BOOL("bar5-prefetch", IdtNtbState, bars[5].prefetch, false),
-};
-
-/* How qdev sets a property */
-static ObjectPropertyAccessor *idt_ntb_set_property;
-
-static void idt_ntb_set_given(Object *obj, Visitor *v, const char *name,
-                              void *opaque, Error **errp)
-{
-    IDT_NTB(obj)->given = ((const Property *)opaque)->name;
-    idt_ntb_set_property(obj, v, name, opaque, errp);
-}
-
-/* Remember which properties are given that an EEPROM image decides */
-static void idt_ntb_watch_properties(ObjectClass *klass)
-{
-    for (unsigned i = 0; i < ARRAY_SIZE(idt_ntb_properties); i++) {
-        const char *name = idt_ntb_properties[i].name;
-
-        if (g_str_equal(name, "partitions") || g_str_has_prefix(name, "bar")) {
-            ObjectProperty *property = object_class_property_find(klass, name);
-
-            idt_ntb_set_property = property->set;
-            property->set = idt_ntb_set_given;
-        }
-    }
-}
-
-static void idt_ntb_describe_bars(ObjectClass *klass)
-{
-    static const char *const bar_properties[][2] = {
-        { "size", "Aperture of the BAR, a power of two" },
-        { "64bit", "BAR of 64 bits; BAR2 and BAR4 only" },
-        { "prefetch", "Prefetchable BAR" },
-    };
-
-    for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
-        g_autofree char *mode = g_strdup_printf("bar%u-mode", bar);
-        g_autofree char *text = g_strdup_printf(
-            "off, direct, lut12 or lut24 (default: %s)",
-            idt_ntb_default_modes[bar]);
-
-        object_class_property_set_description(klass, mode, text);
-        for (unsigned i = 0; i < ARRAY_SIZE(bar_properties); i++) {
-            g_autofree char *name = g_strdup_printf("bar%u-%s", bar,
-                                                    bar_properties[i][0]);
-
-            object_class_property_set_description(klass, name,
-                                                  bar_properties[i][1]);
-        }
-    }
-}
-
-static void idt_ntb_class_init(ObjectClass *klass, void *data)
+static void init_class(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
     PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
     ResettableClass *rc = RESETTABLE_CLASS(klass);
 
-    pc->realize = idt_ntb_realize;
-    pc->exit = idt_ntb_unrealize;
-    pc->config_read = idt_ntb_config_read;
-    pc->config_write = idt_ntb_config_write;
+    pc->realize = realize;
+    pc->exit = unrealize;
+    pc->config_read = read_config;
+    pc->config_write = write_config;
     pc->vendor_id = PCI_VENDOR_ID_IDT;
     pc->device_id = PCI_DEVICE_ID_IDT_89HPES24NT6AG2;
     pc->subsystem_vendor_id = PCI_VENDOR_ID_IDT;
@@ -833,54 +691,30 @@ static void idt_ntb_class_init(ObjectClass *klass, void *data)
     pc->class_id = PCI_CLASS_BRIDGE_OTHER;
     pc->revision = IDT_NTB_REVISION;
 
-    rc->phases.hold = idt_ntb_reset_hold;
-    rc->phases.exit = idt_ntb_reset_exit;
+    rc->phases.hold = hold_reset;
+    rc->phases.exit = exit_reset;
 
     dc->desc = "IDT PCIe switch, one non-transparent bridge port";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
-    device_class_set_props(dc, idt_ntb_properties);
-    object_class_property_set_description(klass, "chardev",
-        "Socket chardev that is connected to an ivshmem-server");
-    object_class_property_set_description(klass, "chip",
-        "Chip of the family, the same for all ports (default: "
-        IDT_NTB_DEFAULT_CHIP ")");
-    object_class_property_set_description(klass, "port",
-        "Port of the switch; -1 takes the lowest free one");
-    object_class_property_set_description(klass, "partitions",
-        "Number of ports with an NT function, the same for all");
-    object_class_property_set_description(klass, "eeprom",
-        "EEPROM image that configures the switch, the same for all");
-    object_class_property_set_description(klass, "eeprom-writable",
-        "Let the guest write the file of eeprom= through EEPROMINTF");
-    object_class_property_set_description(klass, "server-timeout",
-        "How long to wait for the server at start, in milliseconds");
-    object_class_property_set_description(klass, "completion-timeout",
-        "How long to wait for another port's answer, in milliseconds");
-    object_class_property_set_description(klass, "direct",
-        "Map other guests' shared RAM into the windows; off: by request only");
-    object_class_property_set_description(klass, "trust-peers",
-        "Map RAM that is not sealed too: its owner could end this QEMU");
-    idt_ntb_watch_properties(klass);
-    idt_ntb_describe_bars(klass);
-    idt_ntb_qom_class_init(klass);
+    idt_ntb_props_init_class(klass);
     idt_ntb_regs_init();
 }
 
-static const TypeInfo idt_ntb_info = {
+static const TypeInfo type_info = {
     .name = TYPE_IDT_NTB,
     .parent = TYPE_PCI_DEVICE,
     .instance_size = sizeof(IdtNtbState),
-    .instance_init = idt_ntb_instance_init,
-    .class_init = idt_ntb_class_init,
+    .instance_init = init_instance,
+    .class_init = init_class,
     .interfaces = (InterfaceInfo[]) {
         { INTERFACE_PCIE_DEVICE },
         { }
     },
 };
 
-static void idt_ntb_register_types(void)
+static void register_types(void)
 {
-    type_register_static(&idt_ntb_info);
+    type_register_static(&type_info);
 }
 
-type_init(idt_ntb_register_types)
+type_init(register_types)

@@ -192,8 +192,8 @@ static unsigned collect_eventfds(struct pollfd *fds, IdtNtbRequest **owners)
     unsigned n = 0;
 
     QLIST_FOREACH(r, &all_requests, next) {
-        if (n < MAX_LOCAL_PORTS && r->peers->eventfd >= 0) {
-            fds[n] = (struct pollfd) { .fd = r->peers->eventfd,
+        if (n < MAX_LOCAL_PORTS && r->server->eventfd >= 0) {
+            fds[n] = (struct pollfd) { .fd = r->server->eventfd,
                                        .events = POLLIN };
             owners[n++] = r;
         }

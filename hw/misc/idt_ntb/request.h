@@ -58,7 +58,7 @@ typedef struct IdtNtbRequestPeer {
 
 typedef struct IdtNtbRequest {
     IdtNtbSwitch *sw;
-    IdtNtbServer *peers;
+    IdtNtbServer *server;
     PCIDevice *pci;
     const IdtNtbRequestOps *ops;
     void *opaque;

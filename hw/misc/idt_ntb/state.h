@@ -1,7 +1,7 @@
 /*
  * IDT 89HPESxNTx PCIe switch: the state of the device
  *
- * For idt_ntb.c and idt_ntb_qom.c; the parts of it know nothing of the whole.
+ * For idt_ntb.c and props.c; the parts of it do not know the whole.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -37,9 +37,9 @@ struct IdtNtbState {
     bool trust_peers;
     IdtNtbBarConfig bars[IDT_NUM_BARS];
 
-    IdtNtbConfig boot;
+    IdtNtbConfig image;        /* reset image of a new switch */
     IdtNtbFlash *flash;         /* the image file, if the guest may write it */
-    IdtNtbServer peers;
+    IdtNtbServer server;
     IdtNtbSwitch sw;
     IdtNtbRegs regs;
     IdtNtbWindow window;
@@ -61,7 +61,15 @@ struct IdtNtbState {
     Error *migration_blocker;
 };
 
-/* Adds the properties that show and change live state, with the BQL held. */
-void idt_ntb_qom_class_init(ObjectClass *klass);
+/* props.c */
+
+/* Adds the properties: the configuration, and those that show live state. */
+void idt_ntb_props_init_class(ObjectClass *klass);
+
+/* Sets the defaults that depend on the chip's board. */
+void idt_ntb_props_init(IdtNtbState *s);
+
+/* Checks what is given.  Returns: true, or false with @errp set. */
+bool idt_ntb_props_check(IdtNtbState *s, Error **errp);
 
 #endif

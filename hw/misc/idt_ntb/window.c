@@ -339,7 +339,7 @@ static void init_mapping(IdtNtbWindow *w)
 void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *signalled)
 {
     w->request.sw = w->sw;
-    w->request.peers = w->peers;
+    w->request.server = w->server;
     w->request.pci = w->pci;
     w->request.ops = &window_requests_ops;
     w->request.opaque = w;

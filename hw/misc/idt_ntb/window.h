@@ -37,7 +37,7 @@ typedef struct IdtNtbRefusals {
 struct IdtNtbWindow {
     /* Set by the owner before idt_ntb_window_init() */
     IdtNtbSwitch *sw;
-    IdtNtbServer *peers;
+    IdtNtbServer *server;
     PCIDevice *pci;
     IdtNtbErrors *errors;
     unsigned timeout_ms;
