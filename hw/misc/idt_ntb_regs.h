@@ -300,8 +300,8 @@ REG32(SWPORT0FCTL, 0x3e208)
 /* Switch: failover capabilities */
 
 #define IDT_FCAP_STRIDE         0x20
-#define IDT_FCAP_SECONDARY      16      /* SWPARTxFCTL, SWPORTxFCTL: bits from
-                                           primary to secondary fields */
+/* SWPARTxFCTL and SWPORTxFCTL: bits from a primary to a secondary field */
+#define IDT_FCAP_SECONDARY      16
 
 REG32(FCAP0CTL, 0x3e500)
     FIELD(FCAP0CTL, PFTRG, 0, 1)        /* start a primary failover */

@@ -203,8 +203,8 @@ bool idt_ntb_bars_setup(const IdtNtbBarConfig config[IDT_NUM_BARS],
         }
     }
     if (needs_two_tables(barsetup)) {
-        error_setg(errp, "bar2-mode=lut24 and bar4-mode=lut24 need more entries "
-                   "than the lookup table has");
+        error_setg(errp, "bar2-mode=lut24 and bar4-mode=lut24 need more "
+                   "entries than the lookup table has");
         error_append_hint(errp, "Use lut12 for one of them.\n");
         return false;
     }

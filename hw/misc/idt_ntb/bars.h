@@ -51,9 +51,9 @@ bool idt_ntb_bars_check(const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
 
 /*
  * Change the BARs of @pci from layout @old to layout @new, which
- * idt_ntb_bars_check() accepts.  @old is all zeros at first.  A BAR that changes
- * loses its address, and its region in @mr gets the new size.  Call it with the
- * BQL held, while the function does not decode memory.
+ * idt_ntb_bars_check() accepts.  @old is all zeros at first.  A BAR that
+ * changes loses its address, and its region in @mr gets the new size.  Call it
+ * with the BQL held, while the function does not decode memory.
  */
 void idt_ntb_bars_register(PCIDevice *pci, MemoryRegion *mr[IDT_NUM_BARS],
                            const uint32_t old[IDT_NUM_BARS],

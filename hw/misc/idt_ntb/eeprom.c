@@ -74,7 +74,7 @@ static bool check_count(const EepromBlock *block, Error **errp)
 
 /* Find the type of the block that starts at byte @at: block_types[*i] */
 static bool find_type(const GByteArray *image, uint32_t at, unsigned *i,
-                            Error **errp)
+                      Error **errp)
 {
     uint8_t type = image->data[at];
 
@@ -94,7 +94,7 @@ static bool find_type(const GByteArray *image, uint32_t at, unsigned *i,
 
 /* Read the block that starts at byte @at, and check that it is complete */
 static bool read_block(const GByteArray *image, uint32_t at, EepromBlock *block,
-                      Error **errp)
+                       Error **errp)
 {
     unsigned i;
 
@@ -149,7 +149,7 @@ typedef struct EepromCheck {
 } EepromCheck;
 
 static void add_to_sum(EepromCheck *check, const GByteArray *image,
-                        const EepromBlock *block)
+                       const EepromBlock *block)
 {
     for (uint32_t i = 0; i < block->size; i++) {
         check->sum += image->data[block->at + i];

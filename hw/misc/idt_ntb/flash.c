@@ -100,7 +100,8 @@ uint32_t idt_ntb_flash_read(const IdtNtbSwitch *sw)
  * End the operation of @slot, if there is one.  If @good, it is done and DATA
  * becomes @data; else it failed.
  */
-static void end_operation(IdtNtbSwitch *sw, unsigned slot, bool good, uint8_t data)
+static void end_operation(IdtNtbSwitch *sw, unsigned slot, bool good,
+                          uint8_t data)
 {
     uint32_t *word = &sw->shm->sw.eepromintf;
     uint32_t old = qatomic_read(word);

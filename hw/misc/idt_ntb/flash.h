@@ -47,9 +47,9 @@ void idt_ntb_flash_copy(IdtNtbSwitch *sw, const IdtNtbSwitch *old);
 uint32_t idt_ntb_flash_read(const IdtNtbSwitch *sw);
 
 /*
- * Write those bits of EEPROMINTF that are set in @lanes.  A write to DATA starts
- * an operation.  If it writes to the file @flash, which may be NULL, BUSY stays
- * set until a worker thread has done so.
+ * Write those bits of EEPROMINTF that are set in @lanes.  A write to DATA
+ * starts an operation.  If it writes to the file @flash, which may be NULL,
+ * BUSY stays set until a worker thread has done so.
  */
 void idt_ntb_flash_write(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t value,
                          uint32_t lanes);

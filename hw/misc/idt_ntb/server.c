@@ -104,7 +104,7 @@ static void receive_client(IdtNtbServer *server, unsigned id, int *fd)
 }
 
 static bool receive_eventfd(IdtNtbServer *server, int64_t value, int *fd,
-                                  Error **errp)
+                            Error **errp)
 {
     if (value < 0 || value > IDT_NTB_MAX_CLIENT_ID) {
         error_setg(errp, "the server sent client id %" PRId64
@@ -146,7 +146,7 @@ static bool receive_eventfd(IdtNtbServer *server, int64_t value, int *fd,
  * set to -1, the descriptor is kept; else the caller closes it.
  */
 static bool receive_message(IdtNtbServer *server, int64_t value, int *fd,
-                          Error **errp)
+                            Error **errp)
 {
     ERRP_GUARD();
 
@@ -362,7 +362,7 @@ static void start_handshake(IdtNtbServer *server)
     server->state = IDT_NTB_SERVER_VERSION;
     if (server->started) {
         timer_mod(server->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                                server->timeout_ms);
+                                 server->timeout_ms);
     }
 }
 
@@ -429,7 +429,7 @@ static void set_connect_error(const char *path, int err, Error **errp)
  * Returns: the connected socket, or -1 with @errp set.
  */
 static int connect_unix(const UnixSocketAddress *addr, int64_t deadline,
-                              Error **errp)
+                        Error **errp)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };
     /* The name of an abstract socket starts with a NUL byte */
