@@ -641,7 +641,8 @@ def read_image(path):
     with open(path, 'rb') as file:
         image = file.read(MAX_SIZE + 1)
     if not 1 <= len(image) <= MAX_SIZE:
-        raise ImageError(0, f'an image has 1 to {MAX_SIZE} bytes')
+        error = ImageError(0, f'an image has 1 to {MAX_SIZE} bytes')
+        sys.exit(f'{path}: {error}')
     return image
 
 
@@ -660,10 +661,7 @@ def build(registers, text, image):
 
 
 def dump(registers, image, text):
-    try:
-        dumper = Dumper(registers, read_image(image))
-    except ImageError as error:
-        sys.exit(f'{image}: {error}')
+    dumper = Dumper(registers, read_image(image))
     if text:
         text.write_text(dumper.text(), encoding='utf-8')
     else:
@@ -682,12 +680,8 @@ def is_text(path):
 
 def read_either(registers, path):
     """The image in a file, or from a text."""
-    if is_text(path):
-        return build_image(registers, path)
-    try:
-        return read_image(path)
-    except ImageError as error:
-        sys.exit(f'{path}: {error}')
+    return (build_image(registers, path) if is_text(path) else
+            read_image(path))
 
 
 def without_places(text):
@@ -697,9 +691,9 @@ def without_places(text):
             if not re.fullmatch(f'pad .* 0x{ERASED:02x}', line)]
 
 
-def compare(registers, *paths):
+def compare(registers, one, other):
     """Show how two images differ; erased bytes at the end do not count."""
-    images = [read_either(registers, path) for path in paths]
+    images = [read_either(registers, path) for path in (one, other)]
     size = max(len(image) for image in images)
     images = [image.ljust(size, bytes([ERASED])) for image in images]
     if images[0] == images[1]:
@@ -707,7 +701,7 @@ def compare(registers, *paths):
     texts = [without_places(Dumper(registers, image).text())
              for image in images]
     print('\n'.join(line.rstrip(' #') for line in difflib.unified_diff(
-        *texts, *map(str, paths), lineterm='')))
+        *texts, str(one), str(other), lineterm='')))
     sys.exit(1)
 
 
@@ -718,30 +712,25 @@ def main():
     parser.add_argument('--registers', type=pathlib.Path, default=REGISTERS,
                         metavar='HEADER', help='instead of %(default)s')
     commands = parser.add_subparsers(dest='command', required=True)
-    command = commands.add_parser('build', help='make an image of a text')
-    command.add_argument('text', type=pathlib.Path)
-    command.add_argument('image', type=pathlib.Path)
-    command = commands.add_parser('dump', help='make a text of an image')
-    command.add_argument('image', type=pathlib.Path)
-    command.add_argument('text', type=pathlib.Path, nargs='?')
-    command = commands.add_parser('compare', help='compare two images or texts'
-                                  '; the status is 0 if they are the same')
-    command.add_argument('one', type=pathlib.Path)
-    command.add_argument('other', type=pathlib.Path)
-    args = parser.parse_args()
+    for command, text, *files in (
+            (build, 'make an image from a text', 'text', 'image'),
+            (dump, 'make a text from an image', 'image', '[text]'),
+            (compare, 'compare two images or texts; the status is 0 if they '
+             'are the same', 'one', 'other')):
+        parts = commands.add_parser(command.__name__, help=text)
+        parts.set_defaults(command=command)
+        for name in files:
+            parts.add_argument(name.strip('[]'), type=pathlib.Path,
+                               nargs='?' if '[' in name else None)
+    args = vars(parser.parse_args())
+    header, command = args.pop('registers'), args.pop('command')
     try:
-        if not args.registers.is_file():
-            raise HeaderError('there is no such file; the header of the '
-                              'registers can be given with --registers')
-        registers = Registers(args.registers)
-        if args.command == 'build':
-            build(registers, args.text, args.image)
-        elif args.command == 'compare':
-            compare(registers, args.one, args.other)
-        else:
-            dump(registers, args.image, args.text)
+        if not header.is_file():
+            raise HeaderError('there is no such file; give the header of the '
+                              'registers with --registers')
+        command(Registers(header), **args)
     except HeaderError as error:
-        sys.exit(f'{args.registers}: {error}')
+        sys.exit(f'{header}: {error}')
     except OSError as error:
         sys.exit(f'idt-ntb-eeprom: error: {error}')
 
