@@ -396,29 +396,24 @@ static void handle_chardev_event(void *opaque, QEMUChrEvent event)
 static void set_connect_error(const char *path, int err, Error **errp)
 {
     ERRP_GUARD();
+    static const struct {
+        int err;
+        const char *hint;
+    } hints[] = {
+        { ENOENT, "Start the ivshmem-server first, with -S and this path." },
+        { ECONNREFUSED, "The server that made this socket has ended: remove "
+          "the socket and start the server again." },
+        { EACCES, "Give QEMU access to the socket and its directory." },
+        { EPERM, "Give QEMU access to the socket and its directory." },
+        { EAGAIN, "The server hangs; restart it." },
+    };
 
     error_setg_errno(errp, err, "can't connect to an ivshmem-server at '%s'",
                      path);
-    switch (err) {
-    case ENOENT:
-        error_append_hint(errp, "Start the ivshmem-server first, with -S and "
-                          "this path.\n");
-        break;
-    case ECONNREFUSED:
-        error_append_hint(errp, "The server that made this socket has ended: "
-                          "remove the socket and start the server again.\n");
-        break;
-    case EACCES:
-    case EPERM:
-        error_append_hint(errp, "Run ivshmem-server and QEMU as the same "
-                          "user, or give both access to the socket and its "
-                          "directory.\n");
-        break;
-    case EAGAIN:
-        error_append_hint(errp, "The server hangs; restart it.\n");
-        break;
-    default:
-        break;
+    for (unsigned i = 0; i < ARRAY_SIZE(hints); i++) {
+        if (hints[i].err == err) {
+            error_append_hint(errp, "%s\n", hints[i].hint);
+        }
     }
 }
 
@@ -469,6 +464,7 @@ static int connect_unix(const UnixSocketAddress *addr, int64_t deadline,
  */
 static bool wait_for_chardev(Chardev *cd, int64_t deadline, Error **errp)
 {
+    ERRP_GUARD();
     SocketChardev *socket = SOCKET_CHARDEV(cd);
     QIOTask *task = socket->connect_task;
 
@@ -520,15 +516,13 @@ static bool connect_chardev(IdtNtbServer *server, Error **errp)
                        server->timeout_ms;
     int fd;
 
-    if (!check_chardev(cd, errp) ||
-        !wait_for_chardev(cd, deadline, errp)) {
+    if (!check_chardev(cd, errp) || !wait_for_chardev(cd, deadline, errp)) {
         return false;
     }
     if (qemu_chr_fe_backend_open(server->chr)) {
         return true;
     }
-    fd = connect_unix(&SOCKET_CHARDEV(cd)->addr->u.q_unix, deadline,
-                            errp);
+    fd = connect_unix(&SOCKET_CHARDEV(cd)->addr->u.q_unix, deadline, errp);
     if (fd < 0) {
         return false;
     }
@@ -603,11 +597,9 @@ bool idt_ntb_server_connect(IdtNtbServer *server, CharBackend *chr,
     if (!connect_chardev(server, errp)) {
         return false;
     }
-    server->eventfds = g_hash_table_new_full(NULL, NULL, NULL,
-                                            free_eventfd);
+    server->eventfds = g_hash_table_new_full(NULL, NULL, NULL, free_eventfd);
     server->signaller = idt_ntb_signaller_new();
-    server->timer = timer_new_ms(QEMU_CLOCK_REALTIME, handle_timeout,
-                                server);
+    server->timer = timer_new_ms(QEMU_CLOCK_REALTIME, handle_timeout, server);
     if (!read_handshake(server, errp)) {
         idt_ntb_server_disconnect(server);
         return false;
