@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent / 'guest'))
 
 # pylint: disable=wrong-import-position
 import settings  # noqa: E402
-from case import Lab  # noqa: E402
+from lab import Lab  # noqa: E402
 from guest import GuestError  # noqa: E402
 from measure import Bench  # noqa: E402
 from ports import Ports  # noqa: E402

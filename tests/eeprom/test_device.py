@@ -120,7 +120,3 @@ class Device(unittest.TestCase):
         image = self.build('board')
         self.assertEqual(self.run_qemu(f'eeprom={image}', '',
                                        f'eeprom={image}'), [0, 8, 12])
-
-
-if __name__ == '__main__':
-    unittest.main()

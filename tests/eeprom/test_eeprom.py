@@ -483,7 +483,3 @@ class Program(unittest.TestCase):
                                          'image')
         self.assertEqual((status, error),
                          (1, 'text: does not define IDT_GAS_SIZE\n'))
-
-
-if __name__ == '__main__':
-    unittest.main()

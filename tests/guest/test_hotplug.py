@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The device comes and goes behind a pcie-root-port of a running guest."""
+"""The device comes and goes behind a pcie-root-port of a running guest.
 
-import unittest
+One guest has the device all the time, the other now and then.
+"""
 
 import pingpong
-from case import SOAK, SharedTestCase
+import pytest
 from guest import DEADLINE, wait_until
+from machine import Q35
 from qemu.qmp import ExecuteError
 
 # Without the reserves, Linux finds no room for the windows of a new device
@@ -15,36 +17,34 @@ ROOT_PORT = ['-device', 'pcie-root-port,id=port1,chassis=1,slot=1,'
 NATIVE = ['-global', 'ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off']
 
 
-class HotplugTestCase(SharedTestCase):
-    """One guest has the device all the time, the other now and then."""
+def make_acpi(lab, native=False, **kwargs):
+    append = 'ntb_pingpong.delay_ms=1'
+    lab.guest('A', boot=False, append=append, **kwargs)
+    q35 = lab.machines.get('B', Q35).args[1] == 'q35'
+    lab.guest('B', [*ROOT_PORT, *lab.switch.chardev(reconnect=True),
+                    *(NATIVE if native and q35 else [])],
+              boot=False, append=append, **kwargs)
 
-    # More arguments of its QEMU
-    KIND = []
 
-    def make_guests(self):
-        append = 'ntb_pingpong.delay_ms=1'
-        self.guest('A', boot=False, append=append)
-        self.guest('B', [*ROOT_PORT, *self.switch.chardev(reconnect=True),
-                         *self.KIND], boot=False, append=append)
+def make_native(lab, **kwargs):
+    make_acpi(lab, native=True, **kwargs)
 
-    def setUp(self):
-        super().setUp()
-        self.still, self.plugged = self.guests
-        self.is_plugged = False
 
-    def tearDown(self):
-        super().tearDown()
-        if self.is_plugged:
-            self.unplug()
+class Plug:
+    """A port that a guest gets and gives back."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.plugged = False
 
     def plug(self):
-        self.plugged.vm.cmd('device_add', driver='idt-ntb', id='ntb',
-                            bus='port1', chardev='ntb')
-        self.is_plugged = True
+        self.guest.vm.cmd('device_add', driver='idt-ntb', id='ntb',
+                          bus='port1', chardev='ntb')
+        self.plugged = True
         self.wait_found()
 
     def wait_found(self):
-        wait_until(lambda: self.plugged.try_run(
+        wait_until(lambda: self.guest.try_run(
             f'cat {pingpong.COUNT}')[0] == 0, 'B has found its port')
 
     def unplug(self):
@@ -56,7 +56,7 @@ class HotplugTestCase(SharedTestCase):
         """Refused while Linux is still busy with the plug, and the slot's
         indicator blinks."""
         try:
-            self.plugged.vm.cmd('device_del', id='ntb')
+            self.guest.vm.cmd('device_del', id='ntb')
         except ExecuteError as error:
             if 'busy' in str(error):
                 return False
@@ -64,64 +64,65 @@ class HotplugTestCase(SharedTestCase):
         return True
 
     def wait_gone(self):
-        gone = self.plugged.vm.event_wait(
+        assert self.guest.vm.event_wait(
             'DEVICE_DELETED', timeout=DEADLINE,
-            match={'data': {'device': 'ntb'}})
-        self.assertIsNotNone(gone, 'the device is not gone')
-        self.is_plugged = False
-
-    def check_rounds(self):
-        for _ in range(SOAK):
-            self.plug()
-            pingpong.wait_growing(self.guests)
-            self.unplug()
-            pingpong.wait_links(self.still, 0)
-            pingpong.wait_stopped(self.still)
+            match={'data': {'device': 'ntb'}}), 'the device is not gone'
+        self.plugged = False
 
 
-class AcpiTest(HotplugTestCase):
+@pytest.fixture
+def port(guests):
+    port = Plug(guests[1])
+    yield port
+    if port.plugged and port.guest.running():
+        port.unplug()
+
+
+def check_plug_and_unplug(guests, port):
+    port.plug()
+    pingpong.wait_growing(guests)
+    port.unplug()
+    pingpong.wait_links(guests[0], 0)
+    pingpong.wait_stopped(guests[0])
+
+
+@pytest.mark.guests(make=make_acpi)
+class TestAcpi:
     """Linux learns of it through ACPI."""
 
-    def test_plug_and_unplug(self):
-        self.check_rounds()
+    def test_plug_and_unplug(self, guests, port):
+        check_plug_and_unplug(guests, port)
 
-    def test_reset_while_plugged(self):
-        self.plug()
-        self.plugged.reset()
-        pingpong.wait_growing(self.guests)
+    def test_reset_while_plugged(self, guests, port):
+        port.plug()
+        port.guest.reset()
+        pingpong.wait_growing(guests)
 
-    def test_remove_and_rescan(self):
+    def test_remove_and_rescan(self, guests, port):
         """Linux forgets the device and finds it again."""
-        self.plug()
-        for _ in range(SOAK):
-            self.plugged.run(
-                'echo 1 >$(readlink -f /sys/bus/pci/drivers/ntb_hw_idt/0*)'
-                '/remove')
-            pingpong.wait_links(self.still, 0)
-            self.plugged.run('echo 1 >/sys/bus/pci/rescan')
-            self.wait_found()
-            pingpong.wait_growing(self.guests)
+        port.plug()
+        port.guest.run('echo 1 >$(readlink -f '
+                       '/sys/bus/pci/drivers/ntb_hw_idt/0*)/remove')
+        pingpong.wait_links(guests[0], 0)
+        port.guest.run('echo 1 >/sys/bus/pci/rescan')
+        port.wait_found()
+        pingpong.wait_growing(guests)
 
 
-class NativeTest(HotplugTestCase):
+@pytest.mark.guests(make=make_native)
+@pytest.mark.machines('newest', 'arm64-b')
+class TestNative:
     """Linux learns of it from the root port."""
 
-    KIND = NATIVE
-
-    def test_plug_and_unplug(self):
+    def test_plug_and_unplug(self, guests, port):
         # Whoever presses its button has five seconds to change their mind
-        self.check_rounds()
+        check_plug_and_unplug(guests, port)
 
-    def test_slot_power(self):
+    def test_slot_power(self, guests, port):
         """The slot is switched off under the driver, which QEMU takes for an
-        unplug; then the device is plugged in anew."""
-        for _ in range(SOAK):
-            self.plug()
-            pingpong.wait_growing(self.guests)
-            self.plugged.run('echo 0 >/sys/bus/pci/slots/1/power')
-            pingpong.wait_links(self.still, 0)
-            self.wait_gone()
-
-
-if __name__ == '__main__':
-    unittest.main()
+        unplug."""
+        port.plug()
+        pingpong.wait_growing(guests)
+        port.guest.run('echo 0 >/sys/bus/pci/slots/1/power')
+        pingpong.wait_links(guests[0], 0)
+        port.wait_gone()

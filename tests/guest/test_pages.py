@@ -208,7 +208,3 @@ class Pages(unittest.TestCase):
     def test_user_page(self):
         self.assertGreater(
             self.follow(TOP / 'docs/system/devices/idt-ntb.rst'), 12)
-
-
-if __name__ == '__main__':
-    unittest.main()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Four guests that exchange verified data while they are disturbed.
 
-./ntb check has one disturbance of each kind, ./ntb soak an hour of them.  What
-happens is chosen by a seed, which is printed: ./ntb soak --seed repeats it.
+./ntb check has one disturbance of each kind, ./ntb check --soak an hour of them.
+What happens is chosen by a seed, which is printed: --seed repeats it.
 """
 
 import collections
@@ -12,15 +12,12 @@ import random
 import re
 import signal
 import time
-import unittest
 
 import ntbtool
-from case import GuestTestCase
 from guest import GuestError, wait_until
 from qemu.qmp import ExecuteError
-
-MINUTES = int(os.environ.get('NTB_SOAK_MINUTES') or 0)
-SEED = int(os.environ.get('NTB_SOAK_SEED') or random.getrandbits(32))
+from test_hotplug import ROOT_PORT
+from test_many import peer_index, peers_of
 
 PAGE = 4096
 # Bytes of a line of data, which all lines of a page are like
@@ -39,9 +36,6 @@ BELLS = 8
 # For what a guest that is alive does
 DEADLINE = 600
 
-# Without the reserves, Linux finds no room for the windows of a new device
-ROOT_PORT = ['-device', 'pcie-root-port,id=port1,chassis=1,slot=1,'
-             'pref64-reserve=64M,mem-reserve=4M']
 MODULES = 'ntb', 'ntb_hw_idt', 'ntb_tool'
 
 
@@ -288,32 +282,33 @@ class Traffic:
                 f'{self.soak.guests[there].name}, window {window}')
 
 
-class SoakTest(GuestTestCase):
+class Soak:
     """A and B have each other's memory mapped, C uses requests only, and D is
     used by requests only."""
 
-    def setUp(self):
-        super().setUp()
-        self.random = random.Random(SEED)
-        self.nonce = f'{SEED}'
+    def __init__(self, lab, seed):
+        self.random = random.Random(seed)
+        self.nonce = f'{seed}'
         self.number = 0
         self.killed = set()
         self.counted = collections.Counter()
         self.everybody = range(len(PORTS))
         self.buffers = [{} for _ in PORTS]
         self.tools = [None for _ in PORTS]
-        self.expect_qemu_log(
+        self.switch = lab.switch
+        self.guests = lab.guests
+        lab.expect_qemu_log(
             'ivshmem-server|new server|Unable to connect|is not shared|'
             'has not given up its windows|windows onto the memory of port')
         for name, port in zip('ABCD', PORTS):
             options = f'port={port},bus=port1,{PORT}'
             if name == 'C':
                 options += ',direct=off'
-            self.guest(name, [*ROOT_PORT,
-                              *self.switch.port(options, reconnect=True)],
-                       boot=False, modules=(), ram=128, shared=name != 'D',
-                       append='pci=noaer')
-        self.boot_all(self.guests)
+            lab.guest(name, [*ROOT_PORT,
+                             *lab.switch.port(options, reconnect=True)],
+                      boot=False, modules=(), ram=128, shared=name != 'D',
+                      append='pci=noaer')
+        lab.boot_all()
 
     # Helpers of Traffic
 
@@ -321,12 +316,9 @@ class SoakTest(GuestTestCase):
         self.counted[what] += times
 
     def peers(self, here):
-        return [place for place in self.everybody if place != here]
+        return peers_of(here, self.everybody)
 
-    @staticmethod
-    def index(here, there):
-        """The number that the guest in place HERE has for the one in THERE."""
-        return there - (there > here)
+    index = staticmethod(peer_index)
 
     def finish(self, tool, number):
         try:
@@ -396,7 +388,7 @@ class SoakTest(GuestTestCase):
             'done; done')
         found = [int(address, 16)
                  for address in re.findall(r'DMA Address\s+(\S+)', text)]
-        self.assertEqual(len(found), 3 * WINDOWS, text)
+        assert len(found) == 3 * WINDOWS, text
         return dict(zip([(peer, window) for peer in self.peers(place)
                          for window in range(WINDOWS)], found))
 
@@ -468,7 +460,7 @@ class SoakTest(GuestTestCase):
             options = guest.args[guest.args.index('-device', 2) + 1]
             said = guest.vm.cmd('human-monitor-command',
                                 command_line=f'device_add {options}')
-            self.assertEqual(said, '')
+            assert said == ''
         self.connect([place])
 
     # What a guest forgets in it
@@ -510,43 +502,46 @@ class SoakTest(GuestTestCase):
         texts = self.all_tools([
             'until [ -s /tmp/woken ]; do usleep 10000; done; cat /tmp/woken\n'
             'echo s 0xffffffff >db_mask; echo c 0xffffffff >db'] * len(PORTS))
-        self.assertEqual([text.strip() for text in texts], ['0'] * len(PORTS))
+        assert [text.strip() for text in texts] == ['0'] * len(PORTS)
         self.count('interrupts', len(PORTS))
 
-    def rounds(self):
+    def rounds(self, minutes):
         """One of each kind, then any until the time is over."""
-        end = time.monotonic() + 60 * MINUTES
+        end = time.monotonic() + 60 * minutes
         kinds = self.random.sample(sorted(self.KINDS), len(self.KINDS))
         while kinds or time.monotonic() < end:
             yield kinds.pop() if kinds else \
                 self.random.choice(sorted(self.KINDS))
 
-    def test_disturbed(self):
-        again = f'./ntb soak --minutes {MINUTES} --seed {SEED}'
-        print(f'\nseed {SEED}; again: {again}', flush=True)
+    def run(self, minutes):
         begin = time.monotonic()
-        faults = dict.fromkeys(FAULTS, 0)
-        try:
-            self.connect(self.everybody)
-            for number, kind in enumerate(self.rounds(), 1):
-                if MINUTES:
-                    print(f'{time.monotonic() - begin:.0f} s: {number} {kind}',
-                          flush=True)
-                self.disturb(kind)
-                self.calm()
-                self.count('rounds')
-        except GuestError as error:
-            faults[Stuck] += 1
-            raise Stuck(f'{error}\nagain: {again}') from error
-        except FAULTS as error:
-            faults[type(error)] += 1
-            raise type(error)(f'{error}\nagain: {again}') from error
-        finally:
-            print('\n'.join(f'{times:10} {what}' for what, times in
-                            sorted(self.counted.items())))
-            print(', '.join(f'{times} {fault.__name__.lower()}'
-                            for fault, times in faults.items()), flush=True)
+        self.connect(self.everybody)
+        for number, kind in enumerate(self.rounds(minutes), 1):
+            print(f'{time.monotonic() - begin:.0f} s: {number} {kind}',
+                  flush=True)
+            self.disturb(kind)
+            self.calm()
+            self.count('rounds')
 
 
-if __name__ == '__main__':
-    unittest.main()
+def test_soak(lab, pytestconfig, record_property):
+    minutes = pytestconfig.getoption('soak') and \
+        pytestconfig.getoption('minutes')
+    seed = pytestconfig.getoption('seed') or f'{random.getrandbits(32)}'
+    record_property('seed', seed)
+    print(f'seed {seed}', flush=True)
+    soak = Soak(lab, seed)
+    faults = dict.fromkeys(FAULTS, 0)
+    try:
+        soak.run(minutes)
+    except GuestError as error:
+        faults[Stuck] += 1
+        raise Stuck(str(error)) from error
+    except FAULTS as error:
+        faults[type(error)] += 1
+        raise
+    finally:
+        print('\n'.join(f'{times:10} {what}'
+                        for what, times in sorted(soak.counted.items())))
+        print(', '.join(f'{times} {fault.__name__.lower()}'
+                        for fault, times in faults.items()), flush=True)

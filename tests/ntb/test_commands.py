@@ -53,8 +53,9 @@ class Commands(unittest.TestCase):
     def test_typos(self):
         """What some commands take, and these not."""
         for args in (('clean', 'all'), ('demo', '10'), ('env', 'QEMU'),
-                     ('soak', '20'), ('soak', '--minutes'),
-                     ('soak', '--minutes', '2x'), ('soak', '--seed', '-1'),
+                     ('soak',), ('check', '--soak', '--minutes'),
+                     ('check', '--soak', '--minutes', '2x'),
+                     ('check', '--minutes', '2'), ('check', '--seed'),
                      ('sanitize', '20'), ('sanitize', '--fuzz'),
                      ('sanitize', '--fuzz', '1m'),
                      ('sanitize', '--hostile', '601'),
@@ -81,7 +82,3 @@ class Commands(unittest.TestCase):
         self.assertEqual((status, text), (1, ''))
         self.assertIn('./ntb env --help', error)
         self.assertIn(' -M ', self.run_ntb('env', '--help')[1])
-
-
-if __name__ == '__main__':
-    unittest.main()

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
+import pytest
 from bbfile import BBFile, BBSyntaxError
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -69,6 +70,8 @@ class Patches(TestCase):
             self.assertNotIn('Upstream-Status',
                              (work / 'message').read_text(), patch)
 
+    # With what may change the source trees
+    @pytest.mark.xdist_group('series')
     def test_applies(self):
         """Without fuzz, which OpenEmbedded refuses."""
         applied = []
@@ -347,7 +350,3 @@ class Client(TestCase):
                                                 status=1))
         self.assertFalse((self.root / 'loaded').exists())
         self.assertIn('usage', self.idt_ntb(status=2))
-
-
-if __name__ == '__main__':
-    unittest.main()
