@@ -34,9 +34,11 @@ FIRMWARE = shlex.split(_env['QEMU_FIRMWARE'])
 # this run
 GUESTS = os.path.join(_env['NTB_CACHE'], 'guest')
 SUITE = os.path.basename(os.path.dirname(INITRD))
+SOURCE = _env['QEMU_SRC']
+BUILD = _env['QEMU_BUILD']
 # The emulators of other machines, as ./ntb qemu --all builds them
-BUILD_ALL = _env['QEMU_BUILD'] + '-all'
+BUILD_ALL = BUILD + '-all'
 # Where what is left of a failed test goes
 FAILED = os.path.join(_env['NTB_CACHE'], 'logs', 'failed')
 
-sys.path.append(os.path.join(_env['QEMU_SRC'], 'python'))
+sys.path.append(os.path.join(SOURCE, 'python'))
