@@ -86,7 +86,8 @@ class Tally:
         if any(report.failed for report in reports):
             self.fail(name, reports)
             return
-        skips = [report.longrepr[2] for report in reports if report.skipped]
+        skips = [report.longrepr[2].removeprefix('Skipped: ')
+                 for report in reports if report.skipped]
         self.counts['skipped' if skips else 'passed'] += 1
         self.print(f'skipped - {name}: {skips[0]}' if skips else
                    f'ok - {name} {took}')
