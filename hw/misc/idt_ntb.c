@@ -29,6 +29,10 @@
 #include "system/runstate-action.h"
 #include "idt_ntb/caps.h"
 #include "idt_ntb/failover.h"
+#include "idt_ntb/flash.h"
+#include "idt_ntb/gate.h"
+#include "idt_ntb/port.h"
+#include "idt_ntb/signals.h"
 #include "idt_ntb/state.h"
 #include "idt_ntb/topology.h"
 #include "idt_ntb/trace.h"
@@ -50,13 +54,13 @@
 /* Returns: the unmasked NTINTSTS.  Forgets what was low since the last look. */
 static uint32_t read_level(IdtNtbState *s)
 {
-    uint32_t low = idt_ntb_switch_take_low(&s->sw);
-    IdtNtbIntState state;
+    uint32_t low = idt_ntb_signals_take_low(&s->sw);
+    IdtNtbIrqState state;
 
     s->int_level &= ~low;
     s->int_ready &= ~low;
-    idt_ntb_switch_int_state(&s->sw, s->sw.port, &state);
-    return idt_ntb_int_status(&state) & ~state.ntintmsk;
+    idt_ntb_signals_read_irq(&s->sw, s->sw.slot, &state);
+    return idt_ntb_signals_ntintsts(&state) & ~state.ntintmsk;
 }
 
 /*
@@ -157,7 +161,7 @@ static bool has_power(IdtNtbState *s)
 static void train_link(IdtNtbState *s)
 {
     if (has_power(s)) {
-        idt_ntb_switch_link_up(&s->sw);
+        idt_ntb_port_link_up(&s->sw);
     }
 }
 
@@ -186,7 +190,7 @@ static void follow_barsetup(IdtNtbState *s)
     if (pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MEMORY) {
         return;
     }
-    idt_ntb_switch_layout(idt_ntb_switch_block(&s->sw, s->sw.port), layout);
+    idt_ntb_switch_layout(idt_ntb_switch_block(&s->sw, s->sw.slot), layout);
     if (!memcmp(layout, s->layout_seen, sizeof(layout))) {
         return;
     }
@@ -202,7 +206,7 @@ static void follow_barsetup(IdtNtbState *s)
     memcpy(s->sw.barsetup, layout, sizeof(layout));
     trace_idt_ntb_bars(s->sw.port, layout[0], layout[1], layout[2], layout[3],
                        layout[4], layout[5]);
-    idt_ntb_switch_publish(&s->sw, pci->config);
+    idt_ntb_port_publish(&s->sw, pci->config);
 }
 
 /*
@@ -212,18 +216,18 @@ static void follow_barsetup(IdtNtbState *s)
  */
 static void apply_topology(IdtNtbState *s)
 {
-    bool is_up = idt_ntb_switch_is_up(&s->sw);
+    bool is_up = idt_ntb_switch_is_trained(&s->sw, s->sw.slot);
 
-    if (idt_ntb_topology_is_settled(&s->sw, s->sw.port) &&
+    if (!idt_ntb_switch_is_changing(&s->sw, s->sw.slot) &&
         (!has_power(s) ||
-         idt_ntb_topology_allows_link(&s->sw, s->sw.port) == is_up)) {
+         idt_ntb_switch_allows_link(&s->sw, s->sw.slot) == is_up)) {
         if (is_up) {
             train_link(s);      /* another process may hide it */
         }
         return;
     }
-    if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.port)) {
-        idt_ntb_switch_end_access(&s->sw, s->sw.port);
+    if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.slot)) {
+        idt_ntb_gate_close(&s->sw, s->sw.slot);
         idt_ntb_window_changed(&s->window, BIT(s->sw.slot),
                                 BIT(s->sw.slot));
     } else if (is_up) {
@@ -231,9 +235,9 @@ static void apply_topology(IdtNtbState *s)
         pci_device_reset(PCI_DEVICE(s));
         s->following_topology = false;
         follow_barsetup(s);
-        idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
+        idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
     }
-    idt_ntb_topology_settle(&s->sw, s->sw.port);
+    idt_ntb_topology_apply(&s->sw, s->sw.slot);
     /* The partitions may mean other ports now: tell before the link is up */
     idt_ntb_window_changed(&s->window, idt_ntb_switch_all(&s->sw),
                             idt_ntb_switch_all(&s->sw));
@@ -266,31 +270,32 @@ static void write_function(IdtNtbState *s, uint32_t addr, uint64_t value,
                                  unsigned size)
 {
     PCIDevice *pci = PCI_DEVICE(s);
+    IdtNtbEffects effects;
 
     if (!s->sw.shm) {
         return;         /* from a vCPU that waited for the BQL at unplug */
     }
-    /* What another port wrote may not have been looked at yet */
+    /* Another port may have written our BARSETUP registers */
     follow_barsetup(s);
-    idt_ntb_regs_write(&s->regs, addr, value, size);
-    /* The global address space reaches header and capabilities too */
-    if (addr < IDT_NT_REGS || addr + size > A_GASADATA) {
+    effects = idt_ntb_regs_write(&s->regs, addr, value, size);
+    if (effects.header) {
         pcie_cap_flr_write_config(pci, addr, value, size);
         pcie_aer_write_config(pci, addr, value, size);
-        if (idt_ntb_switch_publish(&s->sw, pci->config)) {
-            s->regs.memory_closed |= BIT(s->sw.slot);
+        if (idt_ntb_port_publish(&s->sw, pci->config)) {
+            effects.memory_closed |= BIT(s->sw.slot);
         }
         /* The guest has found us in a slot that had no power at reset */
         train_link(s);
-        s->regs.windows_changed |= BIT(s->sw.slot);
     }
     follow_barsetup(s);
-    idt_ntb_window_changed(&s->window, s->regs.windows_changed,
-                            s->regs.memory_closed);
-    s->regs.windows_changed = 0;
-    s->regs.memory_closed = 0;
-    follow_topology(s);
-    notify_guest(s);
+    idt_ntb_window_changed(&s->window, effects.windows_changed,
+                           effects.memory_closed);
+    if (effects.topology) {
+        follow_topology(s);
+    }
+    if (effects.irq) {
+        notify_guest(s);
+    }
 }
 
 static uint32_t read_config(PCIDevice *pci, uint32_t addr, int len)
@@ -348,12 +353,12 @@ static void warn_server_lost(IdtNtbState *s)
 /* Ports that the server does not know hear of us once a second. */
 static void warn_strangers(IdtNtbState *s)
 {
-    for (unsigned i = 0; i < s->sw.num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(&s->sw, i);
+    for (unsigned slot = 0; slot < s->sw.num_slots; slot++) {
+        unsigned port = idt_ntb_switch_port(&s->sw, slot);
         unsigned id = qatomic_read(&idt_ntb_switch_block(&s->sw,
-                                                         port)->client);
+                                                         slot)->client);
 
-        if (port != s->sw.port && idt_ntb_switch_link(&s->sw, port) &&
+        if (slot != s->sw.slot && idt_ntb_switch_link(&s->sw, slot) &&
             !idt_ntb_server_knows(&s->server, id)) {
             warn_report("idt-ntb: port %u is not connected to this "
                         "ivshmem-server (yet), its interrupts are late; give "
@@ -378,7 +383,7 @@ static void reap_ports(void *opaque)
         s->strangers_at = 0;
         warn_strangers(s);
     }
-    if (idt_ntb_switch_reap(&s->sw)) {
+    if (idt_ntb_port_reap(&s->sw)) {
         s->reap_fast_until = now;
     }
     timer_mod(s->reap_timer, now + (now < s->reap_fast_until ?
@@ -404,9 +409,8 @@ static void handle_joined(void *opaque, unsigned id)
 {
     IdtNtbState *s = opaque;
 
-    for (unsigned i = 0; i < s->sw.num_ports; i++) {
-        if (idt_ntb_switch_is_client(&s->sw, idt_ntb_switch_port(&s->sw, i),
-                                     id)) {
+    for (unsigned slot = 0; slot < s->sw.num_slots; slot++) {
+        if (idt_ntb_switch_is_client(&s->sw, slot, id)) {
             idt_ntb_server_signal(&s->server, id);
         }
     }
@@ -429,19 +433,19 @@ static void handle_server_lost(void *opaque)
 static bool handle_server_ready(void *opaque, Error **errp)
 {
     IdtNtbState *s = opaque;
-    bool same = idt_ntb_switch_is_attached_to(&s->sw, s->server.shm_fd);
+    bool same = idt_ntb_port_is_attached_to(&s->sw, s->server.shm_fd);
 
     if (!same) {
         idt_ntb_window_close_outbound(&s->window);
     }
-    if (!idt_ntb_switch_reattach(&s->sw, s->server.shm_fd, s->server.id,
-                                 REATTACH_TIMEOUT_MS, errp)) {
+    if (!idt_ntb_port_reattach(&s->sw, s->server.shm_fd, s->server.id,
+                               REATTACH_TIMEOUT_MS, errp)) {
         error_prepend(errp, "port %u can't attach: ", s->sw.port);
         return false;
     }
     if (!same) {
         idt_ntb_window_reattached(&s->window);
-        idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
+        idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
         train_link(s);
     }
     /* Signals of the time without server did not arrive */
@@ -468,10 +472,10 @@ static void hold_reset(Object *obj, ResetType type)
 
     /* Not at power-up, which resets the switch too */
     if (kind != IDT_NTB_RESET_FUNCTION && !s->following_topology &&
-        (idt_ntb_switch_is_up(&s->sw) || s->powered_off)) {
-        idt_ntb_switch_event(&s->sw, kind == IDT_NTB_RESET_HOT ?
+        (idt_ntb_switch_is_trained(&s->sw, s->sw.slot) || s->powered_off)) {
+        idt_ntb_signals_raise(&s->sw, kind == IDT_NTB_RESET_HOT ?
                              IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
-                             idt_ntb_switch_partition(&s->sw, s->sw.port));
+                             idt_ntb_switch_partition(&s->sw, s->sw.slot));
     }
     s->powered_off = false;
     s->regs.ecfgaddr = 0;
@@ -481,7 +485,7 @@ static void hold_reset(Object *obj, ResetType type)
     s->intx = false;
     idt_ntb_errors_reset(&s->errors);
     idt_ntb_caps_reset(PCI_DEVICE(s), s->sw.cfg);
-    idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
 }
 
@@ -490,9 +494,9 @@ static void exit_reset(Object *obj, ResetType type)
     IdtNtbState *s = IDT_NTB(obj);
 
     /* A doorbell that was on its way when the link went down is too late */
-    idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_port_put_down(&s->sw, s->sw.slot);
     follow_barsetup(s);
-    idt_ntb_switch_publish(&s->sw, PCI_DEVICE(s)->config);
+    idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
     train_link(s);
 }
 
@@ -505,7 +509,7 @@ static void exit_reset(Object *obj, ResetType type)
 static void power_off(IdtNtbState *s)
 {
     s->powered_off = true;
-    idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
 }
 
@@ -543,22 +547,22 @@ static bool attach_port(IdtNtbState *s, Error **errp)
                                s->server_timeout, errp)) {
         return false;
     }
-    s->sw.num_ports = s->sw.chip->num_nt_ports;
-    s->sw.boot = &s->image;
-    s->sw.peers = &s->server;
+    s->sw.num_slots = s->sw.chip->num_nt_ports;
+    s->sw.config = &s->image;
+    s->sw.server = &s->server;
     s->window.server = &s->server;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
         s->sw.cfg[i] = ldl_le_p(pci->config + i * 4);
     }
-    if (!idt_ntb_switch_attach(&s->sw, s->server.shm_fd, s->port, s->server.id,
-                               s->server_timeout, errp)) {
+    if (!idt_ntb_port_attach(&s->sw, s->server.shm_fd, s->port, s->server.id,
+                             s->server_timeout, errp)) {
         idt_ntb_server_disconnect(&s->server);
         return false;
     }
     s->port = s->sw.port;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
         stl_le_p(pci->config + i * 4,
-                 idt_ntb_switch_reset_cfg(&s->sw, s->port, i * 4));
+                 idt_ntb_config_reset_cfg(&s->sw, s->sw.slot, i * 4));
     }
     if (s->image.fd >= 0) {
         s->flash = idt_ntb_flash_new(&s->sw, s->image.fd, s->eeprom);
@@ -652,11 +656,11 @@ static void unrealize(PCIDevice *pci)
     notifier_remove(&s->suspend_notifier);
     notifier_remove(&s->shutdown_notifier);
     /* When the link is gone, others don't reach our memory, nor we theirs */
-    idt_ntb_switch_put_down(&s->sw, s->sw.port);
+    idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
     idt_ntb_window_stop(&s->window);
     g_clear_pointer(&s->flash, idt_ntb_flash_free);
-    idt_ntb_switch_detach(&s->sw);
+    idt_ntb_port_detach(&s->sw);
     idt_ntb_server_disconnect(&s->server);
     g_clear_pointer(&s->look_bh, qemu_bh_delete);
     g_clear_pointer(&s->reap_timer, timer_free);

@@ -10,7 +10,6 @@
 #include "hw/misc/idt_ntb.h"
 #include "hw/pci/pci.h"
 #include "bridge.h"
-#include "topology.h"
 
 /* Fields of dwords */
 #define STATUS_CAP_LIST         (PCI_STATUS_CAP_LIST << 16)
@@ -27,10 +26,10 @@
 #define PREF_BASE_64            (PCI_PREF_RANGE_TYPE_64 | \
                                  PCI_PREF_RANGE_TYPE_64 << 16)
 
-static uint32_t bridge_header(const IdtNtbSwitch *sw, unsigned port,
+static uint32_t read_header(const IdtNtbSwitch *sw, unsigned port,
                               unsigned offset)
 {
-    unsigned mode = idt_ntb_topology_mode(sw, port);
+    unsigned mode = idt_ntb_switch_port_mode(sw, port);
 
     switch (offset) {
     case PCI_VENDOR_ID:
@@ -66,25 +65,25 @@ uint32_t idt_ntb_bridge_read(const IdtNtbSwitch *sw, unsigned port,
     uint32_t value;
 
     if (offset < PCI_CONFIG_HEADER_SIZE) {
-        return bridge_header(sw, port, offset);
+        return read_header(sw, port, offset);
     }
-    /* The same capabilities, at the same places */
+    /* The capabilities are those of the NT function */
     value = idt_ntb_switch_default_cfg(sw, port, offset);
     switch (offset) {
     case IDT_CAP_PCIE:
         return (value & ~PCIECAP_TYPE_MASK) |
-               (idt_ntb_topology_mode(sw, port) == IDT_PORT_MODE_DOWNSTREAM ?
+               (idt_ntb_switch_port_mode(sw, port) == IDT_PORT_MODE_DOWNSTREAM ?
                 PCIECAP_DOWNSTREAM : PCIECAP_UPSTREAM);
     case A_PCIELCTLSTS:
         return (value & ~R_PCIELCTLSTS_SCLK_MASK) |
-               qatomic_read(&idt_ntb_switch_block(sw, port)->bridge_sclk);
+               qatomic_read(&sw->shm->sw.bridge_sclk[port]);
     default:
         return value;
     }
 }
 
-void idt_ntb_bridge_boot_write(IdtNtbSwitch *sw, unsigned port, unsigned offset,
-                               uint32_t value)
+void idt_ntb_bridge_write_image(IdtNtbSwitch *sw, unsigned port,
+                                unsigned offset, uint32_t value)
 {
     if (offset != A_PCIELCTLSTS) {
         qemu_log_mask(LOG_UNIMP, "idt-ntb: EEPROM image: write of 0x%08x to "
@@ -92,6 +91,6 @@ void idt_ntb_bridge_boot_write(IdtNtbSwitch *sw, unsigned port, unsigned offset,
                       "modelled\n", value, offset, port);
         return;
     }
-    qatomic_set(&idt_ntb_switch_block(sw, port)->bridge_sclk,
+    qatomic_set(&sw->shm->sw.bridge_sclk[port],
                 value & R_PCIELCTLSTS_SCLK_MASK);
 }

@@ -1,11 +1,12 @@
 /*
  * IDT 89HPESxNTx PCIe switch: the PCI-to-PCI bridge functions
  *
- * Every port has one, in the global address space only: what a guest has on its
- * bus is the NT function.  Its configuration space is laid out like that of the
- * NT function, with a type 1 header.
+ * Every port has a bridge function, which is reached through the global address
+ * space only: a guest sees nothing but the NT function on its bus.  The
+ * configuration space of a bridge has a type 1 header and the capabilities of
+ * the NT function.
  *
- * All functions are called with the BQL held.
+ * Ports are named by their number.  All functions are called with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,15 +16,18 @@
 
 #include "switch.h"
 
-/* True if the bridge function of @port has something at @offset. */
+/* True if the bridge function of @port, any number, answers at @offset. */
 bool idt_ntb_bridge_has(const IdtNtbSwitch *sw, unsigned port, unsigned offset);
 
 /* The dword at @offset of the bridge function of @port. */
 uint32_t idt_ntb_bridge_read(const IdtNtbSwitch *sw, unsigned port,
                              unsigned offset);
 
-/* What an EEPROM image writes there: PCIELSTS.SCLK only. */
-void idt_ntb_bridge_boot_write(IdtNtbSwitch *sw, unsigned port, unsigned offset,
-                               uint32_t value);
+/*
+ * Writes the dword at @offset as a reset image does: PCIELSTS.SCLK changes, a
+ * write elsewhere is logged.
+ */
+void idt_ntb_bridge_write_image(IdtNtbSwitch *sw, unsigned port,
+                                unsigned offset, uint32_t value);
 
 #endif

@@ -8,6 +8,7 @@
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
 #include "closing.h"
+#include "gate.h"
 #include "trace.h"
 
 /* How often to report that a port does not give up its mappings */
@@ -24,14 +25,14 @@ static IdtNtbShmPort *port_block(const IdtNtbClosing *c, unsigned slot)
 {
     const IdtNtbSwitch *sw = c->request->sw;
 
-    return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, slot));
+    return idt_ntb_switch_block(sw, slot);
 }
 
 static bool has_link(const IdtNtbClosing *c, unsigned slot)
 {
     const IdtNtbSwitch *sw = c->request->sw;
 
-    return idt_ntb_switch_link(sw, idt_ntb_switch_port(sw, slot));
+    return idt_ntb_switch_link(sw, slot);
 }
 
 static bool has_closed(const CloseWait *w, unsigned slot)
@@ -52,7 +53,7 @@ static bool all_have_closed(void *opaque)
 {
     CloseWait *w = opaque;
 
-    for (unsigned slot = 0; slot < w->c->request->sw->num_ports; slot++) {
+    for (unsigned slot = 0; slot < w->c->request->sw->num_slots; slot++) {
         if (w->pending & BIT(slot) && has_closed(w, slot)) {
             w->pending &= ~BIT(slot);
         }
@@ -97,14 +98,14 @@ static void ask_holders(CloseWait *w, uint32_t holders)
 {
     IdtNtbSwitch *sw = w->c->request->sw;
 
-    for (unsigned slot = 0; slot < sw->num_ports; slot++) {
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
         if (slot == sw->slot || !(holders & BIT(slot)) ||
             (!qatomic_read(&port_block(w->c, slot)->holds) &&
              !has_link(w->c, slot))) {
             continue;
         }
         w->request[slot] =
-            idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, slot));
+            idt_ntb_gate_ask_close(sw, slot);
         if (!is_silent(w->c, slot)) {
             w->pending |= BIT(slot);
         }
@@ -119,7 +120,7 @@ static void wait_for_holders(CloseWait *w)
     if (!w->pending || idt_ntb_request_wait(r, all_have_closed, w, deadline)) {
         return;
     }
-    for (unsigned slot = 0; slot < r->sw->num_ports; slot++) {
+    for (unsigned slot = 0; slot < r->sw->num_slots; slot++) {
         if (w->pending & BIT(slot)) {
             set_silent(w->c, slot, w->request[slot]);
         }
@@ -130,7 +131,7 @@ static uint32_t our_holders(const IdtNtbClosing *c)
 {
     const IdtNtbSwitch *sw = c->request->sw;
 
-    return idt_ntb_switch_holders(sw, BIT(sw->slot));
+    return idt_ntb_gate_holders(sw, BIT(sw->slot));
 }
 
 void idt_ntb_closing_ask(IdtNtbClosing *c)
@@ -154,7 +155,7 @@ void idt_ntb_closing_expel(IdtNtbClosing *c)
 
     smp_mb();                   /* pairs with show_hold() of mapping.c */
     ask_holders(&w, our_holders(c));
-    for (unsigned slot = 0; slot < c->request->sw->num_ports; slot++) {
+    for (unsigned slot = 0; slot < c->request->sw->num_slots; slot++) {
         if (idt_ntb_request_local(c->request, slot)) {
             w.pending &= ~BIT(slot);    /* its vCPUs have stopped too */
         }

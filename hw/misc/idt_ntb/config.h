@@ -1,9 +1,10 @@
 /*
- * IDT 89HPESxNTx PCIe switch: what configures a new switch
+ * IDT 89HPESxNTx PCIe switch: the reset image
  *
- * As on the chip it is a serial EEPROM image: the user's, or one that is made
- * from the properties of the device.  The ports that attach later must agree
- * with it.
+ * A new switch is configured by a serial EEPROM image, as on the chip: one of
+ * the user, or one that is made from the properties of the device.  What the
+ * image leaves in the registers of an NT function is what a reset returns to.
+ * Ports that attach later must agree with the image.
  *
  * All functions are called with the BQL held.
  *
@@ -19,42 +20,55 @@
 
 struct IdtNtbConfig {
     GByteArray *image;
-    const char *file;           /* of the user's image; NULL: made from these */
-    bool writable;              /* guests may write it */
-    int fd;                     /* of it then, until somebody takes it; or -1 */
+    const char *file;           /* path of the user's image, or NULL */
+    bool writable;              /* the guest may write @file */
+    int fd;                     /* of @file if @writable, else -1 */
+    /* Properties; they are in force if @file is NULL */
     unsigned partitions;
     uint32_t barsetup[IDT_NUM_BARS];
-    bool is_default;            /* nothing was asked for */
-    uint8_t digest[IDT_NTB_DIGEST_SIZE];
+    bool is_default;            /* the user has set none of them, nor @file */
+    uint8_t digest[IDT_NTB_DIGEST_SIZE];    /* SHA-256 of @image */
 };
 
 /*
- * Loads the image @file, which guests may write if @writable, or makes one if
- * it is NULL: the first @partitions ports of @chip carry an NT function with
- * the BARs of @barsetup, each in a partition of its own.
+ * Loads the image in @file or, if that is NULL, makes one: the first
+ * @partitions ports of @chip have an NT function with the BARs of @barsetup,
+ * each in a partition of its own.  Call idt_ntb_config_cleanup() in the end.
  *
- * Returns: true, or false with @errp set.
+ * Returns: true, or false with @errp set and nothing to clean up.
  */
-bool idt_ntb_config_init(IdtNtbConfig *boot, const IdtNtbChip *chip,
-                       const char *file, bool writable, unsigned partitions,
-                       const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
-void idt_ntb_config_cleanup(IdtNtbConfig *boot);
+bool idt_ntb_config_init(IdtNtbConfig *config, const IdtNtbChip *chip,
+                         const char *file, bool writable, unsigned partitions,
+                         const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
+void idt_ntb_config_cleanup(IdtNtbConfig *config);
 
 /*
- * Configures a switch that was just created and that nobody is attached to, by
- * @sw->boot.
+ * Configures the new switch @sw->shm by the image in @sw->config.  No port is
+ * attached, and the caller holds the lock of the header.
  *
  * Returns: true, or false with @errp set.
  */
 bool idt_ntb_config_run(IdtNtbSwitch *sw, Error **errp);
 
 /*
- * True if the switch that is running was configured by what @sw->boot says, or
- * if that asks for nothing special; else @errp is set.
+ * Compares the running switch with @sw->config.
+ *
+ * Returns: true if they agree, or if @sw->config is the default; else false
+ * with @errp set.
  */
 bool idt_ntb_config_check(const IdtNtbSwitch *sw, Error **errp);
 
-/* True if @port can be attached to: it carries an NT function, or did once. */
-bool idt_ntb_config_has_nt(const IdtNtbSwitch *sw, unsigned port);
+/*
+ * True if a device can attach to the port in @slot: it has an NT function, or
+ * had one when the image was executed.
+ */
+bool idt_ntb_config_has_nt(const IdtNtbSwitch *sw, unsigned slot);
+
+/* The dword at @offset of the configuration space of @slot in reset. */
+uint32_t idt_ntb_config_reset_cfg(const IdtNtbSwitch *sw, unsigned slot,
+                                  unsigned offset);
+
+/* Shows the other ports the configuration space of @slot in reset. */
+void idt_ntb_config_publish_reset(IdtNtbSwitch *sw, unsigned slot);
 
 #endif

@@ -11,6 +11,7 @@
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
 #include "errors.h"
+#include "port.h"
 #include "trace.h"
 
 /* Header of a memory request; DW2 and DW3 are the address */
@@ -146,7 +147,7 @@ static uint32_t take(uint32_t *word)
 
 void idt_ntb_errors_report(IdtNtbErrors *e)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(e->sw, e->sw->port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(e->sw, e->sw->slot);
     uint32_t noted, uncor, cor;
 
     if (!e->noted && !qatomic_read(&p->ntueem) && !qatomic_read(&p->ntceem)) {
@@ -164,7 +165,7 @@ void idt_ntb_errors_report(IdtNtbErrors *e)
     inject_emulated(e, cor & PCI_ERR_COR_SUPPORTED,
                     PCIE_AER_ERR_IS_CORRECTABLE);
     if (e->sw->shm) {
-        idt_ntb_switch_publish(e->sw, e->pci->config);
+        idt_ntb_port_publish(e->sw, e->pci->config);
     }
     object_unref(OBJECT(e->pci));
 }

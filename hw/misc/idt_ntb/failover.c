@@ -6,8 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "qemu/log.h"
 #include "failover.h"
+#include "signals.h"
 #include "topology.h"
 #include "trace.h"
 
@@ -27,69 +27,60 @@ static bool listens(const uint32_t *ctl, unsigned cap)
 }
 
 /*
- * Latches @bit of NTINTSTS in the partitions that select @cap, whether or not
- * they follow it, and raises the switch event.
+ * Latches @bit of NTINTSTS in the ports of the partitions that select @cap,
+ * with FEN or without, and raises the switch event.
  */
-static void tell_partitions(IdtNtbSwitch *sw, unsigned cap, uint32_t bit)
+static void notify_partitions(IdtNtbSwitch *sw, unsigned cap, uint32_t bit)
 {
-    IdtNtbShmSwitch *regs = &sw->shm->sw;
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
+        unsigned part = idt_ntb_switch_partition(sw, slot);
+        uint32_t ctl = qatomic_read(&sw->shm->sw.swpartctl[part]);
 
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-        unsigned partition = idt_ntb_switch_partition(sw, port);
-        uint32_t ctl = qatomic_read(&regs->swpartctl[partition]);
-
-        if (FIELD_EX32(ctl, SWPART0CTL, FCAPSEL) == cap &&
-            idt_ntb_switch_link(sw, port)) {
-            qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->ntintsts, bit);
-            idt_ntb_switch_signal(sw, port);
+        if (FIELD_EX32(ctl, SWPART0CTL, FCAPSEL) == cap) {
+            idt_ntb_signals_latch(sw, slot, bit);
         }
     }
-    idt_ntb_switch_event(sw, IDT_NTB_EVENT_FAILOVER, cap);
+    idt_ntb_signals_raise(sw, IDT_NTB_EVENT_FAILOVER, cap);
 }
 
-static void change_partition(IdtNtbSwitch *sw, unsigned partition,
-                             bool secondary)
+static void change_partition(IdtNtbSwitch *sw, unsigned part, bool secondary)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint32_t ctl = qatomic_read(&regs->swpartctl[partition]);
-    uint32_t fctl = qatomic_read(&regs->swpartfctl[partition]) >>
+    const uint32_t mask = R_SWPART0CTL_STATE_MASK;
+    uint32_t ctl = qatomic_read(&regs->swpartctl[part]);
+    uint32_t fctl = qatomic_read(&regs->swpartfctl[part]) >>
                     (secondary ? IDT_FCAP_SECONDARY : 0);
-    unsigned state = FIELD_EX32(fctl, SWPART0FCTL, PFSTATE);
-    uint32_t new = FIELD_DP32(ctl, SWPART0CTL, STATE, state);
+    uint32_t value = FIELD_DP32(0, SWPART0CTL, STATE,
+                                FIELD_EX32(fctl, SWPART0FCTL, PFSTATE));
 
-    qatomic_fetch_or(&regs->swpartsts[partition],
+    qatomic_fetch_or(&regs->swpartsts[part],
                      secondary ? R_SWPART0STS_SFAILOVER_MASK :
                                  R_SWPART0STS_PFAILOVER_MASK);
-    if (state == IDT_PART_STATE_RESERVED) {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: failover: partition %u can't "
-                      "be in state %u\n", partition, state);
-    } else if (new != ctl) {
-        idt_ntb_topology_set_partition(sw, partition, new);
+    if ((ctl & mask) != value) {
+        idt_ntb_topology_set_partition(sw, part, mask, value);
     }
 }
 
 static void change_port(IdtNtbSwitch *sw, unsigned port, bool secondary)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
+    const uint32_t mask = R_SWPORT0CTL_MODE_MASK | R_SWPORT0CTL_SWPART_MASK |
+                          R_SWPORT0CTL_DEVNUM_MASK;
     uint32_t ctl = qatomic_read(&regs->swportctl[port]);
     uint32_t fctl = qatomic_read(&regs->swportfctl[port]) >>
                     (secondary ? IDT_FCAP_SECONDARY : 0);
-    unsigned mode = FIELD_EX32(fctl, SWPORT0FCTL, PFMODE);
-    uint32_t new = FIELD_DP32(ctl, SWPORT0CTL, MODE, mode);
+    uint32_t value = FIELD_DP32(0, SWPORT0CTL, MODE,
+                                FIELD_EX32(fctl, SWPORT0FCTL, PFMODE));
 
-    new = FIELD_DP32(new, SWPORT0CTL, SWPART,
-                     FIELD_EX32(fctl, SWPORT0FCTL, PFSWPART));
-    new = FIELD_DP32(new, SWPORT0CTL, DEVNUM,
-                     FIELD_EX32(fctl, SWPORT0FCTL, PFDEVNUM));
+    value = FIELD_DP32(value, SWPORT0CTL, SWPART,
+                       FIELD_EX32(fctl, SWPORT0FCTL, PFSWPART));
+    value = FIELD_DP32(value, SWPORT0CTL, DEVNUM,
+                       FIELD_EX32(fctl, SWPORT0FCTL, PFDEVNUM));
     qatomic_fetch_or(&regs->swportsts[port],
                      secondary ? R_SWPORT0STS_SFAILOVER_MASK :
                                  R_SWPORT0STS_PFAILOVER_MASK);
-    if (!idt_ntb_topology_mode_is_valid(sw, port, mode)) {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: failover: port %u of %s can't "
-                      "have mode %u\n", port, sw->chip->name, mode);
-    } else if (new != ctl) {
-        idt_ntb_topology_set_port(sw, port, new);
+    if ((ctl & mask) != value) {
+        idt_ntb_topology_set_port(sw, port, mask, value);
     }
 }
 
@@ -99,8 +90,8 @@ void idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap, bool secondary)
 
     trace_idt_ntb_failover(cap, secondary);
     qatomic_fetch_or(&regs->fcapsts[cap], R_FCAP0STS_FMCI_MASK);
-    /* Before the links go down */
-    tell_partitions(sw, cap, R_NTINTSTS_FMCI_MASK);
+    /* While the links are up: the changes take them down */
+    notify_partitions(sw, cap, R_NTINTSTS_FMCI_MASK);
     for (unsigned i = 0; i < IDT_MAX_PARTITIONS; i++) {
         if (listens(&regs->swpartctl[i], cap)) {
             change_partition(sw, i, secondary);
@@ -111,7 +102,7 @@ void idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap, bool secondary)
             change_port(sw, port, secondary);
         }
     }
-    /* Not before: until then the ports look as if they were done */
+    /* Not earlier: before the writes above, no port is changing */
     qatomic_fetch_or(&regs->failover_pending, BIT(cap));
     idt_ntb_failover_finish(sw);
 }
@@ -128,7 +119,7 @@ static bool has_completed(const IdtNtbSwitch *sw, unsigned cap)
     }
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
         if (listens(&regs->swportctl[port], cap) &&
-            !idt_ntb_topology_is_settled(sw, port)) {
+            idt_ntb_switch_port_is_changing(sw, port)) {
             return false;
         }
     }
@@ -144,23 +135,23 @@ void idt_ntb_failover_finish(IdtNtbSwitch *sw)
         if (!(pending & BIT(cap)) || !has_completed(sw, cap)) {
             continue;
         }
-        /* Another process may have seen it first */
+        /* Another process may have finished it */
         if (qatomic_fetch_and(&regs->failover_pending, ~BIT(cap)) & BIT(cap)) {
             trace_idt_ntb_failover_done(cap);
             qatomic_fetch_or(&regs->fcapsts[cap], R_FCAP0STS_FMCC_MASK);
-            tell_partitions(sw, cap, R_NTINTSTS_FMCC_MASK);
+            notify_partitions(sw, cap, R_NTINTSTS_FMCC_MASK);
         }
     }
 }
 
-bool idt_ntb_failover_has_nt(const IdtNtbSwitch *sw, unsigned port)
+bool idt_ntb_failover_gives_nt(const IdtNtbSwitch *sw, unsigned slot)
 {
     const IdtNtbShmSwitch *regs = &sw->shm->sw;
+    unsigned port = idt_ntb_switch_port(sw, slot);
     uint32_t fctl = qatomic_read(&regs->swportfctl[port]);
 
     return FIELD_EX32(qatomic_read(&regs->swportctl[port]), SWPORT0CTL, FEN) &&
-           (idt_ntb_topology_mode_has_nt(FIELD_EX32(fctl, SWPORT0FCTL,
-                                                    PFMODE)) ||
-            idt_ntb_topology_mode_has_nt(FIELD_EX32(fctl, SWPORT0FCTL,
-                                                    SFMODE)));
+           (idt_ntb_switch_mode_has_nt(FIELD_EX32(fctl, SWPORT0FCTL,
+                                                  PFMODE)) ||
+            idt_ntb_switch_mode_has_nt(FIELD_EX32(fctl, SWPORT0FCTL, SFMODE)));
 }

@@ -1,10 +1,11 @@
 /*
  * IDT 89HPESxNTx PCIe switch: failover
  *
- * A failover capability tells all ports and partitions that it is time for
- * another mode or state.  Those that listen to it (FEN and FCAPSEL of their
- * control registers) take what SWPORTxFCTL and SWPARTxFCTL have prepared for a
- * primary or a secondary failover, as if software had written it.
+ * A failover capability, when triggered, changes ports and partitions as
+ * prepared: those that follow it (FEN and FCAPSEL of SWPORTxCTL and SWPARTxCTL)
+ * take the mode or state that SWPORTxFCTL and SWPARTxFCTL hold for a primary or
+ * a secondary failover, as if software had written the control register.
+ * Source: user manual, p. 6-1.
  *
  * All functions are called with the BQL held.
  *
@@ -16,16 +17,20 @@
 
 #include "switch.h"
 
-/* Triggers a failover by capability @cap: ports and partitions change. */
+/*
+ * Triggers a failover by capability @cap.  The caller applies changes of our
+ * own port, and evaluates our interrupt.
+ */
 void idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap, bool secondary);
 
 /*
- * Tells that failovers are completed when all of their changes have taken
- * place.  To be called now and then: some changes are those of other processes.
+ * Signals the completion of failovers whose changes are all applied.  Call it
+ * after a change of our port is applied and, since other processes apply
+ * changes too, about once a second.
  */
 void idt_ntb_failover_finish(IdtNtbSwitch *sw);
 
-/* True if @port stands by: a failover can give it an NT function. */
-bool idt_ntb_failover_has_nt(const IdtNtbSwitch *sw, unsigned port);
+/* True if a failover can give the port in @slot an NT function. */
+bool idt_ntb_failover_gives_nt(const IdtNtbSwitch *sw, unsigned slot);
 
 #endif

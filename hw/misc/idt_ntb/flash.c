@@ -120,13 +120,9 @@ static void end_operation(IdtNtbSwitch *sw, unsigned slot, bool good,
     qatomic_cmpxchg(word, old, new | R_EEPROMINTF_DONE_MASK);
 }
 
-void idt_ntb_flash_abandon(IdtNtbSwitch *sw, unsigned port)
+void idt_ntb_flash_abandon(IdtNtbSwitch *sw, unsigned slot)
 {
-    int slot = idt_ntb_switch_index(sw, port);
-
-    if (slot >= 0) {
-        end_operation(sw, slot, false, 0);
-    }
+    end_operation(sw, slot, false, 0);
 }
 
 /*

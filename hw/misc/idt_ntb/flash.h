@@ -54,7 +54,7 @@ uint32_t idt_ntb_flash_read(const IdtNtbSwitch *sw);
 void idt_ntb_flash_write(IdtNtbSwitch *sw, IdtNtbFlash *flash, uint32_t value,
                          uint32_t lanes);
 
-/* Let an operation that @port started fail, because its owner has gone. */
-void idt_ntb_flash_abandon(IdtNtbSwitch *sw, unsigned port);
+/* Let an operation of the port in @slot fail: its owner has gone. */
+void idt_ntb_flash_abandon(IdtNtbSwitch *sw, unsigned slot);
 
 #endif

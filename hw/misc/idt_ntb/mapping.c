@@ -12,6 +12,7 @@
 #include "hw/mem/memory-device.h"
 #include "hw/virtio/vhost.h"
 #include "system/kvm.h"
+#include "gate.h"
 #include "mapping.h"
 #include "trace.h"
 
@@ -36,7 +37,7 @@ static IdtNtbShmPort *port_block(const IdtNtbMapping *d, unsigned slot)
 {
     const IdtNtbSwitch *sw = d->sw;
 
-    return idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, slot));
+    return idt_ntb_switch_block(sw, slot);
 }
 
 /* Closes the RAM of a peer; nothing of it is mapped. */
@@ -132,7 +133,7 @@ static bool is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
     const IdtNtbSwitch *sw = d->sw;
 
     /* The guest can read what is mapped */
-    return idt_ntb_switch_has_completions(sw, sw->slot) &&
+    return idt_ntb_gate_has_completions(sw, sw->slot) &&
            (m->local ? local_is_allowed(d, m) : remote_is_allowed(d, m));
 }
 
@@ -148,7 +149,7 @@ static uint64_t find_open_end(const IdtNtbMapping *d, const IdtNtbAlias *m)
     idt_ntb_translate_offset(sw, d->pci, m->bar, m->start, &t);
     if (!t.ok || t.slot != m->slot ||
         t.addr + (m->start - t.start) != m->addr ||
-        !idt_ntb_switch_open(sw, sw->slot, m->slot) ||
+        !idt_ntb_gate_is_open(sw, sw->slot, m->slot) ||
         (!m->local &&
          qatomic_read(&port_block(d, m->slot)->generation) != m->generation)) {
         return m->start;
@@ -582,7 +583,7 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
         }
     }
     if (!m && d->enabled &&
-        idt_ntb_switch_has_completions(sw, sw->slot)) {
+        idt_ntb_gate_has_completions(sw, sw->slot)) {
         local = idt_ntb_request_local(d->request, t->slot);
         if (local) {
             map_local(d, local, bar, offset, t);
@@ -662,12 +663,10 @@ char *idt_ntb_mapping_list(const IdtNtbMapping *d)
     IdtNtbAlias *m;
 
     QLIST_FOREACH(m, &d->mappings, next) {
-        unsigned port = idt_ntb_switch_port(sw, m->slot);
-
         g_string_append_printf(text, "BAR%u+0x%" PRIx64 "-0x%" PRIx64
                                ": partition %u, 0x%" PRIx64 "\n", m->bar,
                                m->start, m->end - 1,
-                               idt_ntb_switch_partition(sw, port), m->addr);
+                               idt_ntb_switch_partition(sw, m->slot), m->addr);
     }
     return g_string_free(text, FALSE);
 }

@@ -1,11 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: attaching to the switch in shared memory
- *
- * A port belongs to who holds the write lock of the first byte of its block;
- * creation, claims and clean-up after a process that died happen under the lock
- * of the first byte of the header.  They are open file description locks: the
- * kernel drops them with their owner, so nothing is left behind by a killed
- * process.
+ * IDT 89HPESxNTx PCIe switch: the life of a port
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,29 +8,32 @@
 #include <sys/mman.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
+#include "qemu/bswap.h"
 #include "qemu/mmap-alloc.h"
 #include "qemu/timer.h"
 #include "bars.h"
 #include "config.h"
 #include "flash.h"
-#include "server.h"
+#include "gate.h"
+#include "port.h"
 #include "regs.h"
-#include "switch.h"
+#include "server.h"
+#include "signals.h"
 #include "topology.h"
 #include "trace.h"
 
-/* How long to sleep while another process attaches */
+/* How long to sleep while another process holds the lock of the header */
 #define LOCK_RETRY_MS   2
 
 #define LOCK_HEADER     offsetof(IdtNtbShm, header)
-#define LOCK_PORTS      offsetof(IdtNtbShm, port)
-#define LOCK_PORTS_LEN  (IDT_MAX_PORTS * IDT_NTB_SHM_BLOCK)
+#define LOCK_SLOTS      offsetof(IdtNtbShm, slot)
+#define LOCK_SLOTS_LEN  (IDT_MAX_NT_PORTS * IDT_NTB_SHM_BLOCK)
 
 /*
- * Opens the memory anew, for a lock that is ours alone: all clients share the
- * descriptor from the server.
+ * Opens the memory again: all clients share the descriptor from the server, so
+ * a lock taken through that would not be ours alone.
  */
-static int attach_open(int shm_fd, Error **errp)
+static int open_memory(int shm_fd, Error **errp)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", shm_fd);
     int flags = fcntl(shm_fd, F_GETFL);
@@ -59,7 +56,7 @@ static int attach_open(int shm_fd, Error **errp)
                    "more", (int64_t)st.st_size, sizeof(IdtNtbShm));
         return -1;
     }
-    /* O_NONBLOCK: somebody may hold a lease on the file */
+    /* O_NONBLOCK: another process may hold a lease on the file */
     fd = RETRY_ON_EINTR(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (fd < 0) {
         error_setg_errno(errp, errno, "can't open the server's shared memory "
@@ -67,7 +64,7 @@ static int attach_open(int shm_fd, Error **errp)
                          "the same user, with /proc mounted, and let AppArmor "
                          "or SELinux allow it", path);
     }
-    /* Not to be used for more than what the server allows */
+    /* Respect the access mode that the server chose */
     if (fd >= 0 && ((flags & O_ACCMODE) != O_RDWR || flags & O_PATH)) {
         error_setg(errp, "the server's shared memory is not open for reading "
                    "and writing; run ivshmem-server as a user who may write "
@@ -79,17 +76,18 @@ static int attach_open(int shm_fd, Error **errp)
 }
 
 /*
- * No QEMU locks through the descriptor of the server, which all processes
- * share: another process did, and its lock outlives it.
+ * Drops locks taken through the descriptor that all processes share.  No QEMU
+ * takes such a lock, but another process may have, and it would stay until all
+ * of them end.
  */
-static void attach_drop_shared_locks(int shm_fd)
+static void drop_shared_locks(int shm_fd)
 {
     if (shm_fd >= 0) {
         qemu_unlock_fd(shm_fd, 0, 0);
     }
 }
 
-static bool attach_map(IdtNtbSwitch *sw, Error **errp)
+static bool map_memory(IdtNtbSwitch *sw, Error **errp)
 {
     struct stat st;
     void *shm;
@@ -101,7 +99,7 @@ static bool attach_map(IdtNtbSwitch *sw, Error **errp)
     }
     sw->dev = st.st_dev;
     sw->ino = st.st_ino;
-    /* A file system without space would answer a store with SIGBUS */
+    /* Without space in the file system, a store would raise SIGBUS */
     if (RETRY_ON_EINTR(fallocate(sw->fd, 0, 0, sizeof(IdtNtbShm))) < 0 &&
         errno != EOPNOTSUPP) {
         error_setg_errno(errp, errno, "can't allocate the server's shared "
@@ -119,7 +117,7 @@ static bool attach_map(IdtNtbSwitch *sw, Error **errp)
     return true;
 }
 
-static bool attach_lock_header(int fd, unsigned timeout_ms, Error **errp)
+static bool lock_header(int fd, unsigned timeout_ms, Error **errp)
 {
     int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms;
     int ret;
@@ -144,13 +142,13 @@ static bool attach_lock_header(int fd, unsigned timeout_ms, Error **errp)
     return true;
 }
 
-static void attach_unlock_header(int fd)
+static void unlock_header(int fd)
 {
     qemu_unlock_fd(fd, LOCK_HEADER, 1);
 }
 
-/* Writes a switch as it is after power-up. */
-static bool attach_create(IdtNtbSwitch *sw, Error **errp)
+/* Writes the switch as it is after power-up */
+static bool create_switch(IdtNtbSwitch *sw, Error **errp)
 {
     IdtNtbShmHeader *header = &sw->shm->header;
 
@@ -159,20 +157,19 @@ static bool attach_create(IdtNtbSwitch *sw, Error **errp)
     header->size = sizeof(IdtNtbShm);
     header->device_id = sw->chip->device_id;
     idt_ntb_regs_reset_switch(&sw->shm->sw);
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        idt_ntb_regs_reset_port(
-            idt_ntb_switch_block(sw, idt_ntb_switch_port(sw, i)));
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
+        idt_ntb_regs_reset_port(idt_ntb_switch_block(sw, slot));
     }
     if (!idt_ntb_config_run(sw, errp)) {
         return false;
     }
-    /* Who sees the magic sees the rest */
+    /* A process that sees the magic number sees all of the above */
     qatomic_store_release(&header->magic, IDT_NTB_SHM_MAGIC);
     return true;
 }
 
-/* The switch that others are attached to must be the one that is asked for. */
-static bool attach_check(const IdtNtbSwitch *sw, Error **errp)
+/* Checks that the running switch is the one that the user asks for */
+static bool check_switch(const IdtNtbSwitch *sw, Error **errp)
 {
     IdtNtbShmHeader *header = &sw->shm->header;
     uint64_t magic = qatomic_load_acquire(&header->magic);
@@ -203,21 +200,21 @@ static bool attach_check(const IdtNtbSwitch *sw, Error **errp)
     return idt_ntb_config_check(sw, errp);
 }
 
-/* A switch that we create in the place of @old goes on with its registers */
-static bool attach_create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
+/* A new switch in the place of @old takes over its registers */
+static bool create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
                                    Error **errp)
 {
-    int ret = qemu_lock_fd_test(sw->fd, LOCK_PORTS, LOCK_PORTS_LEN, true);
+    int ret = qemu_lock_fd_test(sw->fd, LOCK_SLOTS, LOCK_SLOTS_LEN, true);
 
     if (ret < 0 && ret != -EAGAIN) {
         error_setg_errno(errp, -ret, "can't test the locks of the ports");
         return false;
     }
     if (ret < 0) {
-        return attach_check(sw, errp);
+        return check_switch(sw, errp);
     }
-    trace_idt_ntb_create(sw->chip->name, sw->boot->partitions);
-    if (!attach_create(sw, errp)) {
+    trace_idt_ntb_create(sw->chip->name, sw->config->partitions);
+    if (!create_switch(sw, errp)) {
         return false;
     }
     if (old) {
@@ -227,58 +224,68 @@ static bool attach_create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
     return true;
 }
 
-/* Says why @port can't be attached to, which others can be */
-static void attach_no_nt(const IdtNtbSwitch *sw, int port, Error **errp)
+/* Says that @port, any number, can't be attached to, and which ports can */
+static void refuse_port(const IdtNtbSwitch *sw, int port, Error **errp)
 {
     g_autoptr(GString) ports = g_string_new(NULL);
-    int index = idt_ntb_switch_index(sw, port);
+    int slot = idt_ntb_switch_slot(sw, port);
 
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned other = idt_ntb_switch_port(sw, i);
-
-        if (idt_ntb_config_has_nt(sw, other)) {
-            g_string_append_printf(ports, " %u", other);
+    for (unsigned i = 0; i < sw->num_slots; i++) {
+        if (idt_ntb_config_has_nt(sw, i)) {
+            g_string_append_printf(ports, " %u", idt_ntb_switch_port(sw, i));
         }
     }
     if (qatomic_read(&sw->shm->header.from_file)) {
         error_setg(errp, "port=%d carries no NT function in the EEPROM image "
                    "of the switch; the ports that do are%s", port, ports->str);
-    } else if (index >= 0) {
+    } else if (slot >= 0) {
         error_setg(errp, "port=%d needs partitions=%u or more; with "
-                   "partitions=%u the ports are%s", port, index + 1,
-                   sw->boot->partitions, ports->str);
+                   "partitions=%u the ports are%s", port, slot + 1,
+                   sw->config->partitions, ports->str);
     } else {
         error_setg(errp, "port=%d of %s can't carry an NT function; with "
                    "partitions=%u the ports are%s", port, sw->chip->name,
-                   sw->boot->partitions, ports->str);
+                   sw->config->partitions, ports->str);
     }
 }
 
-/* Locks @port, or the lowest free one if it is IDT_NTB_PORT_AUTO. */
-static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
+/* Returns: 0 if the port in @slot is ours now, 1 if it is taken, -1: @errp */
+static int lock_slot(IdtNtbSwitch *sw, unsigned slot, Error **errp)
 {
-    if (port != IDT_NTB_PORT_AUTO && !idt_ntb_config_has_nt(sw, port)) {
-        attach_no_nt(sw, port, errp);
+    unsigned port = idt_ntb_switch_port(sw, slot);
+    int ret = qemu_lock_fd(sw->fd, idt_ntb_shm_lock_offset(slot), 1, true);
+
+    if (!ret) {
+        sw->port = port;
+        sw->slot = slot;
+        return 0;
+    }
+    if (ret == -EAGAIN || ret == -EACCES) {
+        return 1;
+    }
+    error_setg_errno(errp, -ret, "can't lock port %u", port);
+    return -1;
+}
+
+/* Locks @port, or the lowest free one if it is IDT_NTB_PORT_AUTO */
+static bool lock_port(IdtNtbSwitch *sw, int port, Error **errp)
+{
+    int asked = port == IDT_NTB_PORT_AUTO ? -1 : idt_ntb_switch_slot(sw, port);
+
+    if (port != IDT_NTB_PORT_AUTO &&
+        (asked < 0 || !idt_ntb_config_has_nt(sw, asked))) {
+        refuse_port(sw, port, errp);
         return false;
     }
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned candidate = idt_ntb_switch_port(sw, i);
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
         int ret;
 
-        if (port == IDT_NTB_PORT_AUTO ? !idt_ntb_switch_has_nt(sw, candidate) :
-                                        port != candidate) {
+        if (asked < 0 ? !idt_ntb_switch_has_nt(sw, slot) : asked != slot) {
             continue;
         }
-        ret = qemu_lock_fd(sw->fd, idt_ntb_shm_lock_offset(candidate), 1,
-                           true);
-        if (!ret) {
-            sw->port = candidate;
-            sw->slot = i;
-            return true;
-        }
-        if (ret != -EAGAIN && ret != -EACCES) {
-            error_setg_errno(errp, -ret, "can't lock port %u", candidate);
-            return false;
+        ret = lock_slot(sw, slot, errp);
+        if (ret <= 0) {
+            return !ret;
         }
     }
     if (port != IDT_NTB_PORT_AUTO) {
@@ -296,12 +303,12 @@ static bool attach_lock_port(IdtNtbSwitch *sw, int port, Error **errp)
     return false;
 }
 
-/* Shows the other processes that it is us who holds the lock of the port */
-static bool attach_claim(IdtNtbSwitch *sw, Error **errp)
+/* Shows the other processes that this one holds the lock of the port */
+static bool map_claim(IdtNtbSwitch *sw, Error **errp)
 {
     size_t size = qemu_fd_getpagesize(sw->fd);
     void *claim = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_NORESERVE,
-                       sw->fd, idt_ntb_shm_claim_offset(sw->port));
+                       sw->fd, idt_ntb_shm_claim_offset(sw->slot));
 
     if (claim == MAP_FAILED) {
         error_setg_errno(errp, errno, "can't map the claim of port %u",
@@ -314,16 +321,17 @@ static bool attach_claim(IdtNtbSwitch *sw, Error **errp)
 }
 
 /*
- * Remembers the layout of our BARs.  A function that comes from @old keeps its
- * own until its reset.  Another process may have broken the new one.
+ * Takes the layout of our BARs from the reset image; a function that comes from
+ * @old keeps the old layout until its reset.  Checks it: another process may
+ * have written to the image.
  */
-static bool attach_take_bars(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
+static bool take_bars(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
                              Error **errp)
 {
     ERRP_GUARD();
     uint32_t layout[IDT_NUM_BARS];
 
-    idt_ntb_switch_layout(idt_ntb_switch_boot(sw, sw->port), layout);
+    idt_ntb_switch_layout(idt_ntb_switch_reset_image(sw, sw->slot), layout);
     if (!idt_ntb_bars_check(layout, errp)) {
         error_prepend(errp, "port %u: ", sw->port);
         return false;
@@ -335,43 +343,41 @@ static bool attach_take_bars(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
 }
 
 /*
- * A process may have died in the middle of a write of another port's interrupt
- * registers: treat every level as fallen.  Costs the owners an interrupt at
- * most.
+ * A process may have died in the middle of a write to another port's interrupt
+ * registers: treat every level as fallen.  The cost is at most one interrupt
+ * too many in each port.
  */
-static void attach_settle_all(IdtNtbSwitch *sw)
+static void record_all_low(IdtNtbSwitch *sw)
 {
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-
-        if (idt_ntb_switch_link(sw, port)) {
-            qatomic_set_mb(&idt_ntb_switch_block(sw, port)->irq_low,
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
+        if (idt_ntb_switch_link(sw, slot)) {
+            qatomic_set_mb(&idt_ntb_switch_block(sw, slot)->irq_low,
                            UINT32_MAX);
-            idt_ntb_switch_signal(sw, port);
+            idt_ntb_switch_signal(sw, slot);
         }
     }
 }
 
-/* Ends what a dead owner of the port left, and takes it. */
-static void attach_take_port(IdtNtbSwitch *sw, unsigned client)
+/* Cleans up after a dead owner of the port, and makes the port ours */
+static void take_port(IdtNtbSwitch *sw, unsigned client)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->slot);
     uint32_t state = qatomic_read(&p->state);
     bool abandoned = state != IDT_NTB_PORT_FREE;
 
     sw->is_up = state == IDT_NTB_PORT_UP;
-    idt_ntb_switch_put_down(sw, sw->port);
-    idt_ntb_topology_settle(sw, sw->port);
+    idt_ntb_port_put_down(sw, sw->slot);
+    idt_ntb_topology_apply(sw, sw->slot);
     if (abandoned) {
-        attach_settle_all(sw);
-        idt_ntb_flash_abandon(sw, sw->port);
+        record_all_low(sw);
+        idt_ntb_flash_abandon(sw, sw->slot);
     }
     qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
     qatomic_set(&p->client, client);
     qatomic_set(&p->holds, 0);
 }
 
-static void attach_unmap(IdtNtbSwitch *sw)
+static void unmap_memory(IdtNtbSwitch *sw)
 {
     if (sw->shm) {
         munmap(sw->shm, sw->shm_size);
@@ -388,13 +394,13 @@ static void attach_unmap(IdtNtbSwitch *sw)
 }
 
 /*
- * Takes the mapping table entries of our partition along, which may be another
- * one here.
+ * Copies the mapping table entries of our partition, which may have another
+ * number in the new switch.
  */
-static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
+static void copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
 {
-    unsigned was = idt_ntb_switch_partition(old, old->port);
-    unsigned is = idt_ntb_switch_partition(sw, sw->port);
+    unsigned was = idt_ntb_switch_partition(old, old->slot);
+    unsigned is = idt_ntb_switch_partition(sw, sw->slot);
 
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         uint32_t entry = qatomic_read(&old->shm->sw.mtbl[i]);
@@ -407,20 +413,20 @@ static void attach_copy_mtbl(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
 }
 
 /*
- * No reset tells the guest of the new switch, so its function keeps its
- * registers.
+ * Copies the registers of our function: the guest learns nothing of the new
+ * switch, so they must stay.
  */
-static void attach_copy_port(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
+static void copy_port(IdtNtbSwitch *sw, const IdtNtbSwitch *old)
 {
-    idt_ntb_regs_copy_port(idt_ntb_switch_block(sw, sw->port),
-                           idt_ntb_switch_block(old, old->port));
-    attach_copy_mtbl(sw, old);
-    if (!idt_ntb_topology_is_settled(old, old->port)) {
-        qatomic_inc(&idt_ntb_switch_block(sw, sw->port)->topology_req);
+    idt_ntb_regs_copy_port(idt_ntb_switch_block(sw, sw->slot),
+                           idt_ntb_switch_block(old, old->slot));
+    copy_mtbl(sw, old);
+    if (idt_ntb_switch_is_changing(old, old->slot)) {
+        qatomic_inc(&idt_ntb_switch_block(sw, sw->slot)->topology_req);
     }
 }
 
-/* Attaches; @old is what it was attached to until now, or NULL */
+/* Attaches; @old is the attachment until now, or NULL */
 static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
                       int port, unsigned client, unsigned timeout_ms,
                       Error **errp)
@@ -429,38 +435,38 @@ static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
 
     new.shm = NULL;
     new.claim = NULL;
-    new.fd = attach_open(shm_fd, errp);
+    new.fd = open_memory(shm_fd, errp);
     if (new.fd < 0) {
         return false;
     }
-    attach_drop_shared_locks(shm_fd);
-    if (!attach_map(&new, errp) ||
-        !attach_lock_header(new.fd, timeout_ms, errp) ||
-        !attach_create_or_check(&new, old, errp) ||
-        !attach_lock_port(&new, port, errp) ||
-        !attach_claim(&new, errp) ||
-        !attach_take_bars(&new, old, errp)) {
-        attach_unmap(&new);
+    drop_shared_locks(shm_fd);
+    if (!map_memory(&new, errp) ||
+        !lock_header(new.fd, timeout_ms, errp) ||
+        !create_or_check(&new, old, errp) ||
+        !lock_port(&new, port, errp) ||
+        !map_claim(&new, errp) ||
+        !take_bars(&new, old, errp)) {
+        unmap_memory(&new);
         return false;
     }
-    attach_take_port(&new, client);
+    take_port(&new, client);
     if (old) {
-        attach_copy_port(&new, old);
+        copy_port(&new, old);
     }
-    attach_unlock_header(new.fd);
+    unlock_header(new.fd);
     *sw = new;
-    trace_idt_ntb_attach(sw->port, idt_ntb_switch_partition(sw, sw->port),
+    trace_idt_ntb_attach(sw->port, idt_ntb_switch_partition(sw, sw->slot),
                          client);
     return true;
 }
 
-bool idt_ntb_switch_attach(IdtNtbSwitch *sw, int shm_fd, int port,
-                           unsigned client, unsigned timeout_ms, Error **errp)
+bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
+                         unsigned client, unsigned timeout_ms, Error **errp)
 {
     return attach_to(sw, NULL, shm_fd, port, client, timeout_ms, errp);
 }
 
-bool idt_ntb_switch_is_attached_to(const IdtNtbSwitch *sw, int shm_fd)
+bool idt_ntb_port_is_attached_to(const IdtNtbSwitch *sw, int shm_fd)
 {
     struct stat st;
 
@@ -468,81 +474,171 @@ bool idt_ntb_switch_is_attached_to(const IdtNtbSwitch *sw, int shm_fd)
            st.st_ino == sw->ino;
 }
 
-bool idt_ntb_switch_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
-                             unsigned timeout_ms, Error **errp)
+bool idt_ntb_port_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
+                           unsigned timeout_ms, Error **errp)
 {
     IdtNtbSwitch old = *sw;
 
-    if (idt_ntb_switch_is_attached_to(sw, shm_fd)) {
-        qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->client, client);
+    if (idt_ntb_port_is_attached_to(sw, shm_fd)) {
+        qatomic_set_mb(&idt_ntb_switch_block(sw, sw->slot)->client, client);
         trace_idt_ntb_attach(sw->port,
-                             idt_ntb_switch_partition(sw, sw->port), client);
+                             idt_ntb_switch_partition(sw, sw->slot), client);
         return true;
     }
     if (!attach_to(sw, &old, shm_fd, sw->port, client, timeout_ms, errp)) {
         return false;
     }
-    idt_ntb_switch_detach(&old);
+    idt_ntb_port_detach(&old);
     return true;
 }
 
-void idt_ntb_switch_detach(IdtNtbSwitch *sw)
+void idt_ntb_port_detach(IdtNtbSwitch *sw)
 {
     if (!sw->shm) {
         return;
     }
-    idt_ntb_switch_put_down(sw, sw->port);
-    idt_ntb_topology_settle(sw, sw->port);
-    idt_ntb_flash_abandon(sw, sw->port);
-    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->port)->state,
+    idt_ntb_port_put_down(sw, sw->slot);
+    idt_ntb_topology_apply(sw, sw->slot);
+    idt_ntb_flash_abandon(sw, sw->slot);
+    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->slot)->state,
                    IDT_NTB_PORT_FREE);
     trace_idt_ntb_detach(sw->port);
-    attach_unmap(sw);
+    unmap_memory(sw);
 }
 
 /* Processes that died */
 
-/* True when @port was not given back, and nobody holds it. */
-static bool attach_is_abandoned(const IdtNtbSwitch *sw, unsigned port)
+/* True if the port in @slot was not freed, but has no owner */
+static bool is_abandoned(const IdtNtbSwitch *sw, unsigned slot)
 {
-    return port != sw->port &&
-           qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
+    return slot != sw->slot &&
+           qatomic_read(&idt_ntb_switch_block(sw, slot)->state) !=
            IDT_NTB_PORT_FREE &&
-           !qemu_lock_fd_test(sw->fd, idt_ntb_shm_lock_offset(port), 1,
-                              true);
+           !qemu_lock_fd_test(sw->fd, idt_ntb_shm_lock_offset(slot), 1, true);
 }
 
-static bool attach_reap_port(IdtNtbSwitch *sw, unsigned port)
+static bool reap_port(IdtNtbSwitch *sw, unsigned slot)
 {
     bool dead;
 
-    if (!attach_is_abandoned(sw, port) ||
+    if (!is_abandoned(sw, slot) ||
         qemu_lock_fd(sw->fd, LOCK_HEADER, 1, true)) {
         return false;
     }
-    /* Nobody can claim the port now; another may have done either before */
-    dead = attach_is_abandoned(sw, port);
+    /* Look again: another process may have claimed or freed the port before */
+    dead = is_abandoned(sw, slot);
     if (dead) {
-        trace_idt_ntb_reap(port);
-        idt_ntb_switch_put_down(sw, port);
-        idt_ntb_topology_settle(sw, port);
-        qatomic_set(&idt_ntb_switch_block(sw, port)->holds, 0);
-        attach_settle_all(sw);
-        idt_ntb_flash_abandon(sw, port);
-        qatomic_set_mb(&idt_ntb_switch_block(sw, port)->state,
-                       IDT_NTB_PORT_FREE);
+        IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
+
+        trace_idt_ntb_reap(idt_ntb_switch_port(sw, slot));
+        idt_ntb_port_put_down(sw, slot);
+        idt_ntb_topology_apply(sw, slot);
+        qatomic_set(&p->holds, 0);
+        record_all_low(sw);
+        idt_ntb_flash_abandon(sw, slot);
+        qatomic_set_mb(&p->state, IDT_NTB_PORT_FREE);
     }
-    attach_unlock_header(sw->fd);
+    unlock_header(sw->fd);
     return dead;
 }
 
-bool idt_ntb_switch_reap(IdtNtbSwitch *sw)
+bool idt_ntb_port_reap(IdtNtbSwitch *sw)
 {
     bool any = false;
 
-    attach_drop_shared_locks(sw->peers->shm_fd);
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        any |= attach_reap_port(sw, idt_ntb_switch_port(sw, i));
+    drop_shared_locks(sw->server->shm_fd);
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
+        any |= reap_port(sw, slot);
     }
     return any;
+}
+
+/* Link and reset */
+
+/*
+ * Resets the entries of the mapping table that belong to the partition of the
+ * port in @slot.  The table is shared: entries of other partitions stay.
+ */
+static void reset_mtbl(IdtNtbSwitch *sw, unsigned slot)
+{
+    unsigned part = idt_ntb_switch_partition(sw, slot);
+
+    if (idt_ntb_switch_find_nt(sw, part) != slot) {
+        return;
+    }
+    for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
+        uint32_t *entry = &sw->shm->sw.mtbl[i];
+        uint32_t old = qatomic_read(entry);
+        uint32_t new = qatomic_read(&sw->shm->sw.reset_mtbl[i]);
+
+        if (FIELD_EX32(new, NTMTBLDATA, PART) != part) {
+            new = 0;
+        }
+        if (!old || FIELD_EX32(old, NTMTBLDATA, PART) == part) {
+            qatomic_cmpxchg(entry, old, new);
+        }
+    }
+}
+
+void idt_ntb_port_put_down(IdtNtbSwitch *sw, unsigned slot)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
+    unsigned port = idt_ntb_switch_port(sw, slot);
+    bool raise = idt_ntb_switch_is_trained(sw, slot) ||
+                 qatomic_read(&p->state) == IDT_NTB_PORT_GOING_DOWN;
+
+    if (slot == sw->slot) {
+        sw->is_up = false;
+    }
+    qatomic_set_mb(&p->state,
+                   raise ? IDT_NTB_PORT_GOING_DOWN : IDT_NTB_PORT_DOWN);
+    idt_ntb_gate_close(sw, slot);
+    idt_ntb_regs_copy_port(p, idt_ntb_switch_reset_image(sw, slot));
+    qatomic_set(&p->irq_low, 0);
+    reset_mtbl(sw, slot);
+    idt_ntb_config_publish_reset(sw, slot);
+    if (raise) {
+        trace_idt_ntb_link(port, false);
+        idt_ntb_signals_raise(sw, IDT_NTB_EVENT_LINKDN, port);
+        qatomic_set_mb(&p->state, IDT_NTB_PORT_DOWN);
+    }
+}
+
+void idt_ntb_port_link_up(IdtNtbSwitch *sw)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->slot);
+    bool was_up = sw->is_up;
+
+    if (!idt_ntb_switch_allows_link(sw, sw->slot)) {
+        return;
+    }
+    sw->is_up = true;
+    if (qatomic_read(&p->state) != IDT_NTB_PORT_UP) {
+        qatomic_set_mb(&p->state, IDT_NTB_PORT_UP);
+    }
+    if (!was_up) {
+        trace_idt_ntb_link(sw->port, true);
+        idt_ntb_signals_raise(sw, IDT_NTB_EVENT_LINKUP, sw->port);
+    }
+}
+
+bool idt_ntb_port_publish(IdtNtbSwitch *sw, const uint8_t *config)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->slot);
+    bool was_master = sw->is_master;
+
+    for (unsigned i = 0; i < ARRAY_SIZE(p->cfg); i++) {
+        uint32_t value = ldl_le_p(config + i * 4);
+
+        /* Most words stay the same: leave their cache lines to the readers */
+        if (qatomic_read(&p->cfg[i]) != value) {
+            qatomic_set(&p->cfg[i], value);
+        }
+    }
+    sw->is_master = lduw_le_p(config + PCI_COMMAND) & PCI_COMMAND_MASTER;
+    if (!was_master || sw->is_master) {
+        return false;
+    }
+    qatomic_inc(&p->receive_epoch);
+    return true;
 }

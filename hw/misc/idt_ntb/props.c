@@ -13,6 +13,7 @@
 #include "hw/pci/pci_device.h"
 #include "hw/qdev-properties.h"
 #include "hw/qdev-properties-system.h"
+#include "port.h"
 #include "state.h"
 #include "temp.h"
 
@@ -209,7 +210,7 @@ static bool get_link(Object *obj, Error **errp)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
-    return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.port);
+    return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.slot);
 }
 
 static void get_partition(Object *obj, Visitor *v, const char *name,
@@ -217,7 +218,7 @@ static void get_partition(Object *obj, Visitor *v, const char *name,
 {
     IdtNtbState *s = IDT_NTB(obj);
     uint32_t value = s->sw.shm ?
-                     idt_ntb_switch_partition(&s->sw, s->sw.port) : 0;
+                     idt_ntb_switch_partition(&s->sw, s->sw.slot) : 0;
 
     visit_type_uint32(v, name, &value, errp);
 }

@@ -9,101 +9,95 @@
 #include "qemu/log.h"
 #include "hw/pci/pcie_regs.h"
 #include "bars.h"
+#include "gate.h"
 #include "regs.h"
+#include "signals.h"
 
 /*
- * The level that a write to an interrupt register makes is that of what it
- * left; what is set from here on is a new edge.  Of the rest, what was there
- * before the write counts: what came during it is after it.
+ * Records which bits the write leaves low: derives NTINTSTS from the value that
+ * the write left and from the other words as they were before it.  What another
+ * port sets meanwhile counts as set after the write, so it is a new edge.
  */
-static void ntint_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                        unsigned n, uint32_t value, uint32_t lanes)
+static void ntint_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                        IdtNtbEffects *effects)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
-    IdtNtbIntState state;
+    IdtNtbIrqState state;
 
-    idt_ntb_switch_int_state(regs->sw, port, &state);
-    *(uint32_t *)((char *)&state + reg->int_word) =
-        idt_ntb_reg_update(reg, (void *)p + reg->word, value, lanes);
-    idt_ntb_switch_settle(regs->sw, port, reg->int_bits,
-                          idt_ntb_int_status(&state));
+    idt_ntb_signals_read_irq(regs->sw, access->slot, &state);
+    *(uint32_t *)((char *)&state + access->reg->irq_word) =
+        idt_ntb_regs_update(access, access->word);
+    idt_ntb_signals_record_low(regs->sw, access->slot, access->reg->irq_bits,
+                               idt_ntb_signals_ntintsts(&state));
 }
 
-static void ntintmsk_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                           unsigned port, unsigned n, uint32_t value,
-                           uint32_t lanes)
+static void ntintmsk_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                           IdtNtbEffects *effects)
 {
-    uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->ntintmsk;
-
-    idt_ntb_switch_settle(regs->sw, port, UINT32_MAX,
-                          ~idt_ntb_reg_update(reg, word, value, lanes));
+    /* A masked bit counts as low */
+    idt_ntb_signals_record_low(regs->sw, access->slot, UINT32_MAX,
+                               ~idt_ntb_regs_update(access, access->word));
 }
 
-static uint32_t ntintsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t ntintsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    IdtNtbIntState state;
+    IdtNtbIrqState state;
 
-    idt_ntb_switch_int_state(regs->sw, port, &state);
-    return idt_ntb_int_status(&state);
+    idt_ntb_signals_read_irq(regs->sw, access->slot, &state);
+    return idt_ntb_signals_ntintsts(&state);
 }
 
-static void ntgsignal_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                            unsigned port, unsigned n, uint32_t value,
-                            uint32_t lanes)
+static void ntgsignal_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                            IdtNtbEffects *effects)
 {
-    if (value & lanes & R_NTGSIGNAL_SET_MASK) {
-        idt_ntb_switch_event(regs->sw, IDT_NTB_EVENT_GSIGNAL,
-                             idt_ntb_switch_partition(regs->sw, port));
+    if (access->value & access->lanes & R_NTGSIGNAL_SET_MASK) {
+        idt_ntb_signals_raise(regs->sw, IDT_NTB_EVENT_GSIGNAL,
+                              idt_ntb_switch_partition(regs->sw,
+                                                       access->slot));
     }
 }
 
-static void outdbellset_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                              unsigned port, unsigned n, uint32_t value,
-                              uint32_t lanes)
+static void outdbellset_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                              IdtNtbEffects *effects)
 {
-    idt_ntb_switch_doorbell(regs->sw, port, value & lanes);
+    idt_ntb_signals_ring(regs->sw, access->slot,
+                         access->value & access->lanes);
 }
 
-static void outmsg_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                         unsigned n, uint32_t value, uint32_t lanes)
+static void outmsg_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                         IdtNtbEffects *effects)
 {
-    uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->outmsg[n];
-
-    idt_ntb_switch_message(regs->sw, port, n,
-                           idt_ntb_reg_update(reg, word, value, lanes));
+    idt_ntb_signals_send(regs->sw, access->slot, access->n,
+                         idt_ntb_regs_update(access, access->word));
 }
 
-static uint32_t inmsg_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t inmsg_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, access->slot);
 
-    return FIELD_EX64(qatomic_read(&p->inmsg[n]), SHM_INMSG, DATA);
+    return FIELD_EX64(qatomic_read(&p->inmsg[access->n]), SHM_INMSG, DATA);
 }
 
-static uint32_t inmsgsrc_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t inmsgsrc_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, access->slot);
 
-    return FIELD_EX64(qatomic_read(&p->inmsg[n]), SHM_INMSG, SRC);
+    return FIELD_EX64(qatomic_read(&p->inmsg[access->n]), SHM_INMSG, SRC);
 }
 
-static uint32_t msgsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t msgsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    return idt_ntb_switch_msgsts(regs->sw, port);
+    return idt_ntb_signals_msgsts(regs->sw, access->slot);
 }
 
-static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                         unsigned n, uint32_t value, uint32_t lanes)
+static void msgsts_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                         IdtNtbEffects *effects)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
-    uint32_t clear = value & lanes & reg->w1c;
-    IdtNtbIntState state;
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, access->slot);
+    uint32_t clear = access->value & access->lanes & access->reg->w1c;
+    IdtNtbIrqState state;
 
-    /*
-     * Taken before the clears: a message that comes from here on is after this
-     * write, and so a new edge.
-     */
-    idt_ntb_switch_int_state(regs->sw, port, &state);
+    /* Before the clears: a message that comes meanwhile is a new edge */
+    idt_ntb_signals_read_irq(regs->sw, access->slot, &state);
     for (unsigned i = 0; i < IDT_NUM_MESSAGES; i++) {
         if (FIELD_EX32(clear, MSGSTS, INMSGSTS) & BIT(i)) {
             qatomic_fetch_and(&p->inmsg[i], ~R_SHM_INMSG_FULL_MASK);
@@ -111,191 +105,178 @@ static void msgsts_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
     }
     qatomic_fetch_and(&p->outmsgsts, ~FIELD_EX32(clear, MSGSTS, OUTMSGSTS));
     state.msgsts &= ~clear;
-    idt_ntb_switch_settle(regs->sw, port, R_NTINTSTS_MSG_MASK,
-                          idt_ntb_int_status(&state));
+    idt_ntb_signals_record_low(regs->sw, access->slot, R_NTINTSTS_MSG_MASK,
+                               idt_ntb_signals_ntintsts(&state));
 }
 
-/* The entry that NTMTBLADDR selects; if there is none NULL, and an error */
-static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned port, unsigned *entry)
+/* Returns: the entry that NTMTBLADDR selects, or NULL with ERR set. */
+static uint32_t *ntmtbl_entry(IdtNtbRegs *regs, unsigned slot, unsigned *entry)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, slot);
     uint32_t addr = qatomic_read(&p->ntmtbladdr);
 
     *entry = FIELD_EX32(addr, NTMTBLADDR, ENTRY);
     if (*entry >= IDT_NUM_MTBL) {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: mapping table entry "
-                      "%u, there are %u\n", port, *entry, IDT_NUM_MTBL);
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: no mapping table "
+                      "entry %u, there are %u\n",
+                      idt_ntb_switch_port(regs->sw, slot), *entry,
+                      IDT_NUM_MTBL);
         qatomic_fetch_or(&p->ntmtblsts, R_NTMTBLSTS_ERR_MASK);
         return NULL;
     }
     return &regs->sw->shm->sw.mtbl[*entry];
 }
 
-/* True if NTMTBLPROT keeps @port from writing @entry */
-static bool ntmtbl_is_protected(IdtNtbRegs *regs, unsigned port,
+/* True if NTMTBLPROT keeps the port in @slot from writing @entry */
+static bool ntmtbl_is_protected(IdtNtbRegs *regs, unsigned slot,
                                 unsigned entry)
 {
-    unsigned partition = idt_ntb_switch_partition(regs->sw, port);
-    uint32_t prot = qatomic_read(&regs->sw->shm->sw.ntmtblprot[partition]);
+    unsigned part = idt_ntb_switch_partition(regs->sw, slot);
+    uint32_t prot = qatomic_read(&regs->sw->shm->sw.ntmtblprot[part]);
 
     return prot & BIT(entry / IDT_MTBL_PER_PROT_BIT);
 }
 
-static uint32_t ntmtbldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t ntmtbldata_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     unsigned number;
-    uint32_t *entry = ntmtbl_entry(regs, port, &number);
+    uint32_t *entry = ntmtbl_entry(regs, access->slot, &number);
 
     return entry ? qatomic_read(entry) : 0;
 }
 
-/* The ports in @partition may have lost their admission: one, as a rule */
-static void partition_loses(IdtNtbRegs *regs, unsigned partition)
+/* Checks the admission of the ports in @part */
+static void check_partition(IdtNtbRegs *regs, unsigned part,
+                            IdtNtbEffects *effects)
 {
-    uint32_t ports = idt_ntb_switch_ports_in(regs->sw, partition);
+    uint32_t slots = idt_ntb_switch_slots_in(regs->sw, part);
 
-    for (unsigned i = 0; i < regs->sw->num_ports; i++) {
-        if (ports & BIT(i)) {
-            idt_ntb_switch_admission_changed(regs->sw, i);
+    for (unsigned slot = 0; slot < regs->sw->num_slots; slot++) {
+        if (slots & BIT(slot)) {
+            idt_ntb_gate_check_admission(regs->sw, slot);
         }
     }
-    regs->windows_changed |= ports;
+    effects->windows_changed |= slots;
 }
 
-static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                             unsigned port, unsigned n, uint32_t value,
-                             uint32_t lanes)
+static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                             IdtNtbEffects *effects)
 {
-    unsigned number;
-    uint32_t *entry = ntmtbl_entry(regs, port, &number);
+    unsigned slot = access->slot, number;
+    uint32_t *entry = ntmtbl_entry(regs, slot, &number);
     uint32_t old;
 
     if (!entry) {
         return;
     }
-    if (ntmtbl_is_protected(regs, port, number)) {
+    if (ntmtbl_is_protected(regs, slot, number)) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: mapping table entry "
-                      "%u is protected by NTMTBLPROT\n", port, number);
-        qatomic_fetch_or(&idt_ntb_switch_block(regs->sw, port)->ntmtblsts,
+                      "%u is protected by NTMTBLPROT\n",
+                      idt_ntb_switch_port(regs->sw, slot), number);
+        qatomic_fetch_or(&idt_ntb_switch_block(regs->sw, slot)->ntmtblsts,
                          R_NTMTBLSTS_ERR_MASK);
         return;
     }
-    old = idt_ntb_reg_exchange(reg, entry, value, lanes);
+    old = idt_ntb_regs_exchange(access, entry);
     /* The partition of the old entry may lose access */
     if (FIELD_EX32(old, NTMTBLDATA, VALID)) {
-        partition_loses(regs, FIELD_EX32(old, NTMTBLDATA, PART));
+        check_partition(regs, FIELD_EX32(old, NTMTBLDATA, PART), effects);
     }
 }
 
-static void ntctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                        unsigned n, uint32_t value, uint32_t lanes)
+static void ntctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                        IdtNtbEffects *effects)
 {
-    uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->ntctl;
-
-    idt_ntb_reg_update(reg, word, value, lanes);
-    idt_ntb_switch_admission_changed(regs->sw,
-                                     idt_ntb_switch_index(regs->sw, port));
+    idt_ntb_regs_update(access, access->word);
+    idt_ntb_gate_check_admission(regs->sw, access->slot);
 }
 
 /* Windows */
 
 /* The upper half of a BAR of 64 bits has no layout of its own */
-static uint32_t barsetup_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t barsetup_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    const uint32_t *word = &idt_ntb_switch_block(regs->sw, port)->barsetup[n];
+    const uint32_t *word = access->word;
 
-    return n % 2 && idt_ntb_bar_is_64bit(qatomic_read(word - 1)) ? 0 :
+    return access->n % 2 && idt_ntb_bar_is_64bit(qatomic_read(word - 1)) ? 0 :
            qatomic_read(word);
 }
 
-/* The entry that LUTOFFSET selects; NULL if there is none */
-static uint32_t *lut_entry(IdtNtbRegs *regs, unsigned port)
+/* Returns: the entry that LUTOFFSET selects, or NULL if there is none. */
+static uint32_t *lut_entry(IdtNtbRegs *regs, unsigned slot)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, slot);
     uint32_t offset = qatomic_read(&p->lutoffset);
     unsigned bar = FIELD_EX32(offset, LUTOFFSET, BAR);
     unsigned index = FIELD_EX32(offset, LUTOFFSET, INDEX);
 
     if ((bar != 2 && bar != 4) || index >= IDT_LUT_ENTRIES) {
         qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: no lookup table "
-                      "entry %u of BAR%u\n", port, index, bar);
+                      "entry %u of BAR%u\n",
+                      idt_ntb_switch_port(regs->sw, slot), index, bar);
         return NULL;
     }
-    return p->lut[idt_ntb_lut(bar)][index];
+    return p->lut[idt_ntb_switch_lut(bar)][index];
 }
 
-static unsigned lut_word(const IdtNtbReg *reg)
+/* LUTLDATA, LUTMDATA and LUTUDATA are the words of an entry */
+static unsigned lut_word(const IdtNtbAccess *access)
 {
-    return (reg->addr - A_LUTLDATA) / 4;
+    return (access->reg->addr - A_LUTLDATA) / 4;
 }
 
-static uint32_t lut_read(IdtNtbRegs *regs, unsigned port, unsigned word)
+static uint32_t lut_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    uint32_t *entry = lut_entry(regs, port);
+    uint32_t *entry = lut_entry(regs, access->slot);
 
-    return entry ? qatomic_read(&entry[word]) : 0;
+    return entry ? qatomic_read(&entry[lut_word(access)]) : 0;
 }
 
-static uint32_t lutldata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static void lut_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                      IdtNtbEffects *effects)
 {
-    return lut_read(regs, port, 0);
-}
-
-static uint32_t lutmdata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
-{
-    return lut_read(regs, port, 1);
-}
-
-static uint32_t lutudata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
-{
-    return lut_read(regs, port, 2);
-}
-
-static void lut_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                      unsigned n, uint32_t value, uint32_t lanes)
-{
-    uint32_t *entry = lut_entry(regs, port);
+    uint32_t *entry = lut_entry(regs, access->slot);
 
     if (entry) {
-        idt_ntb_reg_update(reg, &entry[lut_word(reg)], value, lanes);
+        idt_ntb_regs_update(access, &entry[lut_word(access)]);
     }
 }
 
-/* Error emulation: the owner of the port takes the words */
+/* Error emulation: the owner of the port takes the words and reports them */
 
-static uint32_t nteem_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t nteem_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return 0;
 }
 
-static void nteem_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                        unsigned n, uint32_t value, uint32_t lanes)
+static void nteem_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                        IdtNtbEffects *effects)
 {
-    void *block = idt_ntb_switch_block(regs->sw, port);
+    uint32_t value = access->value & access->lanes;
+    uint32_t unknown = value & ~access->reg->rw;
 
-    value &= lanes;
-    if (value & ~reg->rw) {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: %s: no such errors "
-                      "0x%08x\n", port, reg->name, value & ~reg->rw);
+    if (unknown) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: %s has no errors "
+                      "0x%08x\n", idt_ntb_switch_port(regs->sw, access->slot),
+                      access->reg->name, unknown);
     }
-    qatomic_fetch_or((uint32_t *)(block + reg->word), value & reg->rw);
+    qatomic_fetch_or(access->word, value & access->reg->rw);
 }
 
 /* Extended configuration space, and the global address space */
 
-static uint32_t ecfgaddr_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t ecfgaddr_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return regs->ecfgaddr;
 }
 
-static void ecfgaddr_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                           unsigned port, unsigned n, uint32_t value,
-                           uint32_t lanes)
+static void ecfgaddr_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                           IdtNtbEffects *effects)
 {
-    idt_ntb_reg_update(reg, &regs->ecfgaddr, value, lanes);
+    idt_ntb_regs_update(access, &regs->ecfgaddr);
 }
 
-/* The two registers are not reached through themselves */
+/* ECFGADDR and ECFGDATA are not reached through ECFGDATA */
 static bool ecfg_is_self(const IdtNtbRegs *regs)
 {
     if (regs->ecfgaddr != A_ECFGADDR && regs->ecfgaddr != A_ECFGDATA) {
@@ -306,38 +287,37 @@ static bool ecfg_is_self(const IdtNtbRegs *regs)
     return true;
 }
 
-static uint32_t ecfgdata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t ecfgdata_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    return ecfg_is_self(regs) ? 0 : idt_ntb_nt_read(regs, regs->ecfgaddr);
+    return ecfg_is_self(regs) ? 0 : idt_ntb_regs_read_nt(regs, regs->ecfgaddr);
 }
 
-static void ecfgdata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                           unsigned port, unsigned n, uint32_t value,
-                           uint32_t lanes)
+static void ecfgdata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                           IdtNtbEffects *effects)
 {
     if (!ecfg_is_self(regs)) {
-        idt_ntb_nt_write(regs, regs->ecfgaddr, value, lanes);
+        idt_ntb_regs_write_nt(regs, regs->ecfgaddr, access->value,
+                              access->lanes, effects);
     }
 }
 
-static uint32_t gasaaddr_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t gasaaddr_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return regs->gasaaddr;
 }
 
-static void gasaaddr_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                           unsigned port, unsigned n, uint32_t value,
-                           uint32_t lanes)
+static void gasaaddr_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                           IdtNtbEffects *effects)
 {
-    idt_ntb_reg_update(reg, &regs->gasaaddr, value, lanes);
+    idt_ntb_regs_update(access, &regs->gasaaddr);
 }
 
 /* True if GASAPROT keeps our partition from the global address space */
 static bool gas_is_protected(IdtNtbRegs *regs)
 {
-    unsigned partition = idt_ntb_switch_partition(regs->sw, regs->sw->port);
+    unsigned part = idt_ntb_switch_partition(regs->sw, regs->sw->slot);
 
-    if (!(qatomic_read(&regs->sw->shm->sw.gasaprot) & BIT(partition))) {
+    if (!(qatomic_read(&regs->sw->shm->sw.gasaprot) & BIT(part))) {
         return false;
     }
     qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: access to 0x%05x is "
@@ -345,23 +325,24 @@ static bool gas_is_protected(IdtNtbRegs *regs)
     return true;
 }
 
-static uint32_t gasadata_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t gasadata_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    return gas_is_protected(regs) ? 0 : idt_ntb_gas_read(regs, regs->gasaaddr);
+    return gas_is_protected(regs) ? 0 :
+           idt_ntb_regs_read_gas(regs, regs->gasaaddr);
 }
 
-static void gasadata_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                           unsigned port, unsigned n, uint32_t value,
-                           uint32_t lanes)
+static void gasadata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                           IdtNtbEffects *effects)
 {
     if (!gas_is_protected(regs)) {
-        idt_ntb_gas_write(regs, regs->gasaaddr, value, lanes);
+        idt_ntb_regs_write_gas(regs, regs->gasaaddr, access->value,
+                               access->lanes, effects);
     }
 }
 
 #define PORT_WORD(field)    .word = offsetof(IdtNtbShmPort, field)
-#define INT_WORD(field, bits) \
-    .int_word = offsetof(IdtNtbIntState, field), .int_bits = bits
+#define IRQ_WORD(field, bits) \
+    .irq_word = offsetof(IdtNtbIrqState, field), .irq_bits = bits
 
 #define NTINT_ALL       (IDT_NTINT_LATCHED | R_NTINTSTS_MSG_MASK | \
                          R_NTINTSTS_DBELL_MASK)
@@ -384,7 +365,7 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf,
       .window = true, .write = ntctl_write },
     { .name = "NTINTSTS", .addr = A_NTINTSTS, PORT_WORD(ntintsts),
-      INT_WORD(ntintsts, IDT_NTINT_LATCHED), .w1c = IDT_NTINT_LATCHED,
+      IRQ_WORD(ntintsts, IDT_NTINT_LATCHED), .w1c = IDT_NTINT_LATCHED,
       .read = ntintsts_read, .write = ntint_write },
     { .name = "NTINTMSK", .addr = A_NTINTMSK, PORT_WORD(ntintmsk),
       .reset = NTINT_ALL, .rw = NTINT_ALL, .write = ntintmsk_write },
@@ -397,10 +378,10 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "OUTDBELLSET", .addr = A_OUTDBELLSET,
       .write = outdbellset_write },
     { .name = "INDBELLSTS", .addr = A_INDBELLSTS, PORT_WORD(indbellsts),
-      INT_WORD(indbellsts, R_NTINTSTS_DBELL_MASK), .w1c = UINT32_MAX,
+      IRQ_WORD(indbellsts, R_NTINTSTS_DBELL_MASK), .w1c = UINT32_MAX,
       .write = ntint_write },
     { .name = "INDBELLMSK", .addr = A_INDBELLMSK, PORT_WORD(indbellmsk),
-      INT_WORD(indbellmsk, R_NTINTSTS_DBELL_MASK), .reset = UINT32_MAX,
+      IRQ_WORD(indbellmsk, R_NTINTSTS_DBELL_MASK), .reset = UINT32_MAX,
       .rw = UINT32_MAX, .write = ntint_write },
 
     { .name = "OUTMSG", .addr = A_OUTMSG0, .count = IDT_NUM_MESSAGES,
@@ -413,7 +394,7 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "MSGSTS", .addr = A_MSGSTS, .w1c = MSGSTS_ALL,
       .read = msgsts_read, .write = msgsts_write },
     { .name = "MSGSTSMSK", .addr = A_MSGSTSMSK, PORT_WORD(msgstsmsk),
-      INT_WORD(msgstsmsk, R_NTINTSTS_MSG_MASK), .reset = MSGSTS_ALL,
+      IRQ_WORD(msgstsmsk, R_NTINTSTS_MSG_MASK), .reset = MSGSTS_ALL,
       .rw = MSGSTS_ALL, .write = ntint_write },
 
     { .name = "BARSETUP", .addr = A_BARSETUP0, BAR_REGS(barsetup),
@@ -437,12 +418,12 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "LUTOFFSET", .addr = A_LUTOFFSET, PORT_WORD(lutoffset),
       .rw = R_LUTOFFSET_INDEX_MASK | R_LUTOFFSET_BAR_MASK },
     { .name = "LUTLDATA", .addr = A_LUTLDATA, .rw = DWORD_ALIGNED,
-      .window = true, .read = lutldata_read, .write = lut_write },
+      .window = true, .read = lut_read, .write = lut_write },
     { .name = "LUTMDATA", .addr = A_LUTMDATA, .rw = UINT32_MAX,
-      .window = true, .read = lutmdata_read, .write = lut_write },
+      .window = true, .read = lut_read, .write = lut_write },
     { .name = "LUTUDATA", .addr = A_LUTUDATA,
       .rw = R_LUTUDATA_PART_MASK | R_LUTUDATA_VALID_MASK,
-      .window = true, .read = lutudata_read, .write = lut_write },
+      .window = true, .read = lut_read, .write = lut_write },
 
     { .name = "NTUEEM", .addr = A_NTUEEM, PORT_WORD(ntueem),
       .rw = PCI_ERR_UNC_SUPPORTED, .read = nteem_read, .write = nteem_write },

@@ -6,157 +6,137 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "qemu/log.h"
 #include "failover.h"
+#include "flash.h"
 #include "regs.h"
+#include "signals.h"
 #include "temp.h"
 #include "topology.h"
 
-/* The windows of @ports, a bit each, and those onto them are closed */
-static void ports_change(IdtNtbRegs *regs, uint32_t ports)
+/* Partition and port control */
+
+/* The windows of @slots may lead elsewhere, and their memory may be closed */
+static void add_change(IdtNtbEffects *effects, uint32_t slots)
 {
-    regs->windows_changed |= ports;
-    regs->memory_closed |= ports;
+    effects->windows_changed |= slots;
+    effects->memory_closed |= slots;
+    effects->topology = true;
 }
 
-/* Other ports have their place in the partitions: windows may lead elsewhere */
-static void ports_move(IdtNtbRegs *regs)
+static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                            IdtNtbEffects *effects)
 {
-    ports_change(regs, idt_ntb_switch_all(regs->sw));
-}
+    uint32_t slots = idt_ntb_switch_slots_in(regs->sw, access->n);
 
-/* What a write makes of @word, whose register has writable bits only */
-static uint32_t merge(const IdtNtbReg *reg, const uint32_t *word,
-                      uint32_t value, uint32_t lanes)
-{
-    return ((qatomic_read(word) & ~lanes) | (value & lanes)) & reg->rw;
-}
-
-static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                            unsigned port, unsigned n, uint32_t value,
-                            uint32_t lanes)
-{
-    IdtNtbSwitch *sw = regs->sw;
-    uint32_t ctl = merge(reg, &sw->shm->sw.swpartctl[n], value, lanes);
-
-    if (FIELD_EX32(ctl, SWPART0CTL, STATE) == IDT_PART_STATE_RESERVED) {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: partition %u can't "
-                      "be in state %u\n", sw->port, n,
-                      IDT_PART_STATE_RESERVED);
-        return;
-    }
-    ports_change(regs, idt_ntb_switch_ports_in(sw, n));
-    idt_ntb_topology_set_partition(sw, n, ctl);
-}
-
-static uint32_t swpartsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
-{
-    return idt_ntb_topology_partition_status(regs->sw, n);
-}
-
-static void swportctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                            unsigned port, unsigned n, uint32_t value,
-                            uint32_t lanes)
-{
-    IdtNtbSwitch *sw = regs->sw;
-    uint32_t ctl = merge(reg, &sw->shm->sw.swportctl[n], value, lanes);
-    unsigned mode = FIELD_EX32(ctl, SWPORT0CTL, MODE);
-
-    if (!idt_ntb_topology_mode_is_valid(sw, n, mode)) {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: port %u of %s can't "
-                      "have mode %u\n", sw->port, n, sw->chip->name, mode);
-        return;
-    }
-    ports_move(regs);
-    idt_ntb_topology_set_port(sw, n, ctl);
-}
-
-static uint32_t swportsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
-{
-    return idt_ntb_topology_port_status(regs->sw, n);
-}
-
-static void fcapctl_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                          unsigned port, unsigned n, uint32_t value,
-                          uint32_t lanes)
-{
-    IdtNtbSwitch *sw = regs->sw;
-
-    idt_ntb_reg_update(reg, &sw->shm->sw.fcapctl[n], value, lanes);
-    if (value & lanes & R_FCAP0CTL_PFTRG_MASK) {
-        idt_ntb_failover_trigger(sw, n, false);
-        ports_move(regs);
-    }
-    if (value & lanes & R_FCAP0CTL_SFTRG_MASK) {
-        idt_ntb_failover_trigger(sw, n, true);
-        ports_move(regs);
+    if (idt_ntb_topology_set_partition(regs->sw, access->n,
+                                       access->reg->rw & access->lanes,
+                                       access->value)) {
+        add_change(effects, slots);
     }
 }
 
-static uint32_t sests_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t swpartsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
-    return idt_ntb_switch_sests(regs->sw);
+    return idt_ntb_topology_partition_status(regs->sw, access->n);
 }
 
-static uint32_t gdbellsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+/* A port that moves takes the windows of all others along */
+static void swportctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                            IdtNtbEffects *effects)
+{
+    if (idt_ntb_topology_set_port(regs->sw, access->n,
+                                  access->reg->rw & access->lanes,
+                                  access->value)) {
+        add_change(effects, idt_ntb_switch_all(regs->sw));
+    }
+}
+
+static uint32_t swportsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+{
+    return idt_ntb_topology_port_status(regs->sw, access->n);
+}
+
+static void fcapctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                          IdtNtbEffects *effects)
+{
+    uint32_t value = access->value & access->lanes;
+
+    idt_ntb_regs_update(access, access->word);
+    if (value & R_FCAP0CTL_PFTRG_MASK) {
+        idt_ntb_failover_trigger(regs->sw, access->n, false);
+        add_change(effects, idt_ntb_switch_all(regs->sw));
+    }
+    if (value & R_FCAP0CTL_SFTRG_MASK) {
+        idt_ntb_failover_trigger(regs->sw, access->n, true);
+        add_change(effects, idt_ntb_switch_all(regs->sw));
+    }
+}
+
+/* Events and doorbells */
+
+static uint32_t sests_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+{
+    return idt_ntb_signals_sests(regs->sw);
+}
+
+static uint32_t gdbellsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     uint32_t value = 0;
 
-    for (unsigned i = 0; i < regs->sw->num_ports; i++) {
-        IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw,
-                                     idt_ntb_switch_port(regs->sw, i));
-
-        value |= qatomic_read(&p->indbellsts);
+    for (unsigned slot = 0; slot < regs->sw->num_slots; slot++) {
+        value |= qatomic_read(&idt_ntb_switch_block(regs->sw,
+                                                    slot)->indbellsts);
     }
     return value;
 }
 
-static uint32_t tmpsts_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+/* Temperature sensor and EEPROM */
+
+static uint32_t tmpsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_temp_status(regs->sw);
 }
 
-/* TMPCTL and TMPADJ */
-static void tmp_write(IdtNtbRegs *regs, const IdtNtbReg *reg, unsigned port,
-                      unsigned n, uint32_t value, uint32_t lanes)
+/* TMPCTL and TMPADJ: measures with the old value and with the new one */
+static void tmp_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                      IdtNtbEffects *effects)
 {
     idt_ntb_temp_measure(regs->sw);
-    idt_ntb_reg_update(reg, (void *)&regs->sw->shm->sw + reg->word, value,
-                       lanes);
+    idt_ntb_regs_update(access, access->word);
     idt_ntb_temp_measure(regs->sw);
 }
 
-static uint32_t tmpalarm_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t tmpalarm_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_temp_alarm(regs->sw);
 }
 
-static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                           unsigned port, unsigned n, uint32_t value,
-                           uint32_t lanes)
+static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                           IdtNtbEffects *effects)
 {
     IdtNtbShmSwitch *sw = &regs->sw->shm->sw;
 
-    if (lanes & R_TMPALARM_LTEMP_MASK) {
-        qatomic_set(&sw->tmp_lowest, FIELD_EX32(value, TMPALARM, LTEMP));
+    if (access->lanes & R_TMPALARM_LTEMP_MASK) {
+        qatomic_set(&sw->tmp_lowest,
+                    FIELD_EX32(access->value, TMPALARM, LTEMP));
     }
-    if (lanes & R_TMPALARM_HTEMP_MASK) {
-        qatomic_set(&sw->tmp_highest, FIELD_EX32(value, TMPALARM, HTEMP));
+    if (access->lanes & R_TMPALARM_HTEMP_MASK) {
+        qatomic_set(&sw->tmp_highest,
+                    FIELD_EX32(access->value, TMPALARM, HTEMP));
     }
-    qatomic_fetch_and(&sw->tmpalarm,
-                      ~(value & lanes & R_TMPALARM_IRQ_MASK));
+    qatomic_fetch_and(&sw->tmpalarm, ~(access->value & access->lanes &
+                                       R_TMPALARM_IRQ_MASK));
 }
 
-static uint32_t eepromintf_read(IdtNtbRegs *regs, unsigned port, unsigned n)
+static uint32_t eepromintf_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_flash_read(regs->sw);
 }
 
-static void eepromintf_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
-                             unsigned port, unsigned n, uint32_t value,
-                             uint32_t lanes)
+static void eepromintf_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+                             IdtNtbEffects *effects)
 {
-    idt_ntb_flash_write(regs->sw, regs->flash, value, lanes);
+    idt_ntb_flash_write(regs->sw, regs->flash, access->value, access->lanes);
 }
 
 #define SWITCH_WORD(field)  .word = offsetof(IdtNtbShmSwitch, field)
@@ -169,7 +149,7 @@ static void eepromintf_write(IdtNtbRegs *regs, const IdtNtbReg *reg,
                          R_SMBUSSTS_OTHERERR_MASK | R_SMBUSSTS_ICSERR_MASK | \
                          R_SMBUSSTS_URIA_MASK | R_SMBUSSTS_EED_MASK)
 
-/* Registers that are there to be read back: see docs/specs/idt-ntb.rst */
+/* Registers that are stored only: see docs/specs/idt-ntb.rst */
 #define STORED_N(_name, _addr, _field, _count, _stride) \
     { .name = (_name), .addr = (_addr), .count = (_count), \
       .stride = (_stride), SWITCH_WORD(_field), .rw = UINT32_MAX }

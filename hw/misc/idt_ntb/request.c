@@ -12,6 +12,8 @@
 #include "qemu/processor.h"
 #include "qemu/timer.h"
 #include "system/runstate.h"
+#include "gate.h"
+#include "port.h"
 #include "request.h"
 #include "trace.h"
 
@@ -50,21 +52,21 @@ static unsigned port_of(const IdtNtbRequest *r, unsigned peer)
 
 static IdtNtbShmPort *port_block(const IdtNtbRequest *r, unsigned peer)
 {
-    return idt_ntb_switch_block(r->sw, port_of(r, peer));
+    return idt_ntb_switch_block(r->sw, peer);
 }
 
 /* Signals @peer if it sleeps. */
 static void wake(IdtNtbRequest *r, unsigned peer)
 {
     if (qatomic_read(&port_block(r, peer)->waiting)) {
-        idt_ntb_switch_signal(r->sw, port_of(r, peer));
+        idt_ntb_switch_signal(r->sw, peer);
     }
 }
 
 void idt_ntb_request_wake(IdtNtbRequest *r)
 {
     smp_mb();                   /* our answer before the look at @waiting */
-    for (unsigned i = 0; i < r->sw->num_ports; i++) {
+    for (unsigned i = 0; i < r->sw->num_slots; i++) {
         wake(r, i);
     }
 }
@@ -86,8 +88,8 @@ static void execute(IdtNtbRequest *r, unsigned from, uint32_t number,
 
     if (size < 1 || size > sizeof(data)) {
         trace_idt_ntb_request_bad(r->sw->port, port_of(r, from), size);
-    } else if (epoch == idt_ntb_switch_epoch(r->sw, from, r->sw->slot) &&
-               idt_ntb_switch_open(r->sw, from, r->sw->slot)) {
+    } else if (epoch == idt_ntb_gate_epoch(r->sw, from, r->sw->slot) &&
+               idt_ntb_gate_is_open(r->sw, from, r->sw->slot)) {
         ok = r->ops->access(r->opaque, from, addr, &data, size, !is_read);
     }
     trace_idt_ntb_request_served(r->sw->port, port_of(r, from), addr, size,
@@ -104,7 +106,7 @@ static void begin_round(IdtNtbRequest *r)
 {
     /* What the caller read of a status comes before the look at the heads */
     smp_rmb();
-    for (unsigned from = 0; from < r->sw->num_ports; from++) {
+    for (unsigned from = 0; from < r->sw->num_slots; from++) {
         IdtNtbRequestPeer *peer = &r->peer[from];
 
         peer->end = from == r->sw->slot ? peer->tail :
@@ -160,7 +162,7 @@ static bool serve_until(IdtNtbRequest *r, int64_t deadline)
     if (!r->in_round) {
         begin_round(r);
     }
-    for (unsigned from = 0; from < r->sw->num_ports; from++) {
+    for (unsigned from = 0; from < r->sw->num_slots; from++) {
         if (from != r->sw->slot && !serve_mailbox(r, from, deadline)) {
             return false;
         }
@@ -270,7 +272,7 @@ bool idt_ntb_request_wait(IdtNtbRequest *r, bool (*done)(void *opaque),
         if (!done(opaque) &&
             !sleep_for_signal(MIN(deadline - now, REAP_US))) {
             /* A dead peer never answers: free its port */
-            idt_ntb_switch_reap(r->sw);
+            idt_ntb_port_reap(r->sw);
         }
         set_waiting(0);
     }
@@ -324,7 +326,7 @@ typedef struct Wait {
 /* True when there is nothing to wait for any more. */
 static bool is_over(const Wait *w)
 {
-    return !idt_ntb_switch_link(w->r->sw, port_of(w->r, w->to));
+    return !idt_ntb_switch_link(w->r->sw, w->to);
 }
 
 static IdtNtbShmMailbox *wait_mailbox(const Wait *w)
@@ -404,12 +406,12 @@ static IdtNtbRequestResult send_request(Wait *w, uint64_t addr, uint64_t data,
     unsigned from = r->sw->slot;
     IdtNtbShmMailbox *box = wait_mailbox(w);
     IdtNtbRequestPeer *peer = &r->peer[w->to];
-    uint32_t epoch = idt_ntb_switch_epoch(r->sw, from, w->to);
+    uint32_t epoch = idt_ntb_gate_epoch(r->sw, from, w->to);
     IdtNtbRequestResult result = IDT_NTB_REQUEST_REFUSED;
     IdtNtbShmRequest *request;
 
     /* The epoch before the look: what ends in between makes it stale */
-    if (idt_ntb_switch_open(r->sw, from, w->to)) {
+    if (idt_ntb_gate_is_open(r->sw, from, w->to)) {
         result = wait_for_room(w);
     }
     if (result != IDT_NTB_REQUEST_DONE) {
@@ -427,7 +429,7 @@ static IdtNtbRequestResult send_request(Wait *w, uint64_t addr, uint64_t data,
     if (!qatomic_read(&box->awake)) {
         /* Others of the same kind need not signal again */
         qatomic_set(&box->awake, 1);
-        idt_ntb_switch_signal(r->sw, port_of(r, w->to));
+        idt_ntb_switch_signal(r->sw, w->to);
     }
     return IDT_NTB_REQUEST_DONE;
 }
@@ -445,7 +447,7 @@ static void withdraw(Wait *w)
 static bool access_local(IdtNtbRequest *r, IdtNtbRequest *local,
                          uint64_t addr, void *buf, unsigned len, bool is_write)
 {
-    return idt_ntb_switch_open(r->sw, r->sw->slot, local->sw->slot) &&
+    return idt_ntb_gate_is_open(r->sw, r->sw->slot, local->sw->slot) &&
            local->ops->access(local->opaque, r->sw->slot, addr, buf, len,
                               is_write);
 }
@@ -538,7 +540,7 @@ void idt_ntb_request_reset(IdtNtbRequest *r)
 {
     unsigned slot = r->sw->slot;
 
-    for (unsigned i = 0; i < r->sw->num_ports; i++) {
+    for (unsigned i = 0; i < r->sw->num_slots; i++) {
         IdtNtbShmMailbox *out = mailbox(r, slot, i);
         IdtNtbShmMailbox *in = mailbox(r, i, slot);
         uint32_t end = qatomic_read(&in->head);

@@ -18,7 +18,7 @@
 #include "hw/misc/idt_ntb_regs.h"
 
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
-#define IDT_NTB_SHM_VERSION 4
+#define IDT_NTB_SHM_VERSION 5
 #define IDT_NTB_SHM_BLOCK   4096
 #define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
 #define IDT_NTB_DIGEST_SIZE 32
@@ -29,11 +29,11 @@ typedef struct IdtNtbShmHeader {
     uint32_t size;              /* of IdtNtbShm, in bytes */
     uint32_t device_id;         /* PCI device ID of the chip */
     /* The reset image that configured the switch: see config.h */
-    uint32_t from_file;         /* an EEPROM image of the user's */
-    uint32_t partitions;        /* else these */
-    uint32_t barsetup[IDT_NUM_BARS];
-    uint32_t nt_slots;          /* a bit per slot that it gave an NT function */
-    uint32_t image_size;        /* of the image, in bytes */
+    uint32_t from_file;         /* 1: an EEPROM image; 0: made from ... */
+    uint32_t partitions;        /* ... the property partitions= and ... */
+    uint32_t barsetup[IDT_NUM_BARS];    /* ... the properties of the BARs */
+    uint32_t nt_slots;          /* a bit per slot with an NT function in it */
+    uint32_t image_size;        /* bytes */
     uint8_t image_digest[IDT_NTB_DIGEST_SIZE];  /* SHA-256 */
 } IdtNtbShmHeader;
 
@@ -58,17 +58,18 @@ typedef struct IdtNtbShmSwitch {
     uint32_t mtbl[IDT_NUM_MTBL];
     uint32_t tmpctl;
     uint32_t tmpadj;
-    uint32_t tmp_sample;        /* what the sensor measures, half degrees */
+    /* Temperatures are in half degrees Celsius: see temp.h */
+    uint32_t tmp_sample;        /* at the sensor */
     uint32_t tmp_lowest;
     uint32_t tmp_highest;
-    uint32_t tmpalarm;          /* TMPALARM.IRQ, in its place */
-    uint32_t tmp_level;         /* thresholds that are passed and enabled */
-    /* Topology: see idt_ntb_topology.h */
+    uint32_t tmpalarm;          /* IRQ field of TMPALARM */
+    uint32_t tmp_level;         /* alarms whose condition is true */
+    /* Topology: see topology.h.  Ports are in the order of their numbers. */
     uint32_t swpartctl[IDT_MAX_PARTITIONS];
     uint32_t swpartsts[IDT_MAX_PARTITIONS];     /* SCI and SCC */
     uint32_t swpart_pending;    /* a bit per partition that changes */
     uint32_t swportctl[IDT_MAX_PORTS];
-    uint32_t swportsts[IDT_MAX_PORTS];  /* OMCI, OMCC, MODE, SWPART, DEVNUM */
+    uint32_t swportsts[IDT_MAX_PORTS];  /* and FIELD(SHM_SWPORTSTS, ...) */
     uint32_t gasaprot;
     uint32_t ntmtblprot[IDT_MAX_PARTITIONS];
     /* Stored only, in the order of the address map */
@@ -97,16 +98,20 @@ typedef struct IdtNtbShmSwitch {
     uint32_t reset_mtbl[IDT_NUM_MTBL];  /* what a reset returns @mtbl to */
     uint32_t smbussts;
     uint32_t fcapsts[IDT_NUM_FAILOVER_CAPS];
-    uint32_t failover_pending;  /* a bit per failover that is under way */
+    uint32_t failover_pending;  /* a bit per capability that fails over */
+    uint32_t bridge_sclk[IDT_MAX_PORTS];    /* PCIELSTS.SCLK of the bridges */
 } IdtNtbShmSwitch;
 
-FIELD(SHM_EEPROMINTF, SLOT, 27, 3)      /* whose operation makes it busy */
+/* A write of SWPORTxCTL is not applied yet */
+FIELD(SHM_SWPORTSTS, PENDING, 31, 1)
+
+FIELD(SHM_EEPROMINTF, SLOT, 27, 3)      /* the port that makes it busy */
 
 typedef enum IdtNtbPortState {
-    IDT_NTB_PORT_FREE,
-    IDT_NTB_PORT_DOWN,          /* claimed, no link */
-    IDT_NTB_PORT_UP,            /* link up */
-    IDT_NTB_PORT_GOING_DOWN,    /* no link, the others are not told yet */
+    IDT_NTB_PORT_FREE,          /* no owner */
+    IDT_NTB_PORT_DOWN,          /* owned, link down */
+    IDT_NTB_PORT_UP,            /* owned, link up */
+    IDT_NTB_PORT_GOING_DOWN,    /* link down, LINKDN is not signalled yet */
 } IdtNtbPortState;
 
 typedef struct IdtNtbShmPort {
@@ -114,12 +119,12 @@ typedef struct IdtNtbShmPort {
     uint32_t state;             /* IdtNtbPortState */
     uint32_t client;            /* client id of the owner at the server */
     /*
-     * Bits of NTINTSTS that were low or masked when a write to this port's
-     * interrupt registers took effect; taken by the owner.
+     * Bits of NTINTSTS that were low or masked after a write to an interrupt
+     * register, so that they can rise again; the owner takes them.
      */
     uint32_t irq_low;
     uint32_t ntctl;
-    uint32_t ntintsts;          /* the bits that latch: not MSG and DBELL */
+    uint32_t ntintsts;          /* without MSG and DBELL, which are derived */
     uint32_t ntintmsk;
     uint32_t ntsdata;
     uint32_t indbellsts;
@@ -137,14 +142,14 @@ typedef struct IdtNtbShmPort {
     uint32_t barutbase[IDT_NUM_BARS];
     uint32_t lutoffset;
     uint32_t lut[IDT_NUM_LUTS][IDT_LUT_ENTRIES][IDT_LUT_WORDS];
-    /* Windows: see idt_ntb_direct.h and idt_ntb_request.h */
-    uint32_t holds;             /* peers onto which it has mappings */
-    uint32_t close_req;         /* counts who asks it to look at those */
-    uint32_t close_ack;         /* @close_req when it did so last */
+    /* Windows: see gate.h, mapping.h and request.h */
+    uint32_t holds;             /* slots whose memory the port has mapped */
+    uint32_t close_req;         /* counts requests to check those mappings */
+    uint32_t close_ack;         /* @close_req when the port checked them */
     uint32_t send_epoch;        /* counts the ends of its admission */
     uint32_t receive_epoch;     /* counts the ends of access to its memory */
-    uint32_t waiting;           /* sleeps: wants a signal for an answer */
-    /* Changes of the partition's state, and those that have taken place */
+    uint32_t waiting;           /* 1: the owner sleeps until an answer comes */
+    /* Changes of the partition's state: requested, and applied */
     uint32_t topology_req;
     uint32_t topology_ack;
     /* Stored only */
@@ -152,36 +157,36 @@ typedef struct IdtNtbShmPort {
     uint32_t ptcctl[2];
     uint32_t ptcdata;
     uint32_t ntmcgpa[IDT_NUM_MCAST_GROUPS];
-    uint32_t bridge_sclk;       /* PCIELSTS.SCLK of the bridge function */
-    uint32_t ntueem;            /* errors to emulate; taken by the owner */
+    /* Errors to emulate; the owner takes them */
+    uint32_t ntueem;
     uint32_t ntceem;
 } IdtNtbShmPort;
 
-/* Which memory of a port's guest may be mapped, by bus address. */
+/* RAM of a port's guest that other ports may map. */
 typedef struct IdtNtbShmRam {
-    uint64_t addr;
-    uint64_t size;
-    uint64_t offset;            /* in the file */
-    uint32_t fd;                /* number in the process */
-    uint32_t id;                /* another one: other RAM, with the same @fd */
+    uint64_t addr;              /* bus address */
+    uint64_t size;              /* bytes */
+    uint64_t offset;            /* in the file, bytes */
+    uint32_t fd;                /* descriptor number in the owner's process */
+    uint32_t id;                /* changes when @fd becomes another file */
 } IdtNtbShmRam;
 
 #define IDT_NTB_MAX_RAM         120
 
 typedef struct IdtNtbShmMemory {
-    uint32_t seq;               /* odd while it changes */
-    uint32_t pid;               /* of the owner of the port */
-    uint32_t lock_fd;           /* its descriptor that holds the port's lock */
-    uint32_t count;
+    uint32_t seq;               /* odd while the table changes */
+    uint32_t pid;               /* process ID of the owner */
+    uint32_t lock_fd;           /* the owner's descriptor with the lock */
+    uint32_t count;             /* valid entries of @ram */
     IdtNtbShmRam ram[IDT_NTB_MAX_RAM];
 } IdtNtbShmMemory;
 
 /* An access of one port to the memory of another. */
 typedef struct IdtNtbShmRequest {
-    uint64_t addr;
+    uint64_t addr;              /* bus address at the receiver */
     uint64_t data;              /* bytes in the order of the bus */
     uint32_t op;                /* FIELD(SHM_REQUEST, ...) */
-    uint32_t epoch;             /* idt_ntb_switch_epoch() when admitted */
+    uint32_t epoch;             /* idt_ntb_gate_epoch() when sent */
 } IdtNtbShmRequest;
 
 FIELD(SHM_REQUEST, SIZE, 0, 8)  /* 1 to 8 bytes */
@@ -192,23 +197,24 @@ FIELD(SHM_REQUEST, READ, 8, 1)
 /* Requests from one port to another. */
 typedef struct IdtNtbShmMailbox {
     /* Written by the sender */
-    uint32_t head;
+    uint32_t head;              /* counts requests sent */
     uint32_t reserved[15];
     /* Written by the receiver */
-    uint32_t tail;
-    uint32_t awake;             /* it will look without a signal */
-    uint32_t reply;             /* the read that is answered: its number */
-    uint32_t reply_ok;
+    uint32_t tail;              /* counts requests done */
+    uint32_t awake;             /* 1: looks at @head without a signal */
+    uint32_t reply;             /* number of the read that is answered */
+    uint32_t reply_ok;          /* 0: nothing answers at that address */
     uint64_t reply_data;
     uint32_t reserved2[10];
     IdtNtbShmRequest request[IDT_NTB_MAX_REQUESTS];
 } IdtNtbShmMailbox;
 
-/* An inbound message register: one word, so that a send is one exchange. */
+/* An inbound message register: a send is one compare-and-swap of one word. */
 FIELD(SHM_INMSG, DATA, 0, 32)
-FIELD(SHM_INMSG, SRC, 32, 3)
+FIELD(SHM_INMSG, SRC, 32, 3)            /* partition of the sender */
 FIELD(SHM_INMSG, FULL, 63, 1)
 
+/* Arrays of IDT_MAX_NT_PORTS are indexed by slot. */
 typedef struct IdtNtbShm {
     union {
         IdtNtbShmHeader header;
@@ -221,8 +227,7 @@ typedef struct IdtNtbShm {
     union {
         IdtNtbShmPort p;
         uint8_t block[IDT_NTB_SHM_BLOCK];
-    } port[IDT_MAX_PORTS];
-    /* By slot */
+    } slot[IDT_MAX_NT_PORTS];
     union {
         IdtNtbShmPort p;        /* what a reset of the port returns to */
         uint8_t block[IDT_NTB_SHM_BLOCK];
@@ -235,7 +240,7 @@ typedef struct IdtNtbShm {
         IdtNtbShmMailbox m;
         uint8_t block[IDT_NTB_SHM_MAILBOX];
     } mailbox[IDT_MAX_NT_PORTS][IDT_MAX_NT_PORTS];  /* [from][to] */
-    uint8_t eeprom[IDT_EEPROM_SIZE];            /* see idt_ntb_flash.h */
+    uint8_t eeprom[IDT_EEPROM_SIZE];                /* see flash.h */
 } IdtNtbShm;
 
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmHeader) > IDT_NTB_SHM_BLOCK);
@@ -243,7 +248,7 @@ QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmSwitch) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmPort) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMemory) > IDT_NTB_SHM_BLOCK);
 QEMU_BUILD_BUG_ON(sizeof(IdtNtbShmMailbox) > IDT_NTB_SHM_MAILBOX);
-QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
+QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, slot) != 2 * IDT_NTB_SHM_BLOCK);
 
 /*
  * Locks and claims
@@ -251,9 +256,9 @@ QEMU_BUILD_BUG_ON(offsetof(IdtNtbShm, port) != 2 * IDT_NTB_SHM_BLOCK);
  * The owner of a port holds the write lock (F_OFD_SETLK) of the first byte of
  * the port's block.  The kernel drops the lock when the owner ends.
  */
-static inline uint64_t idt_ntb_shm_lock_offset(unsigned port)
+static inline uint64_t idt_ntb_shm_lock_offset(unsigned slot)
 {
-    return offsetof(IdtNtbShm, port) + port * IDT_NTB_SHM_BLOCK;
+    return offsetof(IdtNtbShm, slot) + slot * IDT_NTB_SHM_BLOCK;
 }
 
 /*
@@ -263,9 +268,9 @@ static inline uint64_t idt_ntb_shm_lock_offset(unsigned port)
  * process with the same descriptor can take one, but no process can change what
  * another one has mapped.
  */
-static inline uint64_t idt_ntb_shm_claim_offset(unsigned port)
+static inline uint64_t idt_ntb_shm_claim_offset(unsigned slot)
 {
-    return (uint64_t)(port + 1) << 30;
+    return (uint64_t)(slot + 1) << 30;
 }
 
 #endif

@@ -6,11 +6,12 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "signals.h"
 #include "temp.h"
 #include "trace.h"
 
-/* The offset can lead out of what the register can show */
-static uint8_t temp_current(const IdtNtbShmSwitch *regs)
+/* Sample and offset, within the range of the register */
+static uint8_t current_temp(const IdtNtbShmSwitch *regs)
 {
     int offset = (int8_t)qatomic_read(&regs->tmpadj);
     int sample = qatomic_read(&regs->tmp_sample) & 0xff;
@@ -18,19 +19,19 @@ static uint8_t temp_current(const IdtNtbShmSwitch *regs)
     return MIN(MAX(sample + offset, 0), IDT_NTB_TEMP_MAX);
 }
 
-static bool temp_is_down(const IdtNtbShmSwitch *regs)
+static bool is_powered_down(const IdtNtbShmSwitch *regs)
 {
     return FIELD_EX32(qatomic_read(&regs->tmpctl), TMPCTL, PDOWN);
 }
 
-typedef struct IdtNtbTempAlarm {
+typedef struct TempAlarm {
     uint8_t threshold;          /* shift in TMPCTL */
     bool above;
     uint32_t enable;            /* in TMPCTL */
     uint32_t status;            /* in TMPSTS and TMPALARM */
-} IdtNtbTempAlarm;
+} TempAlarm;
 
-static const IdtNtbTempAlarm alarms[] = {
+static const TempAlarm alarms[] = {
     { R_TMPCTL_LTH_SHIFT, false, R_TMPCTL_BLTH_EN_MASK, R_TMPSTS_BLTH_MASK },
     { R_TMPCTL_LTH_SHIFT, true, R_TMPCTL_ALTH_EN_MASK, R_TMPSTS_ALTH_MASK },
     { R_TMPCTL_MTH_SHIFT, false, R_TMPCTL_BMTH_EN_MASK, R_TMPSTS_BMTH_MASK },
@@ -39,25 +40,25 @@ static const IdtNtbTempAlarm alarms[] = {
     { R_TMPCTL_HTH_SHIFT, true, R_TMPCTL_AHTH_EN_MASK, R_TMPSTS_AHTH_MASK },
 };
 
-/* The thresholds that are passed, as in TMPSTS */
-static uint32_t temp_passed(const IdtNtbShmSwitch *regs)
+/* The alarms whose condition is true, enabled or not; as in TMPSTS */
+static uint32_t alarm_conditions(const IdtNtbShmSwitch *regs)
 {
     uint32_t ctl = qatomic_read(&regs->tmpctl);
-    uint8_t current = temp_current(regs);
-    uint32_t passed = 0;
+    uint8_t current = current_temp(regs);
+    uint32_t conditions = 0;
 
     for (unsigned i = 0; i < ARRAY_SIZE(alarms); i++) {
         uint8_t threshold = ctl >> alarms[i].threshold;
 
         if (alarms[i].above ? current > threshold : current < threshold) {
-            passed |= alarms[i].status;
+            conditions |= alarms[i].status;
         }
     }
-    return passed;
+    return conditions;
 }
 
-/* Those of @passed whose alarm is enabled */
-static uint32_t temp_enabled(const IdtNtbShmSwitch *regs, uint32_t passed)
+/* Those of @conditions that TMPCTL enables */
+static uint32_t enabled_alarms(const IdtNtbShmSwitch *regs, uint32_t conditions)
 {
     uint32_t ctl = qatomic_read(&regs->tmpctl);
     uint32_t enabled = 0;
@@ -67,29 +68,16 @@ static uint32_t temp_enabled(const IdtNtbShmSwitch *regs, uint32_t passed)
             enabled |= alarms[i].status;
         }
     }
-    return passed & enabled;
-}
-
-static void temp_alarm_ports(IdtNtbSwitch *sw)
-{
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        unsigned port = idt_ntb_switch_port(sw, i);
-
-        if (idt_ntb_switch_link(sw, port)) {
-            qatomic_fetch_or(&idt_ntb_switch_block(sw, port)->ntintsts,
-                             R_NTINTSTS_TMPSENSOR_MASK);
-            idt_ntb_switch_signal(sw, port);
-        }
-    }
+    return conditions & enabled;
 }
 
 void idt_ntb_temp_measure(IdtNtbSwitch *sw)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint8_t current = temp_current(regs);
+    uint8_t current = current_temp(regs);
     uint32_t level, rose;
 
-    if (temp_is_down(regs)) {
+    if (is_powered_down(regs)) {
         qatomic_set(&regs->tmp_level, 0);
         return;
     }
@@ -97,12 +85,14 @@ void idt_ntb_temp_measure(IdtNtbSwitch *sw)
                 MIN(current, qatomic_read(&regs->tmp_lowest) & 0xff));
     qatomic_set(&regs->tmp_highest,
                 MAX(current, qatomic_read(&regs->tmp_highest) & 0xff));
-    level = temp_enabled(regs, temp_passed(regs));
+    level = enabled_alarms(regs, alarm_conditions(regs));
     rose = level & ~qatomic_xchg(&regs->tmp_level, level);
     if (rose) {
         trace_idt_ntb_temp_alarm(sw->port, current, rose);
         qatomic_fetch_or(&regs->tmpalarm, rose);
-        temp_alarm_ports(sw);
+        for (unsigned slot = 0; slot < sw->num_slots; slot++) {
+            idt_ntb_signals_latch(sw, slot, R_NTINTSTS_TMPSENSOR_MASK);
+        }
     }
 }
 
@@ -117,8 +107,8 @@ void idt_ntb_temp_set(IdtNtbSwitch *sw, unsigned half_degrees)
     idt_ntb_temp_measure(sw);
 }
 
-/* Lowest and highest are at the same place in TMPSTS and TMPALARM */
-static uint32_t temp_extremes(const IdtNtbShmSwitch *regs)
+/* LTEMP and HTEMP, which are at the same place in TMPSTS and TMPALARM */
+static uint32_t read_extremes(const IdtNtbShmSwitch *regs)
 {
     uint32_t value = FIELD_DP32(0, TMPSTS, LTEMP,
                                 qatomic_read(&regs->tmp_lowest));
@@ -130,12 +120,12 @@ uint32_t idt_ntb_temp_status(IdtNtbSwitch *sw)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
 
-    if (temp_is_down(regs)) {
+    if (is_powered_down(regs)) {
         return 0;
     }
     idt_ntb_temp_measure(sw);
-    return FIELD_DP32(temp_extremes(regs) | temp_passed(regs), TMPSTS, TEMP,
-                      temp_current(regs));
+    return FIELD_DP32(read_extremes(regs) | alarm_conditions(regs), TMPSTS,
+                      TEMP, current_temp(regs));
 }
 
 uint32_t idt_ntb_temp_alarm(IdtNtbSwitch *sw)
@@ -143,5 +133,5 @@ uint32_t idt_ntb_temp_alarm(IdtNtbSwitch *sw)
     IdtNtbShmSwitch *regs = &sw->shm->sw;
     uint32_t irq = qatomic_read(&regs->tmpalarm) & R_TMPALARM_IRQ_MASK;
 
-    return temp_is_down(regs) ? 0 : temp_extremes(regs) | irq;
+    return is_powered_down(regs) ? 0 : read_extremes(regs) | irq;
 }

@@ -1,8 +1,11 @@
 /*
  * IDT 89HPESxNTx PCIe switch: temperature sensor
  *
- * The switch has one.  Temperatures are in half degrees Celsius, 0 to 127.5, as
- * in the registers; what they show has TMPADJ's offset added.
+ * A switch has one sensor.  Temperatures are in half degrees Celsius, 0 to
+ * IDT_NTB_TEMP_MAX, as in the registers.  Registers show the sample with the
+ * offset of TMPADJ added.
+ *
+ * Source of the register layout: the Linux driver ntb_hw_idt.
  *
  * All functions are called with the BQL held.
  *
@@ -14,21 +17,26 @@
 
 #include "switch.h"
 
-#define IDT_NTB_TEMP_MAX    255     /* half degrees */
+#define IDT_NTB_TEMP_MAX    255     /* half degrees: 127.5 degrees Celsius */
 
-/* What the sensor measures, without TMPADJ. */
+/* The temperature at the sensor, without TMPADJ. */
 unsigned idt_ntb_temp_get(const IdtNtbSwitch *sw);
+
+/*
+ * Sets the temperature at the sensor, and measures it.  The caller evaluates
+ * our interrupt.
+ */
 void idt_ntb_temp_set(IdtNtbSwitch *sw, unsigned half_degrees);
 
 /*
- * Measures, after a change: remembers lowest and highest, and raises alarms: an
- * enabled threshold that is passed sets its bit of TMPALARM, and TMPSENSOR in
- * NTINTSTS of all ports (inferred).  For our own the caller evaluates the
+ * Measures: updates the lowest and the highest temperature, and sets the bit of
+ * an enabled alarm in TMPALARM, and TMPSENSOR in NTINTSTS of all ports
+ * (inferred), when its condition becomes true.  The caller evaluates our
  * interrupt.
  */
 void idt_ntb_temp_measure(IdtNtbSwitch *sw);
 
-/* TMPSTS and TMPALARM as they read; 0 while the sensor is powered down. */
+/* TMPSTS and TMPALARM, as they read; 0 while the sensor is powered down. */
 uint32_t idt_ntb_temp_status(IdtNtbSwitch *sw);
 uint32_t idt_ntb_temp_alarm(IdtNtbSwitch *sw);
 

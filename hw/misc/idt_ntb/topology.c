@@ -1,25 +1,25 @@
 /*
- * IDT 89HPESxNTx PCIe switch: partition and port control
+ * IDT 89HPESxNTx PCIe switch: changes of partition and port control
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "qemu/log.h"
+#include "gate.h"
+#include "signals.h"
 #include "topology.h"
 #include "trace.h"
 
-#define MODES_NT    (BIT(IDT_PORT_MODE_NT) | BIT(IDT_PORT_MODE_UP_NT) | \
-                     BIT(IDT_PORT_MODE_UP_NT_DMA) | BIT(IDT_PORT_MODE_NT_DMA))
 #define MODES_UP    (BIT(IDT_PORT_MODE_UPSTREAM) | BIT(IDT_PORT_MODE_UP_NT) | \
                      BIT(IDT_PORT_MODE_UP_DMA) | BIT(IDT_PORT_MODE_UP_NT_DMA))
 #define MODES_DMA   (BIT(IDT_PORT_MODE_UP_DMA) | \
                      BIT(IDT_PORT_MODE_UP_NT_DMA) | BIT(IDT_PORT_MODE_NT_DMA))
 
-#define SWPORTSTS_CONFIG    (R_SWPORT0STS_MODE_MASK | \
-                             R_SWPORT0STS_SWPART_MASK | \
-                             R_SWPORT0STS_DEVNUM_MASK)
-#define SWPORTSTS_STORED    (SWPORTSTS_CONFIG | R_SWPORT0STS_OMCI_MASK | \
+/* The bits of swportsts and swpartsts that reads show as they are */
+#define SWPORTSTS_STORED    (IDT_NTB_PORT_CONFIG_MASK | \
+                             R_SWPORT0STS_OMCI_MASK | \
                              R_SWPORT0STS_OMCC_MASK | \
                              R_SWPORT0STS_PFAILOVER_MASK | \
                              R_SWPORT0STS_SFAILOVER_MASK)
@@ -27,134 +27,74 @@
                              R_SWPART0STS_PFAILOVER_MASK | \
                              R_SWPART0STS_SFAILOVER_MASK)
 
-/* In the stored word only: a write of SWPORTxCTL waits for its completion */
-#define SWPORTSTS_PENDING   BIT(31)
-
-bool idt_ntb_topology_mode_has_nt(unsigned mode)
-{
-    return mode < IDT_NUM_PORT_MODES && MODES_NT & BIT(mode);
-}
-
-bool idt_ntb_topology_mode_is_valid(const IdtNtbSwitch *sw, unsigned port,
+bool idt_ntb_topology_can_have_mode(const IdtNtbSwitch *sw, unsigned port,
                                     unsigned mode)
 {
-    if (idt_ntb_topology_mode_has_nt(mode)) {
-        return idt_ntb_switch_index(sw, port) >= 0;
+    if (idt_ntb_switch_mode_has_nt(mode)) {
+        return idt_ntb_switch_slot(sw, port) >= 0;
     }
     return mode == IDT_PORT_MODE_DISABLED ||
            (sw->chip->all_ports & BIT(port) && mode < IDT_NUM_PORT_MODES);
 }
 
-unsigned idt_ntb_topology_mode(const IdtNtbSwitch *sw, unsigned port)
+bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned slot)
 {
-    return FIELD_EX32(qatomic_read(&sw->shm->sw.swportsts[port]), SWPORT0STS,
-                      MODE);
-}
-
-static unsigned partition_state(const IdtNtbSwitch *sw, unsigned partition)
-{
-    return FIELD_EX32(qatomic_read(&sw->shm->sw.swpartctl[partition]),
-                      SWPART0CTL, STATE);
-}
-
-/* What SWPORTxSTS shows when what SWPORTxCTL says has taken place */
-static uint32_t config_of(uint32_t ctl)
-{
-    uint32_t sts = FIELD_DP32(0, SWPORT0STS, MODE,
-                              FIELD_EX32(ctl, SWPORT0CTL, MODE));
-
-    sts = FIELD_DP32(sts, SWPORT0STS, SWPART,
-                     FIELD_EX32(ctl, SWPORT0CTL, SWPART));
-    return FIELD_DP32(sts, SWPORT0STS, DEVNUM,
-                      FIELD_EX32(ctl, SWPORT0CTL, DEVNUM));
-}
-
-/* @sts is the stored SWPORTxSTS of @port */
-static bool is_settled(const IdtNtbSwitch *sw, unsigned port, uint32_t sts)
-{
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
-    uint32_t config = config_of(qatomic_read(&sw->shm->sw.swportctl[port]));
-
-    return (sts & (SWPORTSTS_CONFIG | SWPORTSTS_PENDING)) == config &&
-           qatomic_read(&p->topology_req) == qatomic_read(&p->topology_ack);
-}
-
-bool idt_ntb_topology_is_settled(const IdtNtbSwitch *sw, unsigned port)
-{
-    return is_settled(sw, port, qatomic_read(&sw->shm->sw.swportsts[port]));
-}
-
-/* Several times in every access by request: reads no word twice */
-bool idt_ntb_topology_allows_link(const IdtNtbSwitch *sw, unsigned port)
-{
-    uint32_t sts = qatomic_read(&sw->shm->sw.swportsts[port]);
-
-    return is_settled(sw, port, sts) &&
-           idt_ntb_topology_mode_has_nt(FIELD_EX32(sts, SWPORT0STS, MODE)) &&
-           partition_state(sw, FIELD_EX32(sts, SWPORT0STS, SWPART)) ==
-           IDT_PART_STATE_ACTIVE;
-}
-
-bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned port)
-{
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
+    unsigned port = idt_ntb_switch_port(sw, slot);
     uint32_t ctl = qatomic_read(&sw->shm->sw.swportctl[port]);
+    unsigned part = FIELD_EX32(ctl, SWPORT0CTL, SWPART);
 
     return FIELD_EX32(ctl, SWPORT0CTL, OMA) == IDT_PORT_OMA_NO_ACTION &&
-           idt_ntb_topology_mode_has_nt(FIELD_EX32(ctl, SWPORT0CTL, MODE)) &&
-           idt_ntb_switch_has_nt(sw, port) &&
-           partition_state(sw, FIELD_EX32(ctl, SWPORT0CTL, SWPART)) ==
-           IDT_PART_STATE_ACTIVE &&
+           idt_ntb_switch_mode_has_nt(FIELD_EX32(ctl, SWPORT0CTL, MODE)) &&
+           idt_ntb_switch_has_nt(sw, slot) &&
+           idt_ntb_switch_partition_state(sw, part) == IDT_PART_STATE_ACTIVE &&
            qatomic_read(&p->topology_req) == qatomic_read(&p->topology_ack);
 }
 
-static bool is_owned(const IdtNtbSwitch *sw, unsigned port)
+static bool is_owned(const IdtNtbSwitch *sw, int slot)
 {
-    return idt_ntb_switch_index(sw, port) >= 0 &&
-           qatomic_read(&idt_ntb_switch_block(sw, port)->state) !=
-           IDT_NTB_PORT_FREE;
+    return slot >= 0 && qatomic_read(&idt_ntb_switch_block(sw, slot)->state) !=
+                        IDT_NTB_PORT_FREE;
 }
 
-/* Tells that the state of @partition has changed, if all its ports did */
-static void finish_partition(IdtNtbSwitch *sw, unsigned partition)
+/* Sets SWPARTxSTS.SCC if all ports of @part have applied its new state */
+static void finish_partition(IdtNtbSwitch *sw, unsigned part)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint32_t ports;
+    uint32_t slots;
 
-    if (!(qatomic_read(&regs->swpart_pending) & BIT(partition))) {
+    if (!(qatomic_read(&regs->swpart_pending) & BIT(part))) {
         return;
     }
-    ports = idt_ntb_switch_ports_in(sw, partition);
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        if (ports & BIT(i) &&
-            !idt_ntb_topology_is_settled(sw, idt_ntb_switch_port(sw, i))) {
+    slots = idt_ntb_switch_slots_in(sw, part);
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
+        if (slots & BIT(slot) && idt_ntb_switch_is_changing(sw, slot)) {
             return;
         }
     }
-    if (qatomic_fetch_and(&regs->swpart_pending, ~BIT(partition)) &
-        BIT(partition)) {
-        trace_idt_ntb_partition_state(partition,
-                                      partition_state(sw, partition));
-        qatomic_fetch_or(&regs->swpartsts[partition],
-                         R_SWPART0STS_SCC_MASK);
+    if (qatomic_fetch_and(&regs->swpart_pending, ~BIT(part)) & BIT(part)) {
+        trace_idt_ntb_partition_state(part,
+                                      idt_ntb_switch_partition_state(sw, part));
+        qatomic_fetch_or(&regs->swpartsts[part], R_SWPART0STS_SCC_MASK);
     }
 }
 
-/* Makes the configuration of @port what its SWPORTxCTL says */
-static void take_over(IdtNtbSwitch *sw, unsigned port)
+/* Makes SWPORTxSTS show what SWPORTxCTL asks for */
+static void apply_control(IdtNtbSwitch *sw, unsigned port)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
     uint32_t old = qatomic_read(&regs->swportsts[port]);
 
     for (unsigned i = 0; i < IDT_NTB_MAX_CAS_TRIES; i++) {
-        uint32_t new = old & ~(SWPORTSTS_CONFIG | SWPORTSTS_PENDING);
+        uint32_t new = old & ~(IDT_NTB_PORT_CONFIG_MASK |
+                               R_SHM_SWPORTSTS_PENDING_MASK);
         uint32_t seen;
 
-        if (old & SWPORTSTS_PENDING) {
+        if (old & R_SHM_SWPORTSTS_PENDING_MASK) {
             new |= R_SWPORT0STS_OMCC_MASK;
         }
-        smp_rmb();              /* who sees the write as pending sees it */
-        new |= config_of(qatomic_read(&regs->swportctl[port]));
+        smp_rmb();      /* if we see PENDING, we see the write that set it */
+        new |= idt_ntb_switch_port_config(qatomic_read(&regs->swportctl[port]));
         seen = qatomic_cmpxchg(&regs->swportsts[port], old, new);
         if (seen == old) {
             return;
@@ -163,130 +103,161 @@ static void take_over(IdtNtbSwitch *sw, unsigned port)
     }
 }
 
-void idt_ntb_topology_settle(IdtNtbSwitch *sw, unsigned port)
+/* Applies the changes of a port; @slot is its slot, or -1 if it has none */
+static void apply_changes(IdtNtbSwitch *sw, unsigned port, int slot)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, port);
-    uint32_t acked = qatomic_read(&p->topology_ack);
-    uint32_t request = qatomic_load_acquire(&p->topology_req);
-    unsigned partition = idt_ntb_switch_partition(sw, port);
+    IdtNtbShmPort *p = slot < 0 ? NULL : idt_ntb_switch_block(sw, slot);
+    uint32_t acked = p ? qatomic_read(&p->topology_ack) : 0;
+    uint32_t request = p ? qatomic_load_acquire(&p->topology_req) : 0;
+    unsigned part = idt_ntb_switch_port_partition(sw, port);
 
-    if (idt_ntb_topology_is_settled(sw, port)) {
+    if (!idt_ntb_switch_port_is_changing(sw, port)) {
         return;
     }
-    take_over(sw, port);
-    trace_idt_ntb_port_mode(port, idt_ntb_topology_mode(sw, port),
-                            idt_ntb_switch_partition(sw, port));
-    /* Who has settled the port meanwhile may have seen a later request */
-    qatomic_cmpxchg(&p->topology_ack, acked, request);
-    finish_partition(sw, partition);
-    finish_partition(sw, idt_ntb_switch_partition(sw, port));
+    apply_control(sw, port);
+    trace_idt_ntb_port_mode(port, idt_ntb_switch_port_mode(sw, port),
+                            idt_ntb_switch_port_partition(sw, port));
+    if (p) {
+        /* Fails if another process has applied a later request meanwhile */
+        qatomic_cmpxchg(&p->topology_ack, acked, request);
+    }
+    finish_partition(sw, part);
+    finish_partition(sw, idt_ntb_switch_port_partition(sw, port));
 }
 
-/* Tells who is to let a change of @port take place, which is not settled */
-static void begin_change(IdtNtbSwitch *sw, unsigned port)
+void idt_ntb_topology_apply(IdtNtbSwitch *sw, unsigned slot)
 {
-    if (is_owned(sw, port)) {
-        idt_ntb_switch_signal(sw, port);
+    apply_changes(sw, idt_ntb_switch_port(sw, slot), slot);
+}
+
+/* Makes the owner of the port apply its changes, or applies them */
+static void begin_change(IdtNtbSwitch *sw, unsigned port, int slot)
+{
+    if (is_owned(sw, slot)) {
+        idt_ntb_switch_signal(sw, slot);
     } else {
-        idt_ntb_topology_settle(sw, port);
+        apply_changes(sw, port, slot);
     }
 }
 
-void idt_ntb_topology_set_port(IdtNtbSwitch *sw, unsigned port, uint32_t ctl)
+bool idt_ntb_topology_set_port(IdtNtbSwitch *sw, unsigned port, uint32_t mask,
+                               uint32_t value)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
+    unsigned mode = FIELD_EX32(value, SWPORT0CTL, MODE);
 
-    qatomic_xchg(&regs->swportctl[port], ctl);
-    if (idt_ntb_topology_is_settled(sw, port)) {
+    if (mask & R_SWPORT0CTL_MODE_MASK &&
+        !idt_ntb_topology_can_have_mode(sw, port, mode)) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: port %u of %s can't "
+                      "have mode %u\n", sw->port, port, sw->chip->name, mode);
+        return false;
+    }
+    idt_ntb_switch_exchange(&regs->swportctl[port], mask, value);
+    if (!idt_ntb_switch_port_is_changing(sw, port)) {
         qatomic_fetch_or(&regs->swportsts[port], R_SWPORT0STS_OMCI_MASK |
                                                  R_SWPORT0STS_OMCC_MASK);
-        return;
+        return true;
     }
-    qatomic_fetch_or(&regs->swportsts[port],
-                     R_SWPORT0STS_OMCI_MASK | SWPORTSTS_PENDING);
-    begin_change(sw, port);
+    qatomic_fetch_or(&regs->swportsts[port], R_SWPORT0STS_OMCI_MASK |
+                                             R_SHM_SWPORTSTS_PENDING_MASK);
+    begin_change(sw, port, idt_ntb_switch_slot(sw, port));
+    return true;
 }
 
-void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
-                                    uint32_t ctl)
+/* Makes the ports of @part apply its new state */
+static void change_state(IdtNtbSwitch *sw, unsigned part, unsigned state)
+{
+    uint32_t slots = idt_ntb_switch_slots_in(sw, part);
+
+    if (state == IDT_PART_STATE_RESET) {
+        idt_ntb_signals_raise(sw, IDT_NTB_EVENT_FRST, part);
+    }
+    for (unsigned slot = 0; slot < sw->num_slots; slot++) {
+        if (slots & BIT(slot)) {
+            qatomic_inc(&idt_ntb_switch_block(sw, slot)->topology_req);
+            begin_change(sw, idt_ntb_switch_port(sw, slot), slot);
+        }
+    }
+}
+
+bool idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned part,
+                                    uint32_t mask, uint32_t value)
 {
     IdtNtbShmSwitch *regs = &sw->shm->sw;
-    uint32_t old = qatomic_xchg(&regs->swpartctl[partition], ctl);
-    uint32_t ports = idt_ntb_switch_ports_in(sw, partition);
+    unsigned state = FIELD_EX32(value, SWPART0CTL, STATE);
+    uint32_t old;
 
-    qatomic_fetch_or(&regs->swpartsts[partition], R_SWPART0STS_SCI_MASK);
-    if (FIELD_EX32(old ^ ctl, SWPART0CTL, STATE)) {
-        if (FIELD_EX32(ctl, SWPART0CTL, STATE) == IDT_PART_STATE_RESET) {
-            idt_ntb_switch_event(sw, IDT_NTB_EVENT_FRST, partition);
-        }
-        for (unsigned i = 0; i < sw->num_ports; i++) {
-            unsigned port = idt_ntb_switch_port(sw, i);
-
-            if (ports & BIT(i)) {
-                qatomic_inc(&idt_ntb_switch_block(sw, port)->topology_req);
-                begin_change(sw, port);
-            }
-        }
+    if (mask & R_SWPART0CTL_STATE_MASK && state == IDT_PART_STATE_RESERVED) {
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: partition %u can't "
+                      "be in state %u\n", sw->port, part, state);
+        return false;
     }
-    /* Not before: until then the ports look as if they were done */
-    qatomic_fetch_or(&regs->swpart_pending, BIT(partition));
-    finish_partition(sw, partition);
+    old = idt_ntb_switch_exchange(&regs->swpartctl[part], mask, value);
+    qatomic_fetch_or(&regs->swpartsts[part], R_SWPART0STS_SCI_MASK);
+    if ((old ^ value) & mask & R_SWPART0CTL_STATE_MASK) {
+        change_state(sw, part, state);
+    }
+    /* Not earlier: before change_state() no port is changing */
+    qatomic_fetch_or(&regs->swpart_pending, BIT(part));
+    finish_partition(sw, part);
+    return true;
 }
 
-/* Who owned the port may have gone in the middle of a change */
-static void settle_unowned(IdtNtbSwitch *sw, unsigned port)
+/* Applies changes of a port whose owner has gone before it did */
+static void apply_if_unowned(IdtNtbSwitch *sw, unsigned port)
 {
-    if (idt_ntb_topology_is_settled(sw, port) || is_owned(sw, port)) {
+    int slot = idt_ntb_switch_slot(sw, port);
+
+    if (!idt_ntb_switch_port_is_changing(sw, port) || is_owned(sw, slot)) {
         return;
     }
-    idt_ntb_topology_settle(sw, port);
-    /* Its partitions may mean other ports; here that has time */
-    for (unsigned i = 0; i < sw->num_ports; i++) {
-        idt_ntb_switch_ask_close(sw, idt_ntb_switch_port(sw, i));
+    apply_changes(sw, port, slot);
+    /* Windows may lead elsewhere now; no access depends on when they close */
+    for (unsigned i = 0; i < sw->num_slots; i++) {
+        idt_ntb_gate_ask_close(sw, i);
     }
 }
 
 uint32_t idt_ntb_topology_port_status(IdtNtbSwitch *sw, unsigned port)
 {
+    int slot = idt_ntb_switch_slot(sw, port);
     uint32_t value;
     unsigned mode;
 
-    settle_unowned(sw, port);
+    apply_if_unowned(sw, port);
     value = qatomic_read(&sw->shm->sw.swportsts[port]) & SWPORTSTS_STORED;
     mode = FIELD_EX32(value, SWPORT0STS, MODE);
     value = FIELD_DP32(value, SWPORT0STS, DS,
                        mode == IDT_PORT_MODE_DOWNSTREAM);
     return FIELD_DP32(value, SWPORT0STS, LINKUP,
-                      idt_ntb_switch_link(sw, port));
+                      slot >= 0 && idt_ntb_switch_link(sw, slot));
 }
 
-uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw,
-                                           unsigned partition)
+uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw, unsigned part)
 {
     uint32_t value;
 
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
-        settle_unowned(sw, port);
+        apply_if_unowned(sw, port);
     }
-    finish_partition(sw, partition);
-    value = qatomic_read(&sw->shm->sw.swpartsts[partition]) &
-            SWPARTSTS_STORED;
+    finish_partition(sw, part);
+    value = qatomic_read(&sw->shm->sw.swpartsts[part]) & SWPARTSTS_STORED;
     value = FIELD_DP32(value, SWPART0STS, STATE,
-                       partition_state(sw, partition));
+                       idt_ntb_switch_partition_state(sw, part));
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
-        uint32_t mode = BIT(idt_ntb_topology_mode(sw, port));
+        unsigned mode = idt_ntb_switch_port_mode(sw, port);
 
-        if (idt_ntb_switch_partition(sw, port) != partition) {
+        if (idt_ntb_switch_port_partition(sw, port) != part) {
             continue;
         }
-        if (mode & MODES_UP) {
+        if (BIT(mode) & MODES_UP) {
             value = FIELD_DP32(value, SWPART0STS, US, 1);
             value = FIELD_DP32(value, SWPART0STS, USID, port);
         }
-        if (mode & MODES_NT) {
+        if (idt_ntb_switch_mode_has_nt(mode)) {
             value = FIELD_DP32(value, SWPART0STS, NT, 1);
         }
-        if (mode & MODES_DMA) {
+        if (BIT(mode) & MODES_DMA) {
             value = FIELD_DP32(value, SWPART0STS, DMA, 1);
         }
     }

@@ -1,12 +1,13 @@
 /*
- * IDT 89HPESxNTx PCIe switch: partition and port control
+ * IDT 89HPESxNTx PCIe switch: changes of partition and port control
  *
- * What SWPARTxCTL and SWPORTxCTL ask for and SWPARTxSTS and SWPORTxSTS show.
- * From the moment a register is written until the change has taken place the
- * ports that it concerns have no link.  A change takes place when the owner of
- * the port has reset its function; at once, where nobody owns it.
+ * SWPARTxCTL and SWPORTxCTL ask for a change; SWPARTxSTS and SWPORTxSTS show
+ * what is in force.  From the write of a control register until the change is
+ * applied, the ports that it affects have no link.  The owner of a port applies
+ * its changes, after it has reset the function; a change of a port without an
+ * owner is applied at once.
  *
- * All functions are called with the BQL held.
+ * Queries are in switch.h.  All functions are called with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,54 +17,52 @@
 
 #include "switch.h"
 
-/* The mode that @port is in: IDT_PORT_MODE_*, or a value without meaning. */
-unsigned idt_ntb_topology_mode(const IdtNtbSwitch *sw, unsigned port);
-
-/* True for a mode of SWPORTxCTL with an NT function. */
-bool idt_ntb_topology_mode_has_nt(unsigned mode);
-
 /*
- * True if @port can be in @mode: the chip has the port, and can give it an NT
- * function if the mode has one; or it is to be disabled.
+ * True if the chip has the port with number @port and that can be in @mode.
+ * Any port of the register map can be disabled.
  */
-bool idt_ntb_topology_mode_is_valid(const IdtNtbSwitch *sw, unsigned port,
+bool idt_ntb_topology_can_have_mode(const IdtNtbSwitch *sw, unsigned port,
                                     unsigned mode);
 
 /*
- * Writes SWPORTxCTL of @port, whose mode is valid.  A write of what is there
- * completes at once.  For our own port the caller then looks whether it is
- * settled.
+ * Writes the bits in @mask of SWPORTxCTL, @port being a port number.  A write
+ * that changes nothing completes at once.  If our own port changes, the caller
+ * applies the change.
+ *
+ * Returns: false, with a message for the guest's developer, if the port can't
+ * have that mode; nothing is written then.
  */
-void idt_ntb_topology_set_port(IdtNtbSwitch *sw, unsigned port, uint32_t ctl);
+bool idt_ntb_topology_set_port(IdtNtbSwitch *sw, unsigned port, uint32_t mask,
+                               uint32_t value);
 
-/* Writes SWPARTxCTL of @partition, likewise. */
-void idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned partition,
-                                    uint32_t ctl);
+/*
+ * Writes the bits in @mask of SWPARTxCTL.  If our own port is in @part, the
+ * caller applies the change.
+ *
+ * Returns: false, with a message, if the state is reserved; nothing is written
+ * then.
+ */
+bool idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned part,
+                                    uint32_t mask, uint32_t value);
 
-/* SWPORTxSTS and SWPARTxSTS as they read. */
+/*
+ * SWPORTxSTS of the port with number @port, and SWPARTxSTS, as they read.
+ * Applies changes of ports whose owner has gone.
+ */
 uint32_t idt_ntb_topology_port_status(IdtNtbSwitch *sw, unsigned port);
-uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw,
-                                           unsigned partition);
+uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw, unsigned part);
 
 /*
- * True if no change of @port is to take place: of what SWPORTxCTL says, or of
- * the state of its partition.
+ * Applies the changes of the port in @slot, if there are any.  The port is in
+ * reset; it is our own, or has no owner.
  */
-bool idt_ntb_topology_is_settled(const IdtNtbSwitch *sw, unsigned port);
+void idt_ntb_topology_apply(IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * Lets changes of @port take place, which is in reset: our own, or nobody's.
+ * True if the pending change of the port in @slot, whose link is up, keeps the
+ * function as it is, without a reset: SWPORTxCTL.OMA says "no action", and
+ * there is an NT function before and after the change.
  */
-void idt_ntb_topology_settle(IdtNtbSwitch *sw, unsigned port);
-
-/*
- * True if the function of @port, whose link is up, is not to be reset by the
- * change that is to take place: SWPORTxCTL.OMA says so, and it had an NT
- * function before and has one after.
- */
-bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned port);
-
-/* True while an attached @port has a link. */
-bool idt_ntb_topology_allows_link(const IdtNtbSwitch *sw, unsigned port);
+bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned slot);
 
 #endif

@@ -41,7 +41,7 @@ static void translate_direct(const IdtNtbSwitch *sw, const PCIDevice *pci,
                              unsigned bar, uint64_t offset,
                              IdtNtbTranslation *t)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->slot);
     uint64_t bar_addr = idt_ntb_translate_bar_addr(sw, pci, bar);
     uint64_t limit = qatomic_read(&p->barlimit[bar]) | BARLIMIT_ONES;
     uint64_t size = idt_ntb_bar_size(sw->barsetup[bar]);
@@ -65,7 +65,7 @@ static void translate_direct(const IdtNtbSwitch *sw, const PCIDevice *pci,
 static void translate_lut(const IdtNtbSwitch *sw, unsigned bar,
                           uint64_t offset, IdtNtbTranslation *t)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->port);
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->slot);
     uint32_t barsetup = sw->barsetup[bar];
     uint64_t size = idt_ntb_bar_size(barsetup) / idt_ntb_bar_segments(barsetup);
     unsigned n = offset / size;
@@ -75,7 +75,7 @@ static void translate_lut(const IdtNtbSwitch *sw, unsigned bar,
     t->end = t->start + size;
     t->ok = n < idt_ntb_bar_windows(barsetup);
     if (t->ok) {
-        uint32_t *entry = p->lut[idt_ntb_lut(bar)][n];
+        uint32_t *entry = p->lut[idt_ntb_switch_lut(bar)][n];
 
         t->addr = deposit64(qatomic_read(&entry[0]), 32, 32,
                             qatomic_read(&entry[1]));

@@ -16,6 +16,7 @@
 #include "hw/boards.h"
 #include "hw/qdev-core.h"
 #include "system/runstate.h"
+#include "gate.h"
 #include "trace.h"
 #include "translate.h"
 #include "window.h"
@@ -83,7 +84,7 @@ static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
     uint8_t *ptr = idt_ntb_mapping_map(&w->mapping, bar, offset, t, &done);
     IdtNtbRequestResult result = IDT_NTB_REQUEST_DONE;
 
-    if (!is_write && !idt_ntb_switch_has_completions(w->sw, w->sw->slot)) {
+    if (!is_write && !idt_ntb_gate_has_completions(w->sw, w->sw->slot)) {
         result = IDT_NTB_REQUEST_TIMED_OUT;
     } else if (ptr && is_write) {
         copy_bytes(ptr, buf, done);
@@ -125,7 +126,7 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
 
         idt_ntb_translate_offset(w->sw, w->pci, b->bar, offset, &t);
         len = MIN(size, t.end - offset);
-        if (t.ok && idt_ntb_switch_open(w->sw, w->sw->slot, t.slot)) {
+        if (t.ok && idt_ntb_gate_is_open(w->sw, w->sw->slot, t.slot)) {
             len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
         } else {
             refuse_access(w, b->bar, offset, len, is_write, "no open window");
@@ -284,7 +285,7 @@ void idt_ntb_window_changed(IdtNtbWindow *w, uint32_t changed,
     }
     /* Those without mappings too: what they send now is by the new registers */
     idt_ntb_closing_wait(&w->closing, (changed & ~slot) |
-                         idt_ntb_switch_holders(w->sw, closed));
+                         idt_ntb_gate_holders(w->sw, closed));
 }
 
 void idt_ntb_window_close_inbound(IdtNtbWindow *w)

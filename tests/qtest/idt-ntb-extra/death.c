@@ -148,9 +148,9 @@ static void test_claim_before_notice(void)
     b = ntb_boot(server, ",partitions=3");
     g_assert_cmpuint(b->port, ==, 2);
     /* The dead may have been writing their interrupt registers */
-    g_assert_cmphex(qatomic_read(&shm->port[a->port].p.irq_low), ==,
+    g_assert_cmphex(qatomic_read(&shm->slot[ntb_slot(a->port)].p.irq_low), ==,
                     UINT32_MAX);
-    g_assert_cmphex(qatomic_read(&shm->port[c->port].p.irq_low), ==,
+    g_assert_cmphex(qatomic_read(&shm->slot[ntb_slot(c->port)].p.irq_low), ==,
                     UINT32_MAX);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
     g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0);
@@ -382,7 +382,7 @@ static void test_server_returns_to_disabled(void)
 {
     const uint32_t nobody = 0xdead;     /* no client has this id */
     NtbServer *server = ntb_server_start_process();
-    IdtNtbShmPort *p = &((IdtNtbShm *)server->mem)->port[2].p;
+    IdtNtbShmPort *p = &((IdtNtbShm *)server->mem)->slot[1].p;
     NtbPort *a = boot_reconnecting(server);
     NtbPort *b = boot_reconnecting(server);
 
@@ -408,7 +408,7 @@ static bool is_up_in(NtbServer *server, unsigned port)
 {
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
 
-    return qatomic_read(&shm->port[port].p.state) == IDT_NTB_PORT_UP;
+    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }
 
 /* The new server has new memory: the guests go on there */

@@ -359,7 +359,7 @@ static bool is_up_in(NtbServer *server, unsigned port)
 {
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
 
-    return qatomic_read(&shm->port[port].p.state) == IDT_NTB_PORT_UP;
+    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }
 
 /* The image, not its file, configures the switch of a new server as well */

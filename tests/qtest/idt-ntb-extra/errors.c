@@ -292,8 +292,8 @@ static void test_emulate_hostile(void)
     start();
     other = ntb_boot(server, NULL);
     shm = (IdtNtbShm *)server->mem;
-    qatomic_set(&shm->port[p->port].p.ntueem, UINT32_MAX);
-    qatomic_set(&shm->port[p->port].p.ntceem, UINT32_MAX);
+    qatomic_set(&shm->slot[ntb_slot(p->port)].p.ntueem, UINT32_MAX);
+    qatomic_set(&shm->slot[ntb_slot(p->port)].p.ntceem, UINT32_MAX);
     ntb_gas_write(other, ntb_gas_nt(p->port, A_NTSDATA), 1);
     ntb_wait(ntb_cfg_read(p, COR_STATUS));
     assert_errors(p, UNCOR_ALL, COR_ALL,

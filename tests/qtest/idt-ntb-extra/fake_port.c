@@ -9,13 +9,13 @@
 #include "hw/pci/pci_regs.h"
 #include "fake_port.h"
 
-#define PORT        2
+#define SLOT        1
 #define PARTITION   1
 #define CLIENT      1
 
 IdtNtbShmPort *fake_port_block(FakePort *f)
 {
-    return &f->shm->port[PORT].p;
+    return &f->shm->slot[SLOT].p;
 }
 
 IdtNtbShmMemory *fake_port_table(FakePort *f)
@@ -65,26 +65,26 @@ void fake_port_receive_stop(FakePort *f)
     g_clear_pointer(&f->receiver, g_thread_join);
 }
 
-int fake_port_lock_by(FakePort *f, int fd, unsigned port, short type)
+int fake_port_lock_by(FakePort *f, int fd, unsigned slot, short type)
 {
     struct flock lock = {
         .l_type = type,
         .l_whence = SEEK_SET,
-        .l_start = offsetof(IdtNtbShm, port) + port * IDT_NTB_SHM_BLOCK,
+        .l_start = idt_ntb_shm_lock_offset(slot),
         .l_len = 1,
     };
 
     return fcntl(fd, F_OFD_SETLK, &lock);
 }
 
-int fake_port_lock(FakePort *f, unsigned port, short type)
+int fake_port_lock(FakePort *f, unsigned slot, short type)
 {
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d",
                                             f->server->shm_fd);
     int fd = open(path, O_RDWR | O_CLOEXEC);
 
     g_assert_cmpint(fd, >=, 0);
-    if (fake_port_lock_by(f, fd, port, type) < 0) {
+    if (fake_port_lock_by(f, fd, slot, type) < 0) {
         close(fd);
         return -1;
     }
@@ -94,7 +94,7 @@ int fake_port_lock(FakePort *f, unsigned port, short type)
 void fake_port_claim(FakePort *f)
 {
     f->claim = mmap(NULL, qemu_real_host_page_size(), PROT_NONE, MAP_SHARED,
-                    f->server->shm_fd, idt_ntb_shm_claim_offset(PORT));
+                    f->server->shm_fd, idt_ntb_shm_claim_offset(SLOT));
     g_assert_true(f->claim != MAP_FAILED);
 }
 
@@ -110,7 +110,7 @@ void fake_port_join(FakePort *f)
     /* QEMU shall know whom to signal */
     fake_send(f->server->sockets[0], CLIENT, f->server->eventfds[CLIENT]);
     fake_settle(f->server, 0, f->a);
-    f->lock = fake_port_lock(f, PORT, F_WRLCK);
+    f->lock = fake_port_lock(f, SLOT, F_WRLCK);
     g_assert_cmpint(f->lock, >=, 0);
     fake_port_claim(f);
     fake_port_revive(f);

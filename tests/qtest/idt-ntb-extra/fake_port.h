@@ -45,10 +45,10 @@ void fake_port_receive(FakePort *f);
 void fake_port_receive_stop(FakePort *f);
 
 /* Lock the byte of @port through a descriptor of its own: 0 or -1 */
-int fake_port_lock(FakePort *f, unsigned port, short type);
+int fake_port_lock(FakePort *f, unsigned slot, short type);
 
 /* The same through @fd, of the memory */
-int fake_port_lock_by(FakePort *f, int fd, unsigned port, short type);
+int fake_port_lock_by(FakePort *f, int fd, unsigned slot, short type);
 
 IdtNtbShmPort *fake_port_block(FakePort *f);
 IdtNtbShmMemory *fake_port_table(FakePort *f);

@@ -224,7 +224,7 @@ static bool is_up_in(NtbServer *server, unsigned port)
 {
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
 
-    return qatomic_read(&shm->port[port].p.state) == IDT_NTB_PORT_UP;
+    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }
 
 /* A switch that goes on at a new server takes its EEPROM along */

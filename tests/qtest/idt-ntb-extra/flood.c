@@ -27,7 +27,7 @@ static void flood_requests(void)
 {
     IdtNtbShmMailbox *box = fake_port_outbox(&f);
     uint32_t epoch = fake_port_block(&f)->send_epoch +
-                     f.shm->port[0].p.receive_epoch;
+                     f.shm->slot[0].p.receive_epoch;
 
     for (unsigned i = 0; i < IDT_NTB_MAX_REQUESTS; i++) {
         box->request[i] = (IdtNtbShmRequest) {
@@ -51,7 +51,7 @@ static void flood_signals(void)
 static void flood_closings(void)
 {
     while (true) {
-        qatomic_inc(&f.shm->port[0].p.close_req);
+        qatomic_inc(&f.shm->slot[0].p.close_req);
         fake_port_signal(&f);
     }
 }

@@ -93,7 +93,7 @@ static unsigned any_slot(Hostile *h)
 
 static IdtNtbShmPort *any_port(Hostile *h)
 {
-    return &h->shm->port[ntb_ports[any_slot(h)]].p;
+    return &h->shm->slot[any_slot(h)].p;
 }
 
 static IdtNtbShmMailbox *any_mailbox(Hostile *h)
@@ -160,7 +160,7 @@ static void spoil_rest(Hostile *h)
 static void open_all(Hostile *h)
 {
     for (unsigned i = 0; i < 2; i++) {
-        IdtNtbShmPort *p = &h->shm->port[ntb_ports[i]].p;
+        IdtNtbShmPort *p = &h->shm->slot[i].p;
 
         qatomic_set(&p->ntctl, qatomic_read(&p->ntctl) |
                                R_NTCTL_IDPROTDIS_MASK);
@@ -206,8 +206,8 @@ static void send_requests(Hostile *h)
     uint32_t head = qatomic_read(&box->head);
     unsigned n = one_in(h, 10) ? IDT_NTB_MAX_REQUESTS : 1 + below(h, 8);
     uint32_t epoch =
-        qatomic_read(&h->shm->port[ntb_ports[from]].p.send_epoch) +
-        qatomic_read(&h->shm->port[ntb_ports[to]].p.receive_epoch);
+        qatomic_read(&h->shm->slot[from].p.send_epoch) +
+        qatomic_read(&h->shm->slot[to].p.receive_epoch);
 
     for (unsigned i = 0; i < n; i++) {
         IdtNtbShmRequest *r = &box->request[head++ % IDT_NTB_MAX_REQUESTS];
@@ -270,8 +270,8 @@ static void lock_and_unlock(Hostile *h)
     struct flock lock = {
         .l_type = one_in(h, 2) ? F_WRLCK : F_UNLCK,
         .l_whence = SEEK_SET,
-        .l_start = one_in(h, 2) ? 0 : offsetof(IdtNtbShm, port) +
-                   ntb_ports[any_slot(h)] * IDT_NTB_SHM_BLOCK,
+        .l_start = one_in(h, 2) ? 0 :
+                   idt_ntb_shm_lock_offset(any_slot(h)),
         .l_len = one_in(h, 8) ? 0 : 1,
     };
 
@@ -357,7 +357,7 @@ static bool join(Hostile *h, const char *path)
     /* It claims all ports */
     for (unsigned i = 0; i < NUM_PORTS; i++) {
         mmap(NULL, qemu_real_host_page_size(), PROT_NONE, MAP_SHARED,
-             h->lock_fd, idt_ntb_shm_claim_offset(ntb_ports[i]));
+             h->lock_fd, idt_ntb_shm_claim_offset(i));
     }
     return h->shm != MAP_FAILED;
 }

@@ -45,7 +45,7 @@ static void play_port(unsigned id)
     struct flock lock = {
         .l_type = F_WRLCK,
         .l_whence = SEEK_SET,
-        .l_start = offsetof(IdtNtbShm, port[2]),
+        .l_start = offsetof(IdtNtbShm, slot[1]),
         .l_len = 1,
     };
 
@@ -56,15 +56,15 @@ static void play_port(unsigned id)
         port_lock = open(path, O_RDWR | O_CLOEXEC);
         g_assert_cmpint(fcntl(port_lock, F_OFD_SETLK, &lock), ==, 0);
     }
-    shm()->port[2].p.client = id;
-    shm()->port[2].p.indbellmsk = 0;
-    qatomic_set_mb(&shm()->port[2].p.state, IDT_NTB_PORT_UP);
+    shm()->slot[1].p.client = id;
+    shm()->slot[1].p.indbellmsk = 0;
+    qatomic_set_mb(&shm()->slot[1].p.state, IDT_NTB_PORT_UP);
 }
 
 static void leave_port(void)
 {
     if (port_lock >= 0) {
-        qatomic_set_mb(&shm()->port[2].p.state, IDT_NTB_PORT_FREE);
+        qatomic_set_mb(&shm()->slot[1].p.state, IDT_NTB_PORT_FREE);
         close(port_lock);
         port_lock = -1;
     }
@@ -406,7 +406,7 @@ static void check_bad_return(const BadReturn *bad, const char *reason)
     assert_told_once(log, reason);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x77);
     g_assert_true(ntb_qom_bool(a, "link"));
-    g_assert_cmphex(shm()->port[0].p.state, ==, IDT_NTB_PORT_UP);
+    g_assert_cmphex(shm()->slot[0].p.state, ==, IDT_NTB_PORT_UP);
     ntb_write(a, A_NTINTMSK, 0);
     ntb_write(a, A_INDBELLMSK, 0);
     fake_send(fake->sockets[1], 42, fake->eventfds[3]);
@@ -582,10 +582,10 @@ void ntb_test_signals(void)
     ntb_write(a, A_OUTDBELLSET, 1 << 30);
     g_assert_true(was_signalled(eventfd));
     /* What it does not listen to need not wake it, but is there */
-    shm()->port[2].p.indbellmsk = 1 << 29;
+    shm()->slot[1].p.indbellmsk = 1 << 29;
     ntb_write(a, A_OUTDBELLSET, 1 << 29);
     g_assert_false(was_signalled(eventfd));
-    g_assert_cmphex(shm()->port[2].p.indbellsts, ==, 3u << 29);
+    g_assert_cmphex(shm()->slot[1].p.indbellsts, ==, 3u << 29);
     ntb_write(a, A_OUTDBELLSET, 3 << 28);
     g_assert_true(was_signalled(eventfd));
     ntb_route_message(a, 2, 1, 3);
@@ -732,10 +732,10 @@ static void test_lying_port(void)
     for (unsigned i = 0; i < 40; i++) {
         uint32_t lies[] = { 0, 1, 2, 3, 77, UINT32_MAX, 0x80000000, 65536 };
 
-        shm()->port[2].p.state = lies[i % 8];
-        shm()->port[2].p.client = lies[i / 5];
-        shm()->port[2].p.generation = lies[(i + 3) % 8];
-        shm()->port[2].p.ntmtbladdr = lies[(i + 1) % 8];
+        shm()->slot[1].p.state = lies[i % 8];
+        shm()->slot[1].p.client = lies[i / 5];
+        shm()->slot[1].p.generation = lies[(i + 3) % 8];
+        shm()->slot[1].p.ntmtbladdr = lies[(i + 1) % 8];
         shm()->sw.msgctl[0][0] = lies[(i + 2) % 8] << 4 | lies[i / 5];
         ntb_write(a, A_OUTDBELLSET, UINT32_MAX);
         ntb_write(a, A_OUTMSG0, i);

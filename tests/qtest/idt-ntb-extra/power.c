@@ -125,9 +125,11 @@ static void test_asleep(void)
 static void test_at_rest(void)
 {
     uint32_t *requests, before;
+    IdtNtbShm *shm;
 
     start(WIN_SHARED);
-    requests = &((IdtNtbShm *)w.server->mem)->port[w.a->port].p.close_req;
+    shm = (IdtNtbShm *)w.server->mem;
+    requests = &shm->slot[ntb_slot(w.a->port)].p.close_req;
     suspend(w.b);
     ntb_assert_link_events(w.a, 1 << w.b->port, 0);
     ntb_settle(w.b->qts);
@@ -145,7 +147,8 @@ static bool is_attached_in(NtbServer *server, unsigned port)
 {
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
 
-    return qatomic_read(&shm->port[port].p.state) != IDT_NTB_PORT_FREE;
+    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) !=
+           IDT_NTB_PORT_FREE;
 }
 
 /* It goes to a new switch in its sleep */

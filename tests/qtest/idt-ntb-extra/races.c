@@ -120,7 +120,7 @@ static void test_doorbell_clear(void)
         return;
     }
     setup();
-    force("doorbell", A_INDBELLSTS, 1 << 7, &shm->port[2].p.indbellsts, 4,
+    force("doorbell", A_INDBELLSTS, 1 << 7, &shm->slot[1].p.indbellsts, 4,
           ring_and_take, ring, clear_ring);
     teardown();
 }
@@ -143,7 +143,7 @@ static void test_other_doorbell_clear(void)
         return;
     }
     setup();
-    force("other doorbell", A_INDBELLSTS, 1 << 7, &shm->port[2].p.indbellsts,
+    force("other doorbell", A_INDBELLSTS, 1 << 7, &shm->slot[1].p.indbellsts,
           4, ring_and_take, ring_other, clear_other);
     teardown();
 }
@@ -176,7 +176,7 @@ static void test_message_clear(void)
         return;
     }
     setup();
-    force("message", A_MSGSTS, 1 << 16, &shm->port[2].p.inmsg[0], 8,
+    force("message", A_MSGSTS, 1 << 16, &shm->slot[1].p.inmsg[0], 8,
           send_and_take, send_message, clear_message);
     teardown();
 }
@@ -206,7 +206,7 @@ static void test_event_clear(void)
     }
     setup();
     force("event", A_NTINTSTS, R_NTINTSTS_SEVENT_MASK,
-          &shm->port[2].p.ntintsts, 4, signal_and_take, signal_event,
+          &shm->slot[1].p.ntintsts, 4, signal_and_take, signal_event,
           clear_event);
     teardown();
 }
@@ -223,7 +223,7 @@ static void test_doorbell_unmask(void)
         return;
     }
     setup();
-    force("unmasked doorbell", A_INDBELLMSK, 0, &shm->port[2].p.indbellmsk, 4,
+    force("unmasked doorbell", A_INDBELLMSK, 0, &shm->slot[1].p.indbellmsk, 4,
           mask_doorbells, ring, clear_ring);
     teardown();
 }
@@ -239,7 +239,7 @@ static void test_interrupt_unmask(void)
         return;
     }
     setup();
-    force("unmasked interrupt", A_NTINTMSK, 0, &shm->port[2].p.ntintmsk, 4,
+    force("unmasked interrupt", A_NTINTMSK, 0, &shm->slot[1].p.ntintmsk, 4,
           mask_interrupts, ring, clear_ring);
     teardown();
 }
@@ -259,7 +259,7 @@ static void test_doorbell_mask(void)
 
         ring_and_take();
         g_assert_true(pause_in_write(&pause, server, b, A_INDBELLMSK,
-                                     UINT32_MAX, &shm->port[2].p.indbellmsk, 4,
+                                     UINT32_MAX, &shm->slot[1].p.indbellmsk, 4,
                                      PAUSE_ON_WRITE));
         pause_step(&pause, step);
         ring_other();
@@ -286,7 +286,7 @@ static void test_write_by_peer(void)
         ntb_write(a, A_GASAADDR, ntb_gas_nt(b->port, A_INDBELLMSK));
         g_assert_true(pause_in_write(&pause, server, a, A_GASADATA,
                                      step & 1 ? 0 : 0xff000000,
-                                     &shm->port[2].p.indbellmsk, 4,
+                                     &shm->slot[1].p.indbellmsk, 4,
                                      PAUSE_ON_ACCESS));
         pause_step(&pause, step);
         ntb_write(c, A_OUTMSG0, step);
@@ -314,7 +314,7 @@ static void test_sender_late(void)
     setup();
     for (unsigned i = 0; i < 10; i++) {
         g_assert_true(pause_in_write(&pause, server, a, A_OUTDBELLSET, 1 << 7,
-                                     &shm->port[2].p.indbellsts, 4,
+                                     &shm->slot[1].p.indbellsts, 4,
                                      PAUSE_ON_WRITE));
         clear_ring();
         pause_end(&pause);
@@ -338,7 +338,7 @@ static void test_two_senders(void)
     setup();
     for (uint32_t i = 0; i < 10; i++) {
         g_assert_true(pause_in_write(&pause, server, a, A_OUTMSG0, 0xaaa0 + i,
-                                     &shm->port[2].p.inmsg[0], 8,
+                                     &shm->slot[1].p.inmsg[0], 8,
                                      PAUSE_ON_ACCESS));
         ntb_write(c, A_OUTMSG0, 0xccc0 + i);
         g_assert_cmphex(ntb_read(c, A_MSGSTS), ==, 0);
@@ -365,7 +365,7 @@ static void test_two_ringers(void)
     setup();
     for (unsigned step = 0; step < 30; step++) {
         g_assert_true(pause_in_write(&pause, server, a, A_OUTDBELLSET, 1 << 7,
-                                     &shm->port[2].p.indbellsts, 4,
+                                     &shm->slot[1].p.indbellsts, 4,
                                      PAUSE_ON_ACCESS));
         pause_step(&pause, step);
         ntb_write(c, A_OUTDBELLSET, 1 << 9);
@@ -397,7 +397,7 @@ static void test_clear_by_peer(void)
         ring_other();
         ntb_write(a, A_GASAADDR, ntb_gas_nt(b->port, A_INDBELLSTS));
         g_assert_true(pause_in_write(&pause, server, a, A_GASADATA, 1 << 8,
-                                     &shm->port[2].p.indbellsts, 4,
+                                     &shm->slot[1].p.indbellsts, 4,
                                      PAUSE_ON_ACCESS));
         pause_step(&pause, step);
         ntb_write(b, A_INDBELLMSK, 1 << 7);
@@ -448,7 +448,7 @@ static void test_ring_while_clearing(void)
     do {
         ring_and_take();
         paused = pause_after_access(&pause, n++, A_INDBELLSTS, 1 << 7,
-                                    &shm->port[2].p.indbellsts);
+                                    &shm->slot[1].p.indbellsts);
         ntb_write(c, A_OUTDBELLSET, 1 << 9);
         if (paused) {
             pause_end(&pause);
@@ -478,7 +478,7 @@ static void test_two_writers(void)
         ntb_write(b, A_NTSDATA, 0);
         /* Bytes 2 and 3, and two zeros for the register behind it */
         paused = pause_after_access(&pause, n++, A_NTSDATA + 2, 0x2222,
-                                    &shm->port[2].p.ntsdata);
+                                    &shm->slot[1].p.ntsdata);
         qtest_writeb(a->qts, a->bar0 + A_GASADATA + 1, 0xaa);
         if (paused) {
             pause_end(&pause);
@@ -510,7 +510,7 @@ static void test_mapping_table(void)
     ntb_write(a, A_NTMTBLADDR, entry);
     ntb_write(b, A_NTMTBLADDR, entry);
     do {
-        uint32_t *epoch = &shm->port[c->port].p.send_epoch, was;
+        uint32_t *epoch = &shm->slot[ntb_slot(c->port)].p.send_epoch, was;
 
         ntb_write(a, A_NTMTBLDATA, 0);
         was = qatomic_read(epoch);
@@ -596,7 +596,7 @@ static void test_dead_mans_doorbell(void)
     }
     setup_death();
     ntb_gas_write(a, A_SEMSK, 0x3f);        /* the death itself is silent */
-    die_at("doorbell", A_OUTDBELLSET, 1 << 7, &shm->port[0].p.indbellsts, 4);
+    die_at("doorbell", A_OUTDBELLSET, 1 << 7, &shm->slot[0].p.indbellsts, 4);
     ntb_kill(b);
     b = NULL;
     ntb_assert_msi(a);
@@ -612,7 +612,7 @@ static void test_dead_mans_message(void)
     }
     setup_death();
     ntb_gas_write(a, A_SEMSK, 0x3f);
-    die_at("message", A_OUTMSG0, 0xdead, &shm->port[0].p.inmsg[0], 8);
+    die_at("message", A_OUTMSG0, 0xdead, &shm->slot[0].p.inmsg[0], 8);
     ntb_kill(b);
     b = NULL;
     ntb_assert_msi(a);
@@ -632,8 +632,8 @@ static void test_die_in_write(void)
         return;
     }
     setup_death();
-    mine = &shm->port[2].p;
-    theirs = &shm->port[0].p;
+    mine = &shm->slot[1].p;
+    theirs = &shm->slot[0].p;
     const struct {
         const char *what;
         uint32_t offset, value;
@@ -706,13 +706,13 @@ static void test_die_in_creation(void)
     memset(server->mem, 0x5a, sizeof(*shm));
     die_in_plug("masks", &shm->sw.sepmsk);
     memset(server->mem, 0x5a, sizeof(*shm));
-    die_in_plug("port", &shm->port[2].p.ntintmsk);
+    die_in_plug("port", &shm->slot[1].p.ntintmsk);
     memset(server->mem, 0x5a, sizeof(*shm));
     die_in_plug("magic", &shm->header.magic);
     memset(server->mem, 0x5a, sizeof(*shm));
-    die_in_plug("client", &shm->port[0].p.generation);
+    die_in_plug("client", &shm->slot[0].p.generation);
     memset(server->mem, 0, sizeof(*shm));
-    die_in_plug("link state", &shm->port[0].p.state);
+    die_in_plug("link state", &shm->slot[0].p.state);
     ntb_server_stop(server);
 }
 
@@ -727,9 +727,9 @@ static void test_die_in_claim(void)
     }
     server = ntb_server_start();
     shm = (IdtNtbShm *)server->mem;
-    words[0] = &shm->port[2].p.generation;
-    words[1] = &shm->port[2].p.client;
-    words[2] = &shm->port[2].p.state;
+    words[0] = &shm->slot[1].p.generation;
+    words[1] = &shm->slot[1].p.client;
+    words[2] = &shm->slot[1].p.state;
     words[3] = &shm->sw.selinkupsts;
     a = ntb_boot(server, NULL);
     ntb_unmask_all(a);
@@ -739,7 +739,7 @@ static void test_die_in_claim(void)
 
         ntb_gas_write(a, A_SELINKUPSTS, UINT32_MAX);
         ntb_gas_write(a, A_SELINKDNSTS, UINT32_MAX);
-        shm->port[2].p.client = 0x5a;
+        shm->slot[1].p.client = 0x5a;
         pause_in_attach(&pause, server, qts, start_plug, words[i]);
         pause_kill(&pause);
         ntb_kill_qemu(qts);
@@ -775,7 +775,7 @@ static void test_claim_in_clean_up(void)
         ntb_freeze(a);
         pause_now(&pause, c->qts);
         ntb_kill(b);
-        pause_after_lock_test(&pause, offsetof(IdtNtbShm, port[2]));
+        pause_after_lock_test(&pause, offsetof(IdtNtbShm, slot[1]));
         b = ntb_boot(server, ",partitions=3");
         g_assert_cmpuint(b->port, ==, 2);
         ntb_write(b, A_NTSDATA, 0xb2);

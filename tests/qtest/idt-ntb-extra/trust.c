@@ -117,7 +117,7 @@ static void assert_liar_fails(int fd)
 
     close(f.lock);
     f.lock = -1;
-    g_assert_cmpint(fake_port_lock_by(&f, fd, 2, F_WRLCK), ==, 0);
+    g_assert_cmpint(fake_port_lock_by(&f, fd, 1, F_WRLCK), ==, 0);
     for (int lock = 0; lock < 256; lock++) {
         if (!third_has(lock, NULL, first_shm_fd)) {
             continue;
@@ -133,8 +133,8 @@ static void assert_liar_fails(int fd)
     /* Its own, and that of the server */
     g_assert_cmpuint(shared, >=, 2);
     g_assert_cmphex(ntb_read(f.a, A_BARSETUP0), ==, 0x800004c0);
-    g_assert_cmpint(fake_port_lock_by(&f, fd, 2, F_UNLCK), ==, 0);
-    f.lock = fake_port_lock(&f, 2, F_WRLCK);
+    g_assert_cmpint(fake_port_lock_by(&f, fd, 1, F_UNLCK), ==, 0);
+    f.lock = fake_port_lock(&f, 1, F_WRLCK);
     g_assert_cmpint(f.lock, >=, 0);
 }
 
@@ -222,7 +222,7 @@ static void test_own_master(void)
     uint32_t epoch;
 
     fake_port_start(&f, NULL);
-    p = &f.shm->port[0].p;
+    p = &f.shm->slot[0].p;
     epoch = qatomic_read(&p->receive_epoch);
     p->cfg[PCI_COMMAND / 4] &= ~PCI_COMMAND_MASTER;
     /* Its memory is closed now: what was sent before comes too late */
@@ -242,7 +242,7 @@ static void test_own_link(void)
     IdtNtbShmPort *p;
 
     fake_port_start(&f, NULL);
-    p = &f.shm->port[0].p;
+    p = &f.shm->slot[0].p;
     for (unsigned i = 0; i < G_N_ELEMENTS(lies); i++) {
         uint32_t *down = &f.shm->sw.selinkdnsts;
 

@@ -573,7 +573,7 @@ static void test_no_memory(WinPath path)
         return;
     }
     setup(path);
-    holder = &((IdtNtbShm *)w.server->mem)->port[w.a->port].p;
+    holder = &((IdtNtbShm *)w.server->mem)->slot[ntb_slot(w.a->port)].p;
     assert_open();
     clear_master();
     set_master();
@@ -600,7 +600,8 @@ static void test_no_memory(WinPath path)
  */
 static bool acknowledges_under_vcpu(void)
 {
-    const IdtNtbShmPort *p = &((IdtNtbShm *)w.server->mem)->port[w.a->port].p;
+    IdtNtbShm *shm = (IdtNtbShm *)w.server->mem;
+    const IdtNtbShmPort *p = &shm->slot[ntb_slot(w.a->port)].p;
     uint32_t request = qatomic_read(&p->close_req);
     pid_t thread = vcpu_freeze(w.a);
     pid_t closer = ntb_fork();

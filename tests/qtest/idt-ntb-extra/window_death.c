@@ -117,22 +117,22 @@ static void map_first(void)
 static void test_shared(void)
 {
     static const Death deaths[] = {
-        { "hold", false, BAR1 - 0xe0000000, 1, AT(port[0].p.holds), 4,
+        { "hold", false, BAR1 - 0xe0000000, 1, AT(slot[0].p.holds), 4,
           close_first },
-        { "end of hold", false, A_BARLIMIT0 + 0x10, 0, AT(port[0].p.holds), 4,
+        { "end of hold", false, A_BARLIMIT0 + 0x10, 0, AT(slot[0].p.holds), 4,
           map_first },
-        { "limit", false, A_BARLIMIT0 + 0x10, 0, AT(port[0].p.barlimit[1]), 4,
+        { "limit", false, A_BARLIMIT0 + 0x10, 0, AT(slot[0].p.barlimit[1]), 4,
           map_first },
         { "start of table", true, PCI_COMMAND, PCI_COMMAND_MEMORY,
           AT(memory[1].m.seq), 4, map_first },
         { "count of table", true, PCI_COMMAND, PCI_COMMAND_MEMORY,
           AT(memory[1].m.count), 4, map_first },
         { "command", true, PCI_COMMAND, PCI_COMMAND_MEMORY,
-          AT(port[2].p.cfg[1]), 4, map_first },
+          AT(slot[1].p.cfg[1]), 4, map_first },
         { "request to close", true, PCI_COMMAND, PCI_COMMAND_MEMORY,
-          AT(port[0].p.close_req), 4, map_first },
+          AT(slot[0].p.close_req), 4, map_first },
         { "reset", true, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR,
-          AT(port[2].p.state), 4, map_first },
+          AT(slot[1].p.state), 4, map_first },
     };
 
     if (!pause_possible()) {

@@ -41,7 +41,7 @@ static void teardown(void)
 
 static uint32_t epoch(void)
 {
-    return fake_port_block(&f)->send_epoch + f.shm->port[0].p.receive_epoch;
+    return fake_port_block(&f)->send_epoch + f.shm->slot[0].p.receive_epoch;
 }
 
 static void put_at(uint32_t epoch, uint64_t addr, uint64_t data, uint32_t op)
@@ -185,7 +185,7 @@ static void close_by_protection(void)
 /* As many ends as half of a word can count, as if it had waited so long */
 static void close_often_there(void)
 {
-    qatomic_add(&f.shm->port[0].p.receive_epoch, 0x10000);
+    qatomic_add(&f.shm->slot[0].p.receive_epoch, 0x10000);
 }
 
 static void close_often_here(void)
@@ -352,7 +352,7 @@ static void test_doorbell(void)
     IdtNtbShmPort *a;
 
     setup(NULL);
-    a = &f.shm->port[0].p;
+    a = &f.shm->slot[0].p;
     ntb_write(f.a, A_INDBELLMSK, 0);
     ntb_write(f.a, A_NTINTMSK, 0);
     for (unsigned i = 1; i < 50; i++) {
@@ -460,7 +460,7 @@ static void test_serves_while_waiting(void)
 /* Writes a register of its windows, as any port may, and has it look there */
 static void change_window(uint32_t *word, uint32_t value)
 {
-    IdtNtbShmPort *a = &f.shm->port[0].p;
+    IdtNtbShmPort *a = &f.shm->slot[0].p;
     uint32_t request;
 
     qatomic_set_mb(word, value);
@@ -478,7 +478,7 @@ static void test_closed_while_waiting(void)
         pid_t pid = start_reader(0x99);
 
         wait_request(number);
-        change_window(&f.shm->port[0].p.barlimit[1], 0);
+        change_window(&f.shm->slot[0].p.barlimit[1], 0);
         qatomic_set_mb(&in->tail, number);
         answer(number, 1, 0x99);
         end_reader(pid);
@@ -512,8 +512,8 @@ static void test_moved_while_waiting(void)
             ntb_read(f.a, A_BARSETUP0);
             _exit(0);
         }
-        ntb_wait(qatomic_read(&f.shm->port[0].p.waiting));
-        change_window(&f.shm->port[0].p.barltbase[1], x);
+        ntb_wait(qatomic_read(&f.shm->slot[0].p.waiting));
+        change_window(&f.shm->slot[0].p.barltbase[1], x);
         g_assert_cmpuint(in->head, ==, head);
         qatomic_set_mb(&in->tail, head);
         fake_port_signal(&f);
@@ -545,7 +545,7 @@ static void test_pulses(void)
         return;
     }
     setup(",completion-timeout=1000");
-    a = &f.shm->port[0].p;
+    a = &f.shm->slot[0].p;
     while (in->head - in->tail < IDT_NTB_MAX_REQUESTS) {
         qtest_writeq(f.a->qts, f.base, 1);
     }

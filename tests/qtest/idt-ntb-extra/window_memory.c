@@ -229,15 +229,15 @@ static void test_lock(void)
     assert_refuses(0, INT_MAX, &lie);
     assert_refuses(0, 0, &lie);
     /* The lock of another port, of the whole file, for reading */
-    other = fake_port_lock(&f, 4, F_WRLCK);
+    other = fake_port_lock(&f, 2, F_WRLCK);
     assert_refuses(0, other, &lie);
     close(other);
     close(f.lock);
-    f.lock = fake_port_lock(&f, 2, F_RDLCK);
+    f.lock = fake_port_lock(&f, 1, F_RDLCK);
     g_assert_cmpint(f.lock, >=, 0);
     assert_refuses(0, -1, &lie);
     close(f.lock);
-    f.lock = fake_port_lock(&f, 2, F_WRLCK);
+    f.lock = fake_port_lock(&f, 1, F_WRLCK);
     fake_port_revive(&f);
     assert_honest();
     teardown();
@@ -249,11 +249,11 @@ static void check_claims(void)
     struct {
         int fd;
         int access;
-        unsigned port;
+        unsigned slot;
     } wrong[] = {
-        { f.server->shm_fd, PROT_NONE, 4 },
-        { f.server->shm_fd, PROT_READ | PROT_WRITE, 2 },
-        { ram_fd, PROT_NONE, 2 },
+        { f.server->shm_fd, PROT_NONE, 2 },
+        { f.server->shm_fd, PROT_READ | PROT_WRITE, 1 },
+        { ram_fd, PROT_NONE, 1 },
     };
     IdtNtbShmRam lie = honest();
 
@@ -262,7 +262,7 @@ static void check_claims(void)
     for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
         void *map = mmap(NULL, qemu_real_host_page_size(), wrong[i].access,
                          MAP_SHARED, wrong[i].fd,
-                         idt_ntb_shm_claim_offset(wrong[i].port));
+                         idt_ntb_shm_claim_offset(wrong[i].slot));
 
         g_assert_true(map != MAP_FAILED);
         assert_refuses(0, -1, &lie);
@@ -691,7 +691,7 @@ static pid_t start_owner(void)
     if (!pid) {
         IdtNtbShmRam good = honest();
 
-        f.lock = fake_port_lock(&f, 2, F_WRLCK);
+        f.lock = fake_port_lock(&f, 1, F_WRLCK);
         fake_port_block(&f)->client = 1;
         fake_port_block(&f)->cfg[1] |= 6;
         qatomic_inc(&fake_port_block(&f)->generation);
@@ -742,7 +742,7 @@ static void test_owner_dies(void)
     ntb_wait(ntb_count_fds(f.a->qts) <= fds);
     /* Its RAM is not kept for it */
     ntb_wait(!qemu_has(ram_fd));
-    f.lock = fake_port_lock(&f, 2, F_WRLCK);
+    f.lock = fake_port_lock(&f, 1, F_WRLCK);
     fake_port_block(&f)->cfg[1] |= 6;
     qatomic_set_mb(&fake_port_block(&f)->state, IDT_NTB_PORT_UP);
     assert_honest();
@@ -787,7 +787,7 @@ static void end_child(pid_t pid)
 /* The QEMU waits for room, and has to look at its mappings */
 static void look_while_waiting(void)
 {
-    IdtNtbShmPort *a = &f.shm->port[0].p;
+    IdtNtbShmPort *a = &f.shm->slot[0].p;
     IdtNtbShmMailbox *in = fake_port_inbox(&f);
     uint32_t request;
 

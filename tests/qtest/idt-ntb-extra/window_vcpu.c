@@ -517,7 +517,7 @@ static void *target_run(void *opaque)
 /* The QEMU has looked at its mappings */
 static void target_ask(Target *t)
 {
-    IdtNtbShmPort *a = &t->f.shm->port[0].p;
+    IdtNtbShmPort *a = &t->f.shm->slot[0].p;
     uint32_t request = qatomic_fetch_inc(&a->close_req) + 1;
 
     fake_port_signal(&t->f);

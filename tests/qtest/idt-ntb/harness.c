@@ -35,6 +35,16 @@
 
 const unsigned ntb_ports[NTB_NUM_PORTS] = { 0, 2, 4, 6, 8, 12 };
 
+unsigned ntb_slot(unsigned port)
+{
+    for (unsigned slot = 0; slot < NTB_NUM_PORTS; slot++) {
+        if (ntb_ports[slot] == port) {
+            return slot;
+        }
+    }
+    g_assert_not_reached();
+}
+
 static char *tmp_dir;
 static GList *shm_names;        /* to be unlinked at the end */
 

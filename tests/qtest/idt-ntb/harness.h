@@ -29,6 +29,9 @@
 #define NTB_NUM_PORTS   6
 extern const unsigned ntb_ports[NTB_NUM_PORTS];
 
+/* Place of port number @port in ntb_ports */
+unsigned ntb_slot(unsigned port);
+
 /* The test fails, and cleans up (as it would not after g_error()) */
 #define ntb_fail(...)                                                   \
     g_assertion_message(G_LOG_DOMAIN, __FILE__, __LINE__, G_STRFUNC,    \

@@ -328,8 +328,8 @@ static void test_unplug_alone(NtbFixture *f)
     ntb_listen_to_links(a);
     ntb_freeze(a);
     ntb_unplug(f, 1);
-    g_assert_cmphex(shm->port[2].p.state, ==, IDT_NTB_PORT_FREE);
-    g_assert_cmphex(shm->port[2].p.ntsdata, ==, 0);
+    g_assert_cmphex(shm->slot[1].p.state, ==, IDT_NTB_PORT_FREE);
+    g_assert_cmphex(shm->slot[1].p.ntsdata, ==, 0);
     g_assert_cmphex(shm->sw.selinkdnsts, ==, 1 << 2);
     ntb_thaw(a);
     ntb_assert_link_events(a, 1 << 2, 0);

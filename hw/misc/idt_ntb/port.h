@@ -1,0 +1,85 @@
+/*
+ * IDT 89HPESxNTx PCIe switch: the life of a port
+ *
+ * A port is claimed by its owner, gets a link, loses it and is reset, and is
+ * freed when the owner detaches or dies.
+ *
+ * The owner holds the write lock of its block (idt_ntb_shm_lock_offset()).
+ * Creation of a switch, claims, and clean-up after a process that died happen
+ * under the lock of the first byte of the header.  Both are open file
+ * description locks: the kernel drops them with their owner, so that a killed
+ * process leaves no lock behind.  Modelled in docs/spin/idt-ntb-port.promela.
+ *
+ * All functions are called with the BQL held, from the main loop or a vCPU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_MISC_IDT_NTB_PORT_H
+#define HW_MISC_IDT_NTB_PORT_H
+
+#include "switch.h"
+
+/* As a port number: the lowest free port with an NT function */
+#define IDT_NTB_PORT_AUTO   -1
+
+/*
+ * Attaches to the switch in the memory @shm_fd, which stays open, and creates
+ * the switch if no port is attached.  The link stays down.
+ *
+ * @port: the port number, or IDT_NTB_PORT_AUTO
+ * @client: our client id at the server
+ * @timeout_ms: how long to wait for another process that attaches or detaches
+ *
+ * Returns: true, or false with @errp set and @sw unchanged.
+ */
+bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
+                         unsigned client, unsigned timeout_ms, Error **errp);
+
+/*
+ * Attaches at a new server, whose memory is @shm_fd.  If that is the memory
+ * that the port is attached to, the attachment goes on.  Else attaches to the
+ * same port there and detaches from the old memory: the NT function keeps its
+ * registers, its link is down.
+ *
+ * Returns: true, or false with @errp set and @sw unchanged.
+ */
+bool idt_ntb_port_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
+                           unsigned timeout_ms, Error **errp);
+
+/* True if @shm_fd is the memory that the port is attached to. */
+bool idt_ntb_port_is_attached_to(const IdtNtbSwitch *sw, int shm_fd);
+
+/* Takes the link down and frees the port.  Does nothing while detached. */
+void idt_ntb_port_detach(IdtNtbSwitch *sw);
+
+/*
+ * Frees the ports of other processes that died.  Call it again after a while:
+ * the kernel can drop the lock of a process some time after its end.
+ *
+ * Returns: true if there was such a port.
+ */
+bool idt_ntb_port_reap(IdtNtbSwitch *sw);
+
+/*
+ * Takes the link of the port in @slot down, resets its NT function and raises
+ * LINKDN.  The port is ours, or its owner has died.  If our process is killed
+ * meanwhile, the next call for the port does the rest.
+ */
+void idt_ntb_port_put_down(IdtNtbSwitch *sw, unsigned slot);
+
+/*
+ * Trains our link if the topology allows it, and raises LINKUP if it was down.
+ * Shows the others that the link is trained, in case another process has
+ * overwritten that.  The caller evaluates our interrupt.
+ */
+void idt_ntb_port_link_up(IdtNtbSwitch *sw);
+
+/*
+ * Shows the others the first IDT_NT_REGS bytes of our configuration space.
+ *
+ * Returns: true if the function was a bus master and is no more.
+ */
+bool idt_ntb_port_publish(IdtNtbSwitch *sw, const uint8_t *config);
+
+#endif
