@@ -2,7 +2,30 @@
  * IDT 89HPESxNTx PCIe switch: one NT port as a PCI device
  *
  * Devices that connect to the same ivshmem-server are ports of one switch; see
- * docs/specs/idt-ntb.rst.
+ * docs/specs/idt-ntb.rst.  Each row calls only those below it:
+ *
+ *   idt_ntb.c, props.c                     the device and its properties
+ *   window, mapping, closing, request, ram BAR1 to BAR5: memory of other guests
+ *   config, port                           a new switch; the life of a port
+ *   regs, bridge                           BAR0 and configuration space
+ *   signals, topology, gate, translate     what ports do to each other
+ *   switch                                 lookups; the signal to a port
+ *   shm.h, server, bars, caps, eeprom      layout of shared memory; eventfds
+ *
+ * A doorbell goes this way, in the process of the port that rings it:
+ *
+ *   write_bar0()                 the guest stores to OUTDBELLSET
+ *   idt_ntb_regs_write()         decodes the address: outdbellset_write()
+ *   idt_ntb_signals_ring()       sets INDBELLSTS of the other port
+ *   idt_ntb_switch_signal()      looks up the client id of that port
+ *   idt_ntb_server_signal()      writes the eventfd of that client
+ *
+ * and in the process of the other port, from its main loop:
+ *
+ *   handle_signal()              server.c calls it after it read the eventfd
+ *   serve_requests()             completes earlier window writes
+ *   evaluate_level()             derives NTINTSTS from INDBELLSTS and the masks
+ *   update_msi()                 sends the MSI, since bit DBELL rose
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -38,15 +61,15 @@
 #include "idt_ntb/trace.h"
 
 /*
- * How often to look for ports whose process died.  The lock of a killed process
- * outlives the server's notice by the time that the kernel takes to free the
- * guest's RAM: look more often for a while.
+ * How often to look for ports whose process died.  The server's notice comes
+ * before the kernel has freed the guest's RAM, and only then the lock: look
+ * more often for a while.
  */
 #define REAP_PERIOD_MS          1000
 #define REAP_FAST_PERIOD_MS     10
 #define REAP_FAST_MS            5000
 
-/* How long the main loop may wait for others that attach */
+/* How long the main loop may wait while another process attaches */
 #define REATTACH_TIMEOUT_MS     100
 
 /* Interrupt */
@@ -152,7 +175,7 @@ static void notify_guest(IdtNtbState *s)
     object_unref(OBJECT(s));
 }
 
-/* Without power there is no link: in the slot, or in the guest. */
+/* False without power in the PCIe slot or in the guest: no link then. */
 static bool has_power(IdtNtbState *s)
 {
     return PCI_DEVICE(s)->enabled && !s->powered_off;
@@ -166,8 +189,8 @@ static void train_link(IdtNtbState *s)
 }
 
 static void register_bars(IdtNtbState *s,
-                                  const uint32_t old[IDT_NUM_BARS],
-                                  const uint32_t new[IDT_NUM_BARS])
+                          const uint32_t old[IDT_NUM_BARS],
+                          const uint32_t new[IDT_NUM_BARS])
 {
     MemoryRegion *mr[IDT_NUM_BARS] = { &s->bar0 };
 
@@ -178,8 +201,8 @@ static void register_bars(IdtNtbState *s,
 }
 
 /*
- * Gives the BARs the layout that the BARSETUP registers ask for; not while the
- * function decodes memory.
+ * Gives the BARs the layout that the BARSETUP registers ask for.  Waits with
+ * that while the function decodes memory.
  */
 static void follow_barsetup(IdtNtbState *s)
 {
@@ -196,8 +219,8 @@ static void follow_barsetup(IdtNtbState *s)
     }
     memcpy(s->layout_seen, layout, sizeof(layout));
     if (!idt_ntb_bars_check(layout, &err)) {
-        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: the BARs stay as "
-                      "they are: %s\n", s->sw.port, error_get_pretty(err));
+        qemu_log_mask(LOG_GUEST_ERROR, "idt-ntb: port %u: the BARs keep "
+                      "their layout: %s\n", s->sw.port, error_get_pretty(err));
         error_free(err);
         return;
     }
@@ -210,9 +233,9 @@ static void follow_barsetup(IdtNtbState *s)
 }
 
 /*
- * Lets a change of our port or partition take place: takes the link down, which
- * resets the function, if there is one, and up again if there is to be one.
- * Who wrote SWPARTxCTL may have died before it told us: not to be asked for.
+ * Applies a change of our port or partition: takes the link down, which resets
+ * the function, and up again if the topology allows a link.  Reads the
+ * registers each time: a port that wrote SWPARTxCTL can die before it signals.
  */
 static void apply_topology(IdtNtbState *s)
 {
@@ -222,14 +245,14 @@ static void apply_topology(IdtNtbState *s)
         (!has_power(s) ||
          idt_ntb_switch_allows_link(&s->sw, s->sw.slot) == is_up)) {
         if (is_up) {
-            train_link(s);      /* another process may hide it */
+            train_link(s);      /* another process may have hidden it */
         }
         return;
     }
     if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.slot)) {
         idt_ntb_gate_close(&s->sw, s->sw.slot);
-        idt_ntb_window_changed(&s->window, BIT(s->sw.slot),
-                                BIT(s->sw.slot));
+        idt_ntb_window_update(&s->window, BIT(s->sw.slot),
+                              BIT(s->sw.slot));
     } else if (is_up) {
         s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
@@ -238,9 +261,9 @@ static void apply_topology(IdtNtbState *s)
         idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
     }
     idt_ntb_topology_apply(&s->sw, s->sw.slot);
-    /* The partitions may mean other ports now: tell before the link is up */
-    idt_ntb_window_changed(&s->window, idt_ntb_switch_all(&s->sw),
-                            idt_ntb_switch_all(&s->sw));
+    /* Partitions may lead to other ports now: close before the link is up */
+    idt_ntb_window_update(&s->window, idt_ntb_switch_all(&s->sw),
+                          idt_ntb_switch_all(&s->sw));
     train_link(s);
 }
 
@@ -253,7 +276,7 @@ static void follow_topology(IdtNtbState *s)
 /* Configuration space and BAR0 */
 
 static uint64_t read_function(IdtNtbState *s, uint32_t addr,
-                                    unsigned size)
+                              unsigned size)
 {
     uint64_t value;
 
@@ -261,19 +284,19 @@ static uint64_t read_function(IdtNtbState *s, uint32_t addr,
         return UINT64_MAX;      /* see write_function() */
     }
     value = idt_ntb_regs_read(&s->regs, addr, size);
-    /* What was written before the status that was read is there now */
+    /* Complete the writes in front of the status that was read */
     idt_ntb_request_drain(&s->window.request);
     return value;
 }
 
 static void write_function(IdtNtbState *s, uint32_t addr, uint64_t value,
-                                 unsigned size)
+                           unsigned size)
 {
     PCIDevice *pci = PCI_DEVICE(s);
     IdtNtbEffects effects;
 
     if (!s->sw.shm) {
-        return;         /* from a vCPU that waited for the BQL at unplug */
+        return;         /* a vCPU that waited for the BQL at unplug */
     }
     /* Another port may have written our BARSETUP registers */
     follow_barsetup(s);
@@ -284,12 +307,12 @@ static void write_function(IdtNtbState *s, uint32_t addr, uint64_t value,
         if (idt_ntb_port_publish(&s->sw, pci->config)) {
             effects.memory_closed |= BIT(s->sw.slot);
         }
-        /* The guest has found us in a slot that had no power at reset */
+        /* The PCIe slot may have got power since the reset */
         train_link(s);
     }
     follow_barsetup(s);
-    idt_ntb_window_changed(&s->window, effects.windows_changed,
-                           effects.memory_closed);
+    idt_ntb_window_update(&s->window, effects.windows_changed,
+                          effects.memory_closed);
     if (effects.topology) {
         follow_topology(s);
     }
@@ -304,7 +327,7 @@ static uint32_t read_config(PCIDevice *pci, uint32_t addr, int len)
 }
 
 static void write_config(PCIDevice *pci, uint32_t addr, uint32_t value,
-                                 int len)
+                         int len)
 {
     write_function(IDT_NTB(pci), addr, value, len);
 }
@@ -315,7 +338,7 @@ static uint64_t read_bar0(void *opaque, hwaddr addr, unsigned size)
 }
 
 static void write_bar0(void *opaque, hwaddr addr, uint64_t value,
-                               unsigned size)
+                       unsigned size)
 {
     write_function(opaque, addr, value, size);
 }
@@ -328,9 +351,9 @@ static const MemoryRegionOps bar0_ops = {
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
 };
 
-/* The other ports */
+/* Other ports */
 
-/* Does what others asked for, and looks at what they did. */
+/* Looks at what other ports did and asked for. */
 static void look_at_others(void *opaque)
 {
     IdtNtbState *s = opaque;
@@ -345,12 +368,12 @@ static void warn_server_lost(IdtNtbState *s)
 {
     if (!s->server_loss_told && !idt_ntb_server_is_connected(&s->server)) {
         s->server_loss_told = true;
-        warn_report("idt-ntb: the ivshmem-server of port %u has gone; attached "
-                    "ports go on, new ones can't join", s->sw.port);
+        warn_report("idt-ntb: port %u has lost its ivshmem-server; attached "
+                    "ports go on, no port can attach", s->sw.port);
     }
 }
 
-/* Ports that the server does not know hear of us once a second. */
+/* Ports on another server only poll us, once a second. */
 static void warn_strangers(IdtNtbState *s)
 {
     for (unsigned slot = 0; slot < s->sw.num_slots; slot++) {
@@ -360,17 +383,18 @@ static void warn_strangers(IdtNtbState *s)
 
         if (slot != s->sw.slot && idt_ntb_switch_link(&s->sw, slot) &&
             !idt_ntb_server_knows(&s->server, id)) {
-            warn_report("idt-ntb: port %u is not connected to this "
-                        "ivshmem-server (yet), its interrupts are late; give "
-                        "its chardev reconnect-ms= or restart it, and each "
-                        "server a -M of its own", port);
+            warn_report("idt-ntb: port %u is not connected to the "
+                        "ivshmem-server of port %u: its interrupts are late",
+                        port, s->sw.port);
+            info_report("Give the chardev of port %u reconnect-ms= or restart "
+                        "its QEMU; give each server a -M of its own", port);
         }
     }
 }
 
 /*
- * Looks after the other ports: what the server says comes too early, and it may
- * say nothing.  Signals that could not be sent are made up for here too.
+ * Frees ports whose process died: the server's notice comes too early, or not
+ * at all.  Then looks at everything, since a signal may have been lost.
  */
 static void reap_ports(void *opaque)
 {
@@ -378,7 +402,7 @@ static void reap_ports(void *opaque)
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
     warn_server_lost(s);
-    /* Not before all has been read that the server sent when we joined */
+    /* By then all has been read that the server sent when we joined */
     if (s->strangers_at && now >= s->strangers_at) {
         s->strangers_at = 0;
         warn_strangers(s);
@@ -425,7 +449,7 @@ static void handle_server_lost(void *opaque)
 {
     IdtNtbState *s = opaque;
 
-    /* When QEMU exits, the server is not what has gone: tell later */
+    /* Report it later: the connection also ends when this QEMU exits */
     s->server_loss_told = false;
     reap_soon(s);
 }
@@ -444,11 +468,11 @@ static bool handle_server_ready(void *opaque, Error **errp)
         return false;
     }
     if (!same) {
-        idt_ntb_window_reattached(&s->window);
+        idt_ntb_window_restart(&s->window);
         idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
         train_link(s);
     }
-    /* Signals of the time without server did not arrive */
+    /* Make up for signals of the time without server */
     idt_ntb_server_signal_all(&s->server);
     reap_soon(s);
     info_report("idt-ntb: port %u is attached to the new server", s->sw.port);
@@ -470,12 +494,12 @@ static void hold_reset(Object *obj, ResetType type)
     IdtNtbState *s = IDT_NTB(obj);
     IdtNtbResetKind kind = idt_ntb_caps_reset_kind(PCI_DEVICE(s));
 
-    /* Not at power-up, which resets the switch too */
+    /* No event at power-up, which resets the switch too */
     if (kind != IDT_NTB_RESET_FUNCTION && !s->following_topology &&
         (idt_ntb_switch_is_trained(&s->sw, s->sw.slot) || s->powered_off)) {
         idt_ntb_signals_raise(&s->sw, kind == IDT_NTB_RESET_HOT ?
-                             IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
-                             idt_ntb_switch_partition(&s->sw, s->sw.slot));
+                              IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
+                              idt_ntb_switch_partition(&s->sw, s->sw.slot));
     }
     s->powered_off = false;
     s->regs.ecfgaddr = 0;
@@ -493,7 +517,7 @@ static void exit_reset(Object *obj, ResetType type)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
-    /* A doorbell that was on its way when the link went down is too late */
+    /* Drop doorbells that were on their way when the link went down */
     idt_ntb_port_put_down(&s->sw, s->sw.slot);
     follow_barsetup(s);
     idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
@@ -503,8 +527,8 @@ static void exit_reset(Object *obj, ResetType type)
 /* Power */
 
 /*
- * A root complex turns off the links of a guest that goes to sleep or switches
- * itself off.  Its function works again when it was reset.
+ * Called when the guest goes to sleep or switches itself off: the root complex
+ * turns its links off.  The function works again after a reset.
  */
 static void power_off(IdtNtbState *s)
 {
@@ -520,10 +544,10 @@ static void handle_suspend(Notifier *notifier, void *data)
 
 static void handle_shutdown(Notifier *notifier, void *data)
 {
-    /* If QEMU ends, the port is free at once */
+    /* If QEMU exits instead, the port is free at once */
     if (shutdown_action == SHUTDOWN_ACTION_PAUSE) {
         power_off(container_of(notifier, IdtNtbState,
-                                       shutdown_notifier));
+                               shutdown_notifier));
     }
 }
 
@@ -538,13 +562,13 @@ static void init_power(IdtNtbState *s)
 
 /* Realize and unrealize */
 
-/* Connects to the server and takes a port of its switch. */
+/* Connects to the server and attaches to a port of its switch. */
 static bool attach_port(IdtNtbState *s, Error **errp)
 {
     PCIDevice *pci = PCI_DEVICE(s);
 
     if (!idt_ntb_server_connect(&s->server, &s->chr, &server_ops, s,
-                               s->server_timeout, errp)) {
+                                s->server_timeout, errp)) {
         return false;
     }
     s->sw.num_slots = s->sw.chip->num_nt_ports;
@@ -589,11 +613,11 @@ static bool init_image(IdtNtbState *s, Error **errp)
 
     return idt_ntb_bars_setup(s->bars, barsetup, errp) &&
            idt_ntb_config_init(&s->image, s->sw.chip, s->eeprom,
-                             s->eeprom_writable, s->partitions, barsetup,
-                             errp);
+                               s->eeprom_writable, s->partitions, barsetup,
+                               errp);
 }
 
-/* The BARs, whose layout is known now */
+/* Makes the BARs: attach_port() has set their layout */
 static void init_bars(IdtNtbState *s)
 {
     static const uint32_t none[IDT_NUM_BARS];
@@ -655,7 +679,7 @@ static void unrealize(PCIDevice *pci)
 
     notifier_remove(&s->suspend_notifier);
     notifier_remove(&s->shutdown_notifier);
-    /* When the link is gone, others don't reach our memory, nor we theirs */
+    /* Without link, no port reaches our memory, and we reach no port */
     idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
     idt_ntb_window_stop(&s->window);
@@ -667,7 +691,7 @@ static void unrealize(PCIDevice *pci)
     idt_ntb_caps_exit(pci);
     migrate_del_blocker(&s->migration_blocker);
     idt_ntb_config_cleanup(&s->image);
-    /* The device itself may live on for a while: for RCU, say */
+    /* The object can outlive this: RCU may hold it */
     qemu_chr_fe_deinit(&s->chr, false);
 }
 

@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: one direct mapping
+ * IDT 89HPESxNTx PCIe switch: one mapping of other guests' RAM
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,18 +14,18 @@
 #include "system/tcg.h"
 #include "alias.h"
 
-/* What is cut off shows this file of ones, up to so many times */
+/* A cut-off mapping shows this file of ones, at most so many times */
 #define ONES_SIZE   (1 * MiB)
 #define ONES_MAX    32
 
 /* In the guest's address space */
 
 /* Enters or removes the alias, as @m->open says. */
-static void mapping_apply(IdtNtbAlias *m)
+static void apply_open(IdtNtbAlias *m)
 {
     if (m->open && !m->alias.container) {
         memory_region_transaction_begin();
-        /* Not ours: not to be dumped, nor published */
+        /* Mark it as not ours: neither dump nor publish it */
         memory_region_set_nonvolatile(&m->alias, true);
         memory_region_add_subregion_overlap(m->container, m->start, &m->alias,
                                             1);
@@ -35,12 +35,12 @@ static void mapping_apply(IdtNtbAlias *m)
     }
 }
 
-static void mapping_apply_work(CPUState *cpu, run_on_cpu_data data)
+static void apply_work(CPUState *cpu, run_on_cpu_data data)
 {
     IdtNtbAlias *m = data.host_ptr;
 
     BQL_LOCK_GUARD();
-    mapping_apply(m);
+    apply_open(m);
     if (!m->open && m->left) {
         m->left(m);
     }
@@ -63,20 +63,20 @@ static bool runs_code(void)
 }
 
 /*
- * A vCPU in translated code uses what it knows of the address space until it
- * leaves the block, and that includes section numbers, which a commit of the
- * address space gives to other sections.  So commit while all vCPUs are out.
- * With @all, each vCPU leaves its block and waits for that: none begins another
+ * A vCPU in translated code uses its view of the address space until it leaves
+ * the block.  That view has section numbers, which a commit of the address
+ * space gives to other sections.  So commit while no vCPU is in a block.  With
+ * @all, each vCPU leaves its block and waits for that: none begins another
  * block with the old address space.
  */
-static void mapping_apply_soon(IdtNtbAlias *m, bool all)
+static void apply_soon(IdtNtbAlias *m, bool all)
 {
     CPUState *first = current_cpu ? current_cpu : first_cpu;
     CPUState *cpu;
 
     CPU_FOREACH(cpu) {
         if (cpu->created && (all || cpu == first)) {
-            async_safe_run_on_cpu(cpu, mapping_apply_work,
+            async_safe_run_on_cpu(cpu, apply_work,
                                   RUN_ON_CPU_HOST_PTR(object_ref(OBJECT(m))));
         }
     }
@@ -93,9 +93,9 @@ void idt_ntb_alias_enter(IdtNtbAlias *m, MemoryRegion *bar)
                              offset, m->end - m->start);
     m->open = true;
     if (runs_code()) {
-        mapping_apply_soon(m, false);
+        apply_soon(m, false);
     } else {
-        mapping_apply(m);
+        apply_open(m);
     }
 }
 
@@ -103,16 +103,16 @@ bool idt_ntb_alias_leave(IdtNtbAlias *m, bool at_once, bool all)
 {
     m->open = false;
     if (at_once || !runs_code()) {
-        mapping_apply(m);
+        apply_open(m);
     } else if (m->alias.container) {
-        mapping_apply_soon(m, all);
+        apply_soon(m, all);
     }
     return !m->alias.container;
 }
 
 /* Cutting off */
 
-int idt_ntb_ones_file(void)
+int idt_ntb_alias_ones_file(void)
 {
     int fd = qemu_memfd_create("idt-ntb-ones", ONES_SIZE, false, 0, 0, NULL);
     uint8_t ones[4 * KiB];
@@ -153,11 +153,11 @@ bool idt_ntb_alias_cut_off(IdtNtbAlias *m, uint64_t from, int ones)
 /* Making */
 
 /*
- * As device memory: what QEMU does with RAM by its descriptor or its host
- * address (vhost-user, balloon, DMA in flight) would not see it cut off.
+ * Make it device memory.  QEMU uses other RAM by its descriptor or its host
+ * address (vhost-user, balloon, DMA in flight), and would not see it cut off.
  */
 IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
-                                   const char **why)
+                               const char **why)
 {
     size_t page = qemu_fd_getpagesize(fd);
     uint64_t start = ROUND_DOWN(offset, page);
@@ -195,7 +195,7 @@ IdtNtbAlias *idt_ntb_alias_new_local(MemoryRegion *mr, uint64_t offset)
     return m;
 }
 
-static void idt_ntb_alias_finalize(Object *obj)
+static void finalize_alias(Object *obj)
 {
     IdtNtbAlias *m = IDT_NTB_ALIAS(obj);
 
@@ -205,16 +205,16 @@ static void idt_ntb_alias_finalize(Object *obj)
     }
 }
 
-static const TypeInfo idt_ntb_alias_info = {
+static const TypeInfo type_info = {
     .name = TYPE_IDT_NTB_ALIAS,
     .parent = TYPE_OBJECT,
     .instance_size = sizeof(IdtNtbAlias),
-    .instance_finalize = idt_ntb_alias_finalize,
+    .instance_finalize = finalize_alias,
 };
 
-static void idt_ntb_alias_register_types(void)
+static void register_types(void)
 {
-    type_register_static(&idt_ntb_alias_info);
+    type_register_static(&type_info);
 }
 
-type_init(idt_ntb_alias_register_types)
+type_init(register_types)

@@ -1,8 +1,8 @@
 /*
- * IDT 89HPESxNTx PCIe switch: one direct mapping
+ * IDT 89HPESxNTx PCIe switch: one mapping of other guests' RAM
  *
- * Pages of RAM that appear in a BAR.  An object of its own: QEMU's memory core
- * may refer to its regions for some time after it was given up.
+ * Pages of RAM that appear in a BAR.  This is a QOM object, because QEMU's
+ * memory core can refer to its regions for some time after it was given up.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -24,19 +24,19 @@ struct IdtNtbAlias {
     MemoryRegion ram;           /* pages of another process */
     void *host;                 /* where they are mapped, whole pages */
     size_t host_size;
-    MemoryRegion *local;        /* or RAM of this one, which is referenced */
+    MemoryRegion *local;        /* or RAM of this process, referenced */
     uint64_t local_offset;
     MemoryRegion alias;         /* of either */
     MemoryRegion *container;    /* the BAR that it is in, or will be */
-    bool open;                  /* and is to be there */
+    bool open;                  /* it has to be there */
     uint8_t *ptr;               /* where @start is; NULL if it is local */
     uint64_t start;             /* offsets in the BAR */
     uint64_t end;
 
-    /* What it is of; the owner's */
+    /* Set and used by mapping.c */
     void *owner;
     void (*left)(IdtNtbAlias *m);     /* see idt_ntb_alias_leave() */
-    bool closed;                /* part of it is, but can be reached */
+    bool closed;                /* a closed part can still be reached */
     unsigned bar;
     unsigned slot;              /* of the port whose memory it is */
     uint64_t addr;              /* bus address there of @start */
@@ -54,37 +54,38 @@ struct IdtNtbAlias {
  * Returns: the mapping, or NULL with the reason in @why.
  */
 IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
-                                   const char **why);
+                               const char **why);
 
 /* Maps @mr, RAM of this process, from @offset on. */
 IdtNtbAlias *idt_ntb_alias_new_local(MemoryRegion *mr, uint64_t offset);
 
 /*
- * Shows @m from @m->start to @m->end of @bar.  With TCG that is so when no vCPU
- * is in translated code; @m->ptr can be used at once.
+ * Shows @m from @m->start to @m->end of @bar.  With TCG the guest sees it when
+ * no vCPU is in translated code.  @m->ptr can be used at once.
  */
 void idt_ntb_alias_enter(IdtNtbAlias *m, MemoryRegion *bar);
 
 /*
- * Takes @m out of the guest's address space: @at_once, as when its BAR goes
- * away, or with TCG when no vCPU is in translated code; @m->left is called
- * then, if it is set.  With @all, no vCPU begins another block of code before.
+ * Takes @m out of the guest's address space: at once if @at_once, as when its
+ * BAR goes away.  Else with TCG when no vCPU is in translated code; then calls
+ * @m->left, if that is set.  With @all, no vCPU begins another block of code
+ * before that.
  *
- * Returns: true if it is out already; @m->left is not called.
+ * Returns: true if it is out on return; @m->left is not called.
  */
 bool idt_ntb_alias_leave(IdtNtbAlias *m, bool at_once, bool all);
 
 /*
- * Puts private memory in the place of another process's pages, from offset
- * @from of the BAR on: what is @m->start, or a whole number of pages after it.
- * On return no thread of this process can reach them; those that try see ones,
- * from file @ones (idt_ntb_ones_file()), or zeros if it is -1.
+ * Replaces another process's pages with private memory, from offset @from of
+ * the BAR on: @m->start, or a whole number of pages after it.  On return no
+ * thread of this process can reach the pages.  One that tries sees ones, from
+ * file @ones (idt_ntb_alias_ones_file()), or zeros if that is -1.
  *
- * Returns: false if there is no memory for it.
+ * Returns: false if no memory is left for that.
  */
 bool idt_ntb_alias_cut_off(IdtNtbAlias *m, uint64_t from, int ones);
 
 /* A file of ones for idt_ntb_alias_cut_off(), or -1. */
-int idt_ntb_ones_file(void);
+int idt_ntb_alias_ones_file(void);
 
 #endif

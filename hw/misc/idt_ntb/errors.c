@@ -55,7 +55,7 @@ static bool is_advisory(const IdtNtbErrors *e, uint32_t error, bool is_write)
            !(aer_get(e->pci, PCI_ERR_UNCOR_SEVER) & error);
 }
 
-/* True if nothing would come of reporting @error (of which there is one). */
+/* True if reporting @error, a single bit, would change nothing. */
 static bool is_reported(const IdtNtbErrors *e, uint32_t error, bool is_write)
 {
     if (aer_get(e->pci, PCI_ERR_UNCOR_STATUS) & error) {
@@ -101,7 +101,7 @@ static void inject(IdtNtbErrors *e, PCIEAERErr *err)
     err->source_id = pci_requester_id(e->pci);
     pcie_aer_inject_error(e->pci, err);
     if (e->sw->shm) {
-        /* It writes DEVSTA as a dword, over the lower half of LNKCAP */
+        /* QEMU writes DEVSTA as a dword, over the lower half of LNKCAP */
         pci_set_long(lnkcap, value);
     }
 }
@@ -154,13 +154,13 @@ void idt_ntb_errors_report(IdtNtbErrors *e)
         return;
     }
     object_ref(OBJECT(e->pci));
-    /* Taken before they are reported: a message may be aimed at us */
+    /* Take them before reporting: a message can cause an access to us */
     noted = e->noted;
     e->noted = 0;
     uncor = take(&p->ntueem);
     cor = take(&p->ntceem);
     inject_noted(e, noted);
-    /* Any port may have written anything: QEMU knows these */
+    /* A port may have written any bits: QEMU knows these */
     inject_emulated(e, uncor & PCI_ERR_UNC_SUPPORTED, 0);
     inject_emulated(e, cor & PCI_ERR_COR_SUPPORTED,
                     PCIE_AER_ERR_IS_CORRECTABLE);

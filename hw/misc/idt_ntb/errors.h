@@ -1,11 +1,11 @@
 /*
  * IDT 89HPESxNTx PCIe switch: errors of the NT function
  *
- * What the function detects is reported through its AER capability: refused
- * and unanswered accesses to its windows, and what NTUEEM and NTCEEM emulate.
- * An error message can make the root port interrupt, and where that is aimed at
- * may be our own function or slot.  So errors are noted where they are detected
- * and reported as the last thing of an access.
+ * The AER capability reports refused and unanswered accesses to the windows of
+ * the function, and the errors that NTUEEM and NTCEEM emulate.  An error
+ * message makes the root port send an interrupt, which can hit a register that
+ * unplugs us.  So note an error where it is detected, and report it at the end
+ * of the access.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -26,29 +26,29 @@ typedef struct IdtNtbErrors {
     PCIDevice *pci;
 
     uint32_t noted;             /* PCI_ERR_UNC_* */
-    bool noted_write;           /* what the unsupported request was */
+    bool noted_write;           /* the unsupported request was a write */
     uint32_t noted_tlp[IDT_NTB_TLP_DWORDS];
 } IdtNtbErrors;
 
 /*
- * Notes that an access of @len bytes at bus address @addr was refused.  Cheap
- * as long as the last such error is not cleared: that one stands for all.
+ * Notes that an access of @len bytes at bus address @addr was refused.  Does
+ * nothing while the guest has not cleared an earlier one.
  */
 void idt_ntb_errors_unsupported(IdtNtbErrors *e, uint64_t addr, unsigned len,
                                 bool is_write);
 
-/* Notes that an access got no answer in time; cheap likewise. */
+/* The same for an access that got no answer in time. */
 void idt_ntb_errors_timeout(IdtNtbErrors *e);
 
 /*
- * Reports what was noted, and what NTUEEM and NTCEEM were written with.
+ * Reports the noted errors, and those that were written to NTUEEM and NTCEEM.
  *
- * The device may be unplugged on return: who goes on with it holds its object,
+ * The device may be unplugged on return: a caller that goes on holds its object
  * and looks whether @e->sw->shm is NULL.
  */
 void idt_ntb_errors_report(IdtNtbErrors *e);
 
-/* Forgets what was noted. */
+/* Forgets the noted errors. */
 void idt_ntb_errors_reset(IdtNtbErrors *e);
 
 #endif

@@ -93,7 +93,7 @@ static MemoryRegionSection find_local(IdtNtbRequest *local, uint64_t addr,
 static bool local_is_allowed(const IdtNtbMapping *d, const IdtNtbAlias *m)
 {
     IdtNtbRequest *local = idt_ntb_request_local(d->request,
-                                                   m->slot);
+                                                 m->slot);
     MemoryRegionSection section;
     bool same;
 
@@ -173,7 +173,7 @@ static bool cut_off(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t from)
         return true;
     }
     if (d->ones < 0) {
-        d->ones = idt_ntb_ones_file();
+        d->ones = idt_ntb_alias_ones_file();
     }
     return idt_ntb_alias_cut_off(m, from, d->ones);
 }
@@ -190,7 +190,7 @@ static void finish_leaving(IdtNtbAlias *m)
     idt_ntb_request_wake(d->request);
     if (qatomic_read(&port_block(d, d->sw->slot)->close_req) !=
         d->acknowledged) {
-        qemu_bh_schedule(d->request->signalled);
+        qemu_bh_schedule(d->request->look_bh);
     }
 }
 
@@ -346,7 +346,7 @@ static bool find_range(const IdtNtbMapping *d, unsigned bar, uint64_t offset,
 
 /* Sets what @m maps, and where. */
 static void place_mapping(IdtNtbMapping *d, IdtNtbAlias *m, unsigned bar,
-                  const IdtNtbTranslation *t, const MapRange *range)
+                          const IdtNtbTranslation *t, const MapRange *range)
 {
     m->owner = d;
     m->bar = bar;
@@ -425,7 +425,7 @@ static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
         taken->number = ram->fd;
         taken->refused = false;
         taken->job = idt_ntb_ram_open(d->sw, slot, ram,
-                                         d->trust_peers);
+                                      d->trust_peers);
         timeout_ms = idt_ntb_request_access_ms(d->request) / 2;
     }
     if (!idt_ntb_ram_open_wait(taken->job, timeout_ms)) {
@@ -447,7 +447,7 @@ static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
 static void show_hold(IdtNtbMapping *d, unsigned slot)
 {
     qatomic_fetch_or(&port_block(d, d->sw->slot)->holds, BIT(slot));
-    smp_mb__after_rmw();        /* pairs with idt_ntb_window_changed() */
+    smp_mb__after_rmw();        /* pairs with idt_ntb_window_update() */
 }
 
 /*
@@ -476,7 +476,7 @@ static bool has_free_memslot(const IdtNtbMapping *d)
 }
 
 static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
-                                 uint64_t offset, const IdtNtbTranslation *t)
+                               uint64_t offset, const IdtNtbTranslation *t)
 {
     IdtNtbAlias *m;
     MapRange range;
@@ -485,7 +485,7 @@ static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
     int fd;
 
     if (!idt_ntb_ram_find(d->sw, t->slot,
-                             t->addr + (offset - t->start), &ram) ||
+                          t->addr + (offset - t->start), &ram) ||
         !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
                     &range) ||
         idt_ntb_request_is_stalled(d->request, t->slot) ||

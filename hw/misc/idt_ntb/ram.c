@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: the bus memory tables
+ * IDT 89HPESxNTx PCIe switch: tables of the RAM that other ports can map
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -15,26 +15,26 @@
 #include "ram.h"
 #include "trace.h"
 
-/* How often to look at a table that changes all the time */
+/* How often to read a table that keeps changing */
 #define MAX_SEQ_TRIES   16
 
-/* More of a file in /proc/PID is not read: a peer can make it long */
+/* Read no more of a file in /proc/PID: a peer can make it long */
 #define MAX_PROC_FILE   (4 * MiB)
 
-static IdtNtbShmMemory *memory_table(const IdtNtbSwitch *sw, unsigned peer)
+static IdtNtbShmMemory *table_of(const IdtNtbSwitch *sw, unsigned slot)
 {
-    return &sw->shm->memory[peer].m;
+    return &sw->shm->memory[slot].m;
 }
 
 /* Publishing */
 
-static void memory_publish(IdtNtbRam *m)
+static void publish_table(IdtNtbRam *m)
 {
-    IdtNtbShmMemory *table = memory_table(m->sw, m->sw->slot);
+    IdtNtbShmMemory *table = table_of(m->sw, m->sw->slot);
     unsigned count = m->hidden ? 0 : m->count;
 
     qatomic_set(&table->seq, m->seq | 1);
-    smp_wmb();                  /* who sees any of it sees the odd number */
+    smp_wmb();                  /* a reader of any of it sees the odd number */
     qatomic_set(&table->pid, getpid());
     qatomic_set(&table->lock_fd, m->sw->fd);
     qatomic_set(&table->count, count);
@@ -45,7 +45,7 @@ static void memory_publish(IdtNtbRam *m)
         qatomic_set(&table->ram[i].fd, m->ram[i].fd);
         qatomic_set(&table->ram[i].id, m->ram[i].id);
     }
-    smp_wmb();                  /* who sees the even number sees all of it */
+    smp_wmb();                  /* a reader of the even number sees all */
     m->seq = (m->seq | 1) + 1;
     qatomic_set_mb(&table->seq, m->seq);
 
@@ -55,8 +55,8 @@ static void memory_publish(IdtNtbRam *m)
 }
 
 /*
- * RAM keeps its descriptor as long as it is in the table.  A descriptor that is
- * new there can have the number of one that was closed.
+ * Gives @ram the id that its descriptor has in the table, or a new one: a new
+ * descriptor can have the number of one that was closed.
  */
 static void set_id(IdtNtbRam *m, IdtNtbShmRam *ram)
 {
@@ -75,7 +75,7 @@ static void set_id(IdtNtbRam *m, IdtNtbShmRam *ram)
     ram->id = ++m->ids;
 }
 
-static void memory_update(IdtNtbRam *m)
+static void update_table(IdtNtbRam *m)
 {
     unsigned count = m->hidden ? 0 : m->count;
     uint64_t fingerprint = m->hidden ? 0 : m->fingerprint;
@@ -85,7 +85,7 @@ static void memory_update(IdtNtbRam *m)
     }
     if (count != m->shown_count ||
         memcmp(m->shown, m->ram, count * sizeof(m->ram[0]))) {
-        memory_publish(m);
+        publish_table(m);
     }
     if (fingerprint != m->shown_fingerprint) {
         m->shown_fingerprint = fingerprint;
@@ -102,7 +102,7 @@ bool idt_ntb_ram_take_changed(IdtNtbRam *m)
     return changed;
 }
 
-static void memory_begin(MemoryListener *listener)
+static void begin_listing(MemoryListener *listener)
 {
     IdtNtbRam *m = container_of(listener, IdtNtbRam, listener);
 
@@ -115,9 +115,9 @@ static uint64_t mix(uint64_t hash, uint64_t value)
     return (hash ^ value) * 0x9e3779b97f4a7c15ULL;
 }
 
-/* Ports of our own process map RAM that is not shared too */
-static void memory_add_fingerprint(IdtNtbRam *m,
-                                   const MemoryRegionSection *section)
+/* Cover all RAM: ports of this process map RAM that is not shared, too */
+static void add_fingerprint(IdtNtbRam *m,
+                            const MemoryRegionSection *section)
 {
     uint64_t hash = mix(1, section->offset_within_address_space);
 
@@ -136,7 +136,7 @@ bool idt_ntb_ram_is_plain(const MemoryRegionSection *section)
            !section->readonly && !section->nonvolatile;
 }
 
-static void memory_add(MemoryListener *listener, MemoryRegionSection *section)
+static void list_section(MemoryListener *listener, MemoryRegionSection *section)
 {
     IdtNtbRam *m = container_of(listener, IdtNtbRam, listener);
     RAMBlock *block = section->mr->ram_block;
@@ -144,7 +144,7 @@ static void memory_add(MemoryListener *listener, MemoryRegionSection *section)
     if (!idt_ntb_ram_is_plain(section)) {
         return;
     }
-    memory_add_fingerprint(m, section);
+    add_fingerprint(m, section);
     if (!block || !qemu_ram_is_shared(block) || qemu_ram_get_fd(block) < 0 ||
         m->count == ARRAY_SIZE(m->ram)) {
         return;
@@ -157,27 +157,27 @@ static void memory_add(MemoryListener *listener, MemoryRegionSection *section)
     };
 }
 
-static void memory_commit(MemoryListener *listener)
+static void commit_listing(MemoryListener *listener)
 {
     IdtNtbRam *m = container_of(listener, IdtNtbRam, listener);
 
     if (m->started) {
-        memory_update(m);
+        update_table(m);
     }
 }
 
 void idt_ntb_ram_start(IdtNtbRam *m, IdtNtbSwitch *sw, PCIDevice *pci,
-                          QEMUBH *changed_bh)
+                       QEMUBH *changed_bh)
 {
     m->sw = sw;
     m->changed_bh = changed_bh;
     m->count = 0;
     m->listener = (MemoryListener) {
         .name = "idt-ntb",
-        .begin = memory_begin,
-        .region_add = memory_add,
-        .region_nop = memory_add,
-        .commit = memory_commit,
+        .begin = begin_listing,
+        .region_add = list_section,
+        .region_nop = list_section,
+        .commit = commit_listing,
     };
     memory_listener_register(&m->listener, &pci->bus_master_as);
     m->started = true;
@@ -195,25 +195,25 @@ void idt_ntb_ram_stop(IdtNtbRam *m)
 void idt_ntb_ram_hide(IdtNtbRam *m, bool hidden)
 {
     m->hidden = hidden;
-    memory_update(m);
+    update_table(m);
 }
 
 void idt_ntb_ram_reset(IdtNtbRam *m)
 {
-    /* Go on where the last owner of the port ended, be it while it wrote */
-    m->seq = qatomic_read(&memory_table(m->sw, m->sw->slot)->seq);
-    memory_publish(m);
+    /* Continue where the last owner ended, which may have died in a write */
+    m->seq = qatomic_read(&table_of(m->sw, m->sw->slot)->seq);
+    publish_table(m);
 }
 
 /* Looking up */
 
-uint32_t idt_ntb_ram_seq(const IdtNtbSwitch *sw, unsigned peer)
+uint32_t idt_ntb_ram_seq(const IdtNtbSwitch *sw, unsigned slot)
 {
-    return qatomic_load_acquire(&memory_table(sw, peer)->seq);
+    return qatomic_load_acquire(&table_of(sw, slot)->seq);
 }
 
-static bool memory_search(const IdtNtbShmMemory *table, uint64_t addr,
-                          IdtNtbPeerRam *ram)
+static bool search_table(const IdtNtbShmMemory *table, uint64_t addr,
+                         IdtNtbPeerRam *ram)
 {
     unsigned count = MIN(qatomic_read(&table->count), IDT_NTB_MAX_RAM);
 
@@ -232,20 +232,20 @@ static bool memory_search(const IdtNtbShmMemory *table, uint64_t addr,
     return false;
 }
 
-bool idt_ntb_ram_find(const IdtNtbSwitch *sw, unsigned peer,
-                         uint64_t addr, IdtNtbPeerRam *ram)
+bool idt_ntb_ram_find(const IdtNtbSwitch *sw, unsigned slot,
+                      uint64_t addr, IdtNtbPeerRam *ram)
 {
-    const IdtNtbShmMemory *table = memory_table(sw, peer);
+    const IdtNtbShmMemory *table = table_of(sw, slot);
 
     for (unsigned i = 0; i < MAX_SEQ_TRIES; i++) {
-        uint32_t seq = idt_ntb_ram_seq(sw, peer);
+        uint32_t seq = idt_ntb_ram_seq(sw, slot);
         bool found;
 
         if (seq & 1) {
             continue;
         }
-        found = memory_search(table, addr, ram);
-        smp_rmb();              /* pairs with memory_publish() */
+        found = search_table(table, addr, ram);
+        smp_rmb();              /* pairs with publish_table() */
         if (qatomic_read(&table->seq) == seq) {
             ram->seq = seq;
             return found;
@@ -257,8 +257,8 @@ bool idt_ntb_ram_find(const IdtNtbSwitch *sw, unsigned peer,
 /* Opening */
 
 /*
- * Done by a thread: a peer that wants to can let the kernel wait for it, by a
- * file system of its own for example.
+ * The work of a thread: a hostile peer can make the kernel wait, by a file
+ * system of its own for example.
  */
 struct IdtNtbOpenJob {
     dev_t dev;                  /* the memory of the switch */
@@ -285,7 +285,7 @@ static void open_job_unref(IdtNtbOpenJob *job)
     }
 }
 
-/* The text of /proc/PID/@name; NULL if there is none. */
+/* Returns: the text of /proc/PID/@name, or NULL. */
 static char *read_proc_file(int proc, const char *name)
 {
     g_autoptr(GString) text = g_string_new(NULL);
@@ -313,8 +313,7 @@ static char *read_fdinfo(int proc, uint32_t fd)
 
 /*
  * True if @fdinfo shows the write lock on the byte of the port.  That is not
- * enough: a lock that was taken through a descriptor which a server gave to
- * several processes shows in the fdinfo of each of them.
+ * enough: processes that share a descriptor all show its locks.
  */
 static bool holds_lock(const IdtNtbOpenJob *job, const char *fdinfo)
 {
@@ -334,7 +333,7 @@ static bool holds_lock(const IdtNtbOpenJob *job, const char *fdinfo)
     return false;
 }
 
-/* True if the process has mapped the claim of the port: it alone can do that */
+/* True if the process has mapped the claim of the port: only it can do that */
 static bool has_claim(const IdtNtbOpenJob *job, int proc)
 {
     /* 7f2d46c7f000-7f2d46c80000 ---s 40000000 00:17 42     /dev/shm/ivshmem */
@@ -345,7 +344,7 @@ static bool has_claim(const IdtNtbOpenJob *job, int proc)
     g_auto(GStrv) lines = g_strsplit(maps ?: "", "\n", -1);
 
     for (unsigned i = 0; lines[i]; i++) {
-        /* Not further behind: there are names, which others choose */
+        /* Compare at this column only: others choose the names behind it */
         if (g_str_has_prefix(lines[i] + strcspn(lines[i], " "), claim)) {
             return true;
         }
@@ -353,7 +352,7 @@ static bool has_claim(const IdtNtbOpenJob *job, int proc)
     return false;
 }
 
-/* A number of @fdinfo, in base @base; false if it is not there. */
+/* Reads the number of @key in @fdinfo.  Returns: false if there is none. */
 static bool fdinfo_number(const char *fdinfo, const char *key, int base,
                           uint64_t *value)
 {
@@ -369,8 +368,8 @@ static bool fdinfo_number(const char *fdinfo, const char *key, int base,
 }
 
 /*
- * The peer has the file that our descriptor @path stands for open for reading
- * and writing, as @fd.
+ * True if the peer's descriptor @fd is open for reading and writing, and is the
+ * same file as our descriptor @path.
  */
 static bool is_open_rw(int proc, uint32_t fd, int path)
 {
@@ -384,14 +383,14 @@ static bool is_open_rw(int proc, uint32_t fd, int path)
         (flags & O_ACCMODE) != O_RDWR || flags & O_PATH) {
         return false;
     }
-    /* It may have changed what @fd is; Linux 5.14 tells the inode */
+    /* The peer may have changed what @fd is; Linux 5.14 shows the inode */
     return fdinfo_number(theirs, "mnt_id:", 10, &a) &&
            fdinfo_number(ours, "mnt_id:", 10, &b) && a == b &&
            (!fdinfo_number(ours, "ino:", 10, &b) ||
             (fdinfo_number(theirs, "ino:", 10, &a) && a == b));
 }
 
-/* True for a memfd of pages of the usual size, by a look at one of our own. */
+/* True for a memfd with pages of the usual size: compares it with our own. */
 static bool is_memfd(const struct stat *st)
 {
     struct stat ours;
@@ -405,14 +404,14 @@ static bool is_memfd(const struct stat *st)
 }
 
 /*
- * Looks before it opens: to open a FIFO or a device can have effects.  With
- * O_PATH it is the same file all the time, whatever the peer does.
+ * Opens the file after a look at it: opening a FIFO or a device has effects.
+ * O_PATH keeps it the same file, whatever the peer does.
  */
 static int open_ram(IdtNtbOpenJob *job, int proc)
 {
     const IdtNtbPeerRam *ram = &job->ram;
     g_autofree char *name = g_strdup_printf("fd/%u", ram->fd);
-    g_autofree char *slot = NULL;
+    g_autofree char *self = NULL;
     struct stat st;
     int path = openat(proc, name, O_PATH | O_CLOEXEC);
     int fd = -1;
@@ -437,13 +436,13 @@ static int open_ram(IdtNtbOpenJob *job, int proc)
                    "memory-backend-memfd there, or trust-peers=on here";
         goto out;
     }
-    slot = g_strdup_printf("/proc/self/fd/%d", path);
-    fd = open(slot, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    self = g_strdup_printf("/proc/self/fd/%d", path);
+    fd = open(self, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
         job->why = "its file can't be opened";
         goto out;
     }
-    /* A file that shrinks would kill us */
+    /* A file that shrinks would end QEMU by SIGBUS */
     seals = fcntl(fd, F_GET_SEALS);
     if (!job->trust && (seals < 0 || !(seals & F_SEAL_SHRINK))) {
         job->why = "its file is not sealed against shrinking; use "
@@ -461,11 +460,11 @@ static void *open_thread(void *opaque)
     IdtNtbOpenJob *job = opaque;
     g_autofree char *name = g_strdup_printf("/proc/%u", job->ram.pid);
     g_autofree char *fdinfo = NULL;
-    /* What is open names this process only, not who gets its PID after it */
+    /* Once open, it names this process, not a later one of the same PID */
     int proc = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
     if (proc < 0) {
-        job->why = "its process is not to be found";
+        job->why = "its process can't be found";
     } else {
         fdinfo = read_fdinfo(proc, job->ram.lock_fd);
         if (!fdinfo) {
@@ -482,8 +481,8 @@ static void *open_thread(void *opaque)
     return NULL;
 }
 
-IdtNtbOpenJob *idt_ntb_ram_open(const IdtNtbSwitch *sw, unsigned peer,
-                                   const IdtNtbPeerRam *ram, bool trust)
+IdtNtbOpenJob *idt_ntb_ram_open(const IdtNtbSwitch *sw, unsigned slot,
+                                const IdtNtbPeerRam *ram, bool trust)
 {
     IdtNtbOpenJob *job = g_new0(IdtNtbOpenJob, 1);
     QemuThread thread;
@@ -491,8 +490,8 @@ IdtNtbOpenJob *idt_ntb_ram_open(const IdtNtbSwitch *sw, unsigned peer,
     *job = (IdtNtbOpenJob) {
         .dev = sw->dev,
         .ino = sw->ino,
-        .lock = idt_ntb_shm_lock_offset(peer),
-        .claim = idt_ntb_shm_claim_offset(peer),
+        .lock = idt_ntb_shm_lock_offset(slot),
+        .claim = idt_ntb_shm_claim_offset(slot),
         .ram = *ram,
         .trust = trust,
         .fd = -1,

@@ -1,11 +1,10 @@
 /*
- * IDT 89HPESxNTx PCIe switch: the bus memory tables
+ * IDT 89HPESxNTx PCIe switch: tables of the RAM that other ports can map
  *
- * A port shows the others which RAM its function reaches as a bus master, and
- * in which of its process's descriptors that RAM is, so that they may map it.
- * What is published is a hint of the peer's: nothing is opened before the
- * kernel has confirmed that the process holds the port, and has the file open
- * for reading and writing.
+ * A port publishes which RAM its function reaches as a bus master, and which
+ * descriptor of its process that RAM is in.  Do not trust the table of a peer:
+ * before we open RAM, the kernel confirms that the process owns the port and
+ * has the file open for reading and writing.
  *
  * All functions are called with the BQL held.
  *
@@ -19,17 +18,17 @@
 #include "hw/pci/pci_device.h"
 #include "switch.h"
 
-/* What this port publishes. */
+/* The RAM that this port publishes. */
 typedef struct IdtNtbRam {
     IdtNtbSwitch *sw;
     MemoryListener listener;
-    IdtNtbShmRam ram[IDT_NTB_MAX_RAM];      /* as the listener sees it now */
+    IdtNtbShmRam ram[IDT_NTB_MAX_RAM];      /* as the listener saw it last */
     unsigned count;
     uint64_t fingerprint;       /* of all RAM, shared or not */
     IdtNtbShmRam shown[IDT_NTB_MAX_RAM];    /* as published */
     unsigned shown_count;
-    uint32_t ids;               /* how many were given to RAM */
-    uint32_t seq;               /* of the table, in case others change it */
+    uint32_t ids;               /* the last id that RAM got */
+    uint32_t seq;               /* of the table; others can overwrite that */
     uint64_t shown_fingerprint;
     bool hidden;                /* while the VM is stopped */
     bool changed;               /* since idt_ntb_ram_take_changed() */
@@ -43,69 +42,68 @@ typedef struct IdtNtbPeerRam {
     uint64_t size;
     uint64_t offset;            /* in the file */
     uint32_t fd;                /* number in process @pid */
-    uint32_t id;                /* what has another one is other RAM */
+    uint32_t id;                /* another one means other RAM */
     uint32_t pid;
     uint32_t lock_fd;
     uint32_t seq;               /* of the table */
 } IdtNtbPeerRam;
 
 /*
- * True for RAM that windows can show: not ROM, not a device's, and not what a
- * window shows itself (marked nonvolatile).
+ * True for RAM that can be mapped: no ROM, no memory of a device, and no
+ * mapping in a window (those are marked nonvolatile).
  */
 bool idt_ntb_ram_is_plain(const MemoryRegionSection *section);
 
 /*
- * Publishes the memory that @pci reaches, and keeps it up to date.
- * @changed_bh is scheduled when it changes, which can be in the middle of a
- * memory transaction.
+ * Publishes the RAM that @pci reaches, and keeps the table up to date.  When it
+ * changes, schedules @changed_bh: that can be within a memory transaction.
  */
 void idt_ntb_ram_start(IdtNtbRam *m, IdtNtbSwitch *sw, PCIDevice *pci,
-                          QEMUBH *changed_bh);
+                       QEMUBH *changed_bh);
 void idt_ntb_ram_stop(IdtNtbRam *m);
 
 /* Publishes nothing while @hidden. */
 void idt_ntb_ram_hide(IdtNtbRam *m, bool hidden);
 
-/* True if our memory has changed: who maps it must look at it again. */
+/* True if our RAM has changed since the last call. */
 bool idt_ntb_ram_take_changed(IdtNtbRam *m);
 
-/* Publishes it all again: @sw is attached to another memory. */
+/* Publishes everything again: @sw is attached to another memory. */
 void idt_ntb_ram_reset(IdtNtbRam *m);
 
 /*
- * Looks up bus address @addr in the table of @peer.
+ * Finds the RAM at bus address @addr in the table of the port at @slot.
  *
- * Returns: true, and what holds @addr in @ram.
+ * Returns: true, and the RAM in @ram.
  */
-bool idt_ntb_ram_find(const IdtNtbSwitch *sw, unsigned peer,
-                         uint64_t addr, IdtNtbPeerRam *ram);
+bool idt_ntb_ram_find(const IdtNtbSwitch *sw, unsigned slot,
+                      uint64_t addr, IdtNtbPeerRam *ram);
 
-/* The sequence number of the table of @peer. */
-uint32_t idt_ntb_ram_seq(const IdtNtbSwitch *sw, unsigned peer);
+/* The sequence number of the table of the port at @slot. */
+uint32_t idt_ntb_ram_seq(const IdtNtbSwitch *sw, unsigned slot);
 
-/* The opening of a peer's RAM, in a thread: the kernel may ask the peer. */
+/* Opens RAM of a peer, in a thread: the peer can make the kernel wait. */
 typedef struct IdtNtbOpenJob IdtNtbOpenJob;
 
 /*
- * Starts to open the file that @ram of @peer is in: if its process holds
- * the lock of the port and has the file open for reading and writing, and if it
- * is memory that stays (or @trust).
+ * Starts to open the file of @ram, of the port at @slot.  It opens it if the
+ * process owns the port and has the file open for reading and writing, and if
+ * the file can't shrink or fail (or @trust).
  */
-IdtNtbOpenJob *idt_ntb_ram_open(const IdtNtbSwitch *sw, unsigned peer,
-                                   const IdtNtbPeerRam *ram, bool trust);
+IdtNtbOpenJob *idt_ntb_ram_open(const IdtNtbSwitch *sw, unsigned slot,
+                                const IdtNtbPeerRam *ram, bool trust);
 
-/* Waits up to @timeout_ms.  Returns: true when @job is done. */
+/* Waits up to @timeout_ms.  Returns: true if @job is done. */
 bool idt_ntb_ram_open_wait(IdtNtbOpenJob *job, unsigned timeout_ms);
 
 /*
- * Takes the result of @job, which is done.
+ * Takes the result of a @job that is done.
  *
  * Returns: a descriptor, or -1 with the reason in @why.
  */
 int idt_ntb_ram_open_result(IdtNtbOpenJob *job, const char **why);
 
-/* Frees @job, done or not. */
+/* Frees @job, whether it is done or not. */
 void idt_ntb_ram_open_end(IdtNtbOpenJob *job);
 
 #endif

@@ -20,10 +20,10 @@
 /* How long to look for an answer before sleeping: about a round trip */
 #define SPIN_US         50
 
-/* How often to look whether who is waited for is alive */
+/* How often to look whether the peer is alive */
 #define REAP_US         10000
 
-/* How long to execute requests before others have their turn */
+/* How long a turn of executing requests is */
 #define SERVE_US        1000
 
 #define MAX_LOCAL_PORTS 16
@@ -45,21 +45,21 @@ static IdtNtbShmMailbox *mailbox(const IdtNtbRequest *r, unsigned from,
     return &r->sw->shm->mailbox[from][to].m;
 }
 
-static unsigned port_of(const IdtNtbRequest *r, unsigned peer)
+static unsigned port_of(const IdtNtbRequest *r, unsigned slot)
 {
-    return idt_ntb_switch_port(r->sw, peer);
+    return idt_ntb_switch_port(r->sw, slot);
 }
 
-static IdtNtbShmPort *port_block(const IdtNtbRequest *r, unsigned peer)
+static IdtNtbShmPort *port_block(const IdtNtbRequest *r, unsigned slot)
 {
-    return idt_ntb_switch_block(r->sw, peer);
+    return idt_ntb_switch_block(r->sw, slot);
 }
 
-/* Signals @peer if it sleeps. */
-static void wake(IdtNtbRequest *r, unsigned peer)
+/* Signals the port at @slot if it sleeps. */
+static void wake(IdtNtbRequest *r, unsigned slot)
 {
-    if (qatomic_read(&port_block(r, peer)->waiting)) {
-        idt_ntb_switch_signal(r->sw, peer);
+    if (qatomic_read(&port_block(r, slot)->waiting)) {
+        idt_ntb_switch_signal(r->sw, slot);
     }
 }
 
@@ -101,10 +101,10 @@ static void execute(IdtNtbRequest *r, unsigned from, uint32_t number,
     }
 }
 
-/* Sees what there is to execute now: what comes later has to wait. */
+/* Begins a round: it has the requests that are there now. */
 static void begin_round(IdtNtbRequest *r)
 {
-    /* What the caller read of a status comes before the look at the heads */
+    /* Read the heads after the status that the caller has read */
     smp_rmb();
     for (unsigned from = 0; from < r->sw->num_slots; from++) {
         IdtNtbRequestPeer *peer = &r->peer[from];
@@ -122,9 +122,9 @@ static void begin_round(IdtNtbRequest *r)
 }
 
 /*
- * Executes what this round has in the mailbox from @from.
+ * Executes the requests of this round in the mailbox from @from.
  *
- * Returns: false if there is more when @deadline is over.
+ * Returns: false if some are left at @deadline.
  */
 static bool serve_mailbox(IdtNtbRequest *r, unsigned from, int64_t deadline)
 {
@@ -149,14 +149,14 @@ static bool serve_mailbox(IdtNtbRequest *r, unsigned from, int64_t deadline)
     wake(r, from);
     /* The sender can have set @head back */
     if (late || qatomic_read(&box->head) != peer->tail) {
-        qemu_bh_schedule(r->signalled);
+        qemu_bh_schedule(r->look_bh);
     }
     return !late;
 }
 
 static bool serve_until(IdtNtbRequest *r, int64_t deadline)
 {
-    if (!(runstate_is_running() || serve_stopped) || !r->signalled) {
+    if (!(runstate_is_running() || serve_stopped) || !r->look_bh) {
         return false;
     }
     if (!r->in_round) {
@@ -213,7 +213,7 @@ static void set_waiting(uint32_t waiting)
     smp_mb();                   /* before the last look for an answer */
 }
 
-/* Lets the ports of this process do what others may be waiting for. */
+/* Lets the ports of this process do what other ports may wait for. */
 static void serve_all(void)
 {
     IdtNtbRequest *r;
@@ -245,14 +245,14 @@ static bool sleep_for_signal(int64_t timeout_us)
     for (unsigned i = 0; i < n; i++) {
         if (fds[i].revents) {
             idt_ntb_untrusted_fd_clear(fds[i].fd);
-            qemu_bh_schedule(owners[i]->signalled);
+            qemu_bh_schedule(owners[i]->look_bh);
         }
     }
     return true;
 }
 
 bool idt_ntb_request_wait(IdtNtbRequest *r, bool (*done)(void *opaque),
-                           void *opaque, int64_t deadline)
+                          void *opaque, int64_t deadline)
 {
     int64_t begin = g_get_monotonic_time();
 
@@ -323,7 +323,7 @@ typedef struct Wait {
     uint32_t number;
 } Wait;
 
-/* True when there is nothing to wait for any more. */
+/* True if the peer has no link: it will not answer. */
 static bool is_over(const Wait *w)
 {
     return !idt_ntb_switch_link(w->r->sw, w->to);
@@ -381,7 +381,7 @@ static IdtNtbRequestResult wait_for_peer(Wait *w, bool (*done)(void *opaque))
     return is_over(w) ? IDT_NTB_REQUEST_REFUSED : IDT_NTB_REQUEST_DONE;
 }
 
-/* Waits for room in the mailbox, as long as the window leads where it did. */
+/* Waits for room in the mailbox, unless the translation changes. */
 static IdtNtbRequestResult wait_for_room(Wait *w)
 {
     IdtNtbRequest *r = w->r;
@@ -398,7 +398,7 @@ static IdtNtbRequestResult wait_for_room(Wait *w)
     return result;
 }
 
-/* Puts a request into the mailbox, its number into @w. */
+/* Puts a request into the mailbox.  Puts its number into @w. */
 static IdtNtbRequestResult send_request(Wait *w, uint64_t addr, uint64_t data,
                                         uint32_t op)
 {
@@ -410,7 +410,7 @@ static IdtNtbRequestResult send_request(Wait *w, uint64_t addr, uint64_t data,
     IdtNtbRequestResult result = IDT_NTB_REQUEST_REFUSED;
     IdtNtbShmRequest *request;
 
-    /* The epoch before the look: what ends in between makes it stale */
+    /* Read the epoch before: an end in between makes the request stale */
     if (idt_ntb_gate_is_open(r->sw, from, w->to)) {
         result = wait_for_room(w);
     }
@@ -427,14 +427,14 @@ static IdtNtbRequestResult send_request(Wait *w, uint64_t addr, uint64_t data,
     qatomic_store_release(&box->head, peer->head);
     smp_mb();                   /* the receiver clears @awake, then looks */
     if (!qatomic_read(&box->awake)) {
-        /* Others of the same kind need not signal again */
+        /* No signal for the next requests until it has looked */
         qatomic_set(&box->awake, 1);
         idt_ntb_switch_signal(r->sw, w->to);
     }
     return IDT_NTB_REQUEST_DONE;
 }
 
-/* Takes back a request that is late, unless its execution has just begun. */
+/* Takes a late request back, unless its execution has just begun. */
 static void withdraw(Wait *w)
 {
     unsigned i = (w->number - 1) % IDT_NTB_MAX_REQUESTS;
@@ -473,7 +473,7 @@ IdtNtbRequestResult idt_ntb_request_write(IdtNtbRequest *r, unsigned to,
     }
     result = wait_for_peer(&w, is_executed);
     if (result != IDT_NTB_REQUEST_DONE) {
-        /* Not to be executed after what follows it */
+        /* It must not be executed after what follows it */
         withdraw(&w);
     }
     return result;
@@ -523,12 +523,12 @@ bool idt_ntb_request_flush(IdtNtbRequest *r, unsigned to)
 /* Start and stop */
 
 IdtNtbRequest *idt_ntb_request_local(const IdtNtbRequest *r,
-                                       unsigned peer)
+                                     unsigned slot)
 {
     IdtNtbRequest *other;
 
     QLIST_FOREACH(other, &all_requests, next) {
-        if (other->sw->slot == peer &&
+        if (other->sw->slot == slot &&
             idt_ntb_switch_is_same(other->sw, r->sw)) {
             return other;
         }
@@ -550,7 +550,7 @@ void idt_ntb_request_reset(IdtNtbRequest *r)
             .tail = end,
             .end = end,
         };
-        /* What was sent to who had the port before */
+        /* Drop requests to a former owner of the port */
         qatomic_set(&in->tail, end);
         qatomic_set(&in->awake, 0);
     }
@@ -558,17 +558,17 @@ void idt_ntb_request_reset(IdtNtbRequest *r)
     qatomic_set_mb(&port_block(r, slot)->waiting, 0);
 }
 
-void idt_ntb_request_start(IdtNtbRequest *r, QEMUBH *signalled)
+void idt_ntb_request_start(IdtNtbRequest *r, QEMUBH *look_bh)
 {
-    r->signalled = signalled;
+    r->look_bh = look_bh;
     idt_ntb_request_reset(r);
     QLIST_INSERT_HEAD(&all_requests, r, next);
 }
 
 void idt_ntb_request_stop(IdtNtbRequest *r)
 {
-    if (r->signalled) {
+    if (r->look_bh) {
         QLIST_REMOVE(r, next);
-        r->signalled = NULL;
+        r->look_bh = NULL;
     }
 }

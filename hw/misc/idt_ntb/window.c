@@ -21,17 +21,18 @@
 #include "translate.h"
 #include "window.h"
 
-/* How often to tell that accesses are refused */
+/* How often to report that accesses are refused */
 #define REFUSAL_PERIOD_MS 1000
 
 /* Access from our guest */
 
 /*
- * Limits the messages about what may come a million times a second.
+ * Counts a refusal.  A guest can cause a million of them in a second: limit the
+ * messages.
  *
- * Returns: of how many refusals to tell now; 0 for none.
+ * Returns: how many refusals to report now; 0 for none.
  */
-static unsigned refusals_to_tell(IdtNtbRefusals *r)
+static unsigned count_refusal(IdtNtbRefusals *r)
 {
     int64_t now;
     unsigned count;
@@ -57,10 +58,10 @@ static void refuse_access(IdtNtbWindow *w, unsigned bar, uint64_t offset,
 
     trace_idt_ntb_window_refused(w->sw->port, bar, offset, is_write);
     idt_ntb_errors_unsupported(w->errors, bar_addr + offset, len, is_write);
-    count = refusals_to_tell(&w->own_refusals);
+    count = count_refusal(&w->own_refusals);
     if (count) {
         qemu_log("idt-ntb: port %u: %s BAR%u+0x%" PRIx64 " is refused: %s "
-                 "(%u times since last told)\n", w->sw->port,
+                 "(%u times since the last message)\n", w->sw->port,
                  is_write ? "write to" : "read of", bar, offset, why, count);
     }
 }
@@ -75,9 +76,9 @@ static void copy_bytes(void *to, const void *from, unsigned len)
 }
 
 /* Returns: how many bytes of @len are done; 0 to translate @offset again. */
-static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
-                                uint64_t offset, const IdtNtbTranslation *t,
-                                uint8_t *buf, unsigned len, bool is_write)
+static unsigned transfer_bytes(IdtNtbWindow *w, unsigned bar,
+                               uint64_t offset, const IdtNtbTranslation *t,
+                               uint8_t *buf, unsigned len, bool is_write)
 {
     uint64_t addr = t->addr + (offset - t->start);
     uint64_t done = len;
@@ -91,10 +92,10 @@ static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
     } else if (ptr) {
         copy_bytes(buf, ptr, done);
     } else if (is_write) {
-        /* What is stored directly after it must not overtake it */
+        /* Wait for it: a later store to a mapping must not overtake it */
         result = idt_ntb_request_write(&w->request, t->slot, addr, buf, done,
                                        idt_ntb_mapping_holds(&w->mapping,
-                                                            t->slot));
+                                                             t->slot));
     } else {
         result = idt_ntb_request_read(&w->request, t->slot, addr, buf, done);
     }
@@ -110,7 +111,7 @@ static unsigned window_transfer(IdtNtbWindow *w, unsigned bar,
     return done;
 }
 
-static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
+static void access_window(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
                           unsigned size, bool is_write)
 {
     IdtNtbWindow *w = b->window;
@@ -119,7 +120,7 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
         return;                 /* a vCPU that waited for the BQL at unplug */
     }
     idt_ntb_request_begin_access(&w->request);
-    /* QEMU lets an access go over the end of a region; nothing is there */
+    /* QEMU lets an access cross the end of a region: nothing is there */
     while (size && offset < memory_region_size(&b->mr)) {
         IdtNtbTranslation t;
         unsigned len;
@@ -127,7 +128,7 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
         idt_ntb_translate_offset(w->sw, w->pci, b->bar, offset, &t);
         len = MIN(size, t.end - offset);
         if (t.ok && idt_ntb_gate_is_open(w->sw, w->sw->slot, t.slot)) {
-            len = window_transfer(w, b->bar, offset, &t, buf, len, is_write);
+            len = transfer_bytes(w, b->bar, offset, &t, buf, len, is_write);
         } else {
             refuse_access(w, b->bar, offset, len, is_write, "no open window");
         }
@@ -138,27 +139,27 @@ static void window_access(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
     idt_ntb_errors_report(w->errors);
 }
 
-static uint64_t window_read(void *opaque, hwaddr offset, unsigned size)
+static uint64_t read_window(void *opaque, hwaddr offset, unsigned size)
 {
     uint8_t buf[8];
 
     memset(buf, 0xff, sizeof(buf));
-    window_access(opaque, offset, buf, size, false);
+    access_window(opaque, offset, buf, size, false);
     return ldn_le_p(buf, size);
 }
 
-static void window_write(void *opaque, hwaddr offset, uint64_t value,
+static void write_window(void *opaque, hwaddr offset, uint64_t value,
                          unsigned size)
 {
     uint8_t buf[8];
 
     stn_le_p(buf, size, value);
-    window_access(opaque, offset, buf, size, true);
+    access_window(opaque, offset, buf, size, true);
 }
 
 static const MemoryRegionOps window_ops = {
-    .read = window_read,
-    .write = window_write,
+    .read = read_window,
+    .write = write_window,
     .endianness = DEVICE_LITTLE_ENDIAN,
     .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
     .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
@@ -166,23 +167,23 @@ static const MemoryRegionOps window_ops = {
 
 /* Access from other ports */
 
-static void tell_slow(IdtNtbWindow *w, MemoryRegion *mr)
+static void warn_slow(IdtNtbWindow *w, MemoryRegion *mr)
 {
-    if (w->told_slow || !mr->ram_block ||
+    if (w->warned_slow || !mr->ram_block ||
         (qemu_ram_is_shared(mr->ram_block) &&
          qemu_ram_get_fd(mr->ram_block) >= 0)) {
         return;
     }
-    w->told_slow = true;
+    w->warned_slow = true;
     warn_report("idt-ntb: port %u: this guest's RAM is not shared, so windows "
-                "onto it are slow; to make them fast use -object "
-                "memory-backend-memfd,id=mem,size=%" PRIu64 "M,share=on "
-                "-machine memory-backend=mem", w->sw->port,
+                "onto it are slow", w->sw->port);
+    info_report("Use -object memory-backend-memfd,id=mem,size=%" PRIu64
+                "M,share=on -machine memory-backend=mem",
                 (uint64_t)current_machine->ram_size / MiB);
 }
 
-/* Returns: how much of @len it did; 0 where there is neither RAM nor ROM. */
-static uint64_t bus_access(IdtNtbWindow *w, unsigned from, uint64_t addr,
+/* Returns: how many of @len bytes it did; 0 if no RAM or ROM is at @addr. */
+static uint64_t access_bus(IdtNtbWindow *w, unsigned from, uint64_t addr,
                            void *buf, unsigned len, bool is_write)
 {
     MemTxAttrs attrs = {
@@ -195,12 +196,12 @@ static uint64_t bus_access(IdtNtbWindow *w, unsigned from, uint64_t addr,
     RCU_READ_LOCK_GUARD();
     mr = address_space_translate(pci_get_address_space(w->pci), addr, &xlat,
                                  &chunk, is_write, attrs);
-    /* A device's memory can be what a window of ours shows */
+    /* Refuse memory of a device: it can be a mapping in our own window */
     if (!memory_region_is_ram(mr) || memory_region_is_ram_device(mr)) {
         return 0;
     }
     if (!idt_ntb_request_local(&w->request, from)) {
-        tell_slow(w, mr);
+        warn_slow(w, mr);
     }
     chunk = MIN(chunk, len);
     return pci_dma_rw(w->pci, addr, buf, chunk, is_write ?
@@ -208,32 +209,32 @@ static uint64_t bus_access(IdtNtbWindow *w, unsigned from, uint64_t addr,
                       attrs) == MEMTX_OK ? chunk : 0;
 }
 
-/* The sender of a write does not learn that it is refused: tell here */
-static void tell_refused(IdtNtbWindow *w, unsigned from, uint64_t addr,
-                         bool is_write)
+/* Report it here: the sender of a write does not learn that it is refused */
+static void report_refusal(IdtNtbWindow *w, unsigned from, uint64_t addr,
+                           bool is_write)
 {
-    unsigned count = refusals_to_tell(&w->served_refusals);
+    unsigned count = count_refusal(&w->served_refusals);
 
     if (count) {
         qemu_log("idt-ntb: port %u: %s 0x%" PRIx64 " by port %u is refused: "
-                 "neither RAM nor ROM (%u times since last told)\n",
+                 "neither RAM nor ROM (%u times since the last message)\n",
                  w->sw->port, is_write ? "write to" : "read of", addr,
                  idt_ntb_switch_port(w->sw, from), count);
     }
 }
 
-static bool window_served_access(void *opaque, unsigned from, uint64_t addr,
-                                 void *buf, unsigned len, bool is_write)
+static bool serve_access(void *opaque, unsigned from, uint64_t addr,
+                         void *buf, unsigned len, bool is_write)
 {
     IdtNtbWindow *w = opaque;
     bool wraps = len - 1 > UINT64_MAX - addr;
 
     while (len) {
-        uint64_t done = wraps ? 0 : bus_access(w, from, addr, buf, len,
+        uint64_t done = wraps ? 0 : access_bus(w, from, addr, buf, len,
                                                is_write);
 
         if (!done) {
-            tell_refused(w, from, addr, is_write);
+            report_refusal(w, from, addr, is_write);
             return false;
         }
         addr += done;
@@ -243,30 +244,29 @@ static bool window_served_access(void *opaque, unsigned from, uint64_t addr,
     return true;
 }
 
-static void window_look(void *opaque)
+static void look_at_mappings(void *opaque)
 {
     IdtNtbWindow *w = opaque;
 
     idt_ntb_mapping_look(&w->mapping);
 }
 
-static const IdtNtbRequestOps window_requests_ops = {
-    .access = window_served_access,
-    .look = window_look,
+static const IdtNtbRequestOps request_ops = {
+    .access = serve_access,
+    .look = look_at_mappings,
 };
 
 /* Opening and closing */
 
 void idt_ntb_window_look(IdtNtbWindow *w)
 {
-    idt_ntb_window_changed(w, 0, 0);
+    idt_ntb_window_update(w, 0, 0);
     idt_ntb_mapping_look(&w->mapping);
     /* Drop mappings of peers that left silently */
     idt_ntb_mapping_sync(&w->mapping);
 }
 
-void idt_ntb_window_changed(IdtNtbWindow *w, uint32_t changed,
-                             uint32_t closed)
+void idt_ntb_window_update(IdtNtbWindow *w, uint32_t changed, uint32_t closed)
 {
     uint32_t slot = BIT(w->sw->slot);
     bool memory_changed = idt_ntb_ram_take_changed(&w->ram);
@@ -278,19 +278,19 @@ void idt_ntb_window_changed(IdtNtbWindow *w, uint32_t changed,
         w->request.changes++;
         idt_ntb_mapping_sync(&w->mapping);
     }
-    /* What ended windows comes before the look at @holds: see closing.h */
+    /* Show that windows have ended before reading @holds: see closing.h */
     smp_mb();
     if (memory_changed) {
         idt_ntb_closing_ask(&w->closing);
     }
-    /* Those without mappings too: what they send now is by the new registers */
+    /* Ask ports without mappings too: they must request by the new registers */
     idt_ntb_closing_wait(&w->closing, (changed & ~slot) |
                          idt_ntb_gate_holders(w->sw, closed));
 }
 
 void idt_ntb_window_close_inbound(IdtNtbWindow *w)
 {
-    idt_ntb_window_changed(w, 0, BIT(w->sw->slot));
+    idt_ntb_window_update(w, 0, BIT(w->sw->slot));
 }
 
 void idt_ntb_window_close_outbound(IdtNtbWindow *w)
@@ -298,16 +298,16 @@ void idt_ntb_window_close_outbound(IdtNtbWindow *w)
     idt_ntb_mapping_drop_all(&w->mapping);
 }
 
-static void window_vm_state(void *opaque, bool running, RunState state)
+static void handle_vm_state(void *opaque, bool running, RunState state)
 {
     IdtNtbWindow *w = opaque;
 
     idt_ntb_ram_hide(&w->ram, !running);
-    idt_ntb_window_changed(w, 0, 0);
+    idt_ntb_window_update(w, 0, 0);
     if (running) {
-        /* Before the vCPUs run; the interrupt when all devices do */
+        /* Before the vCPUs run; interrupt them when all devices do */
         idt_ntb_request_drain(&w->request);
-        qemu_bh_schedule(w->request.signalled);
+        qemu_bh_schedule(w->request.look_bh);
     } else {
         idt_ntb_closing_expel(&w->closing);
     }
@@ -337,22 +337,22 @@ static void init_mapping(IdtNtbWindow *w)
     }
 }
 
-void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *signalled)
+void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *look_bh)
 {
     w->request.sw = w->sw;
     w->request.server = w->server;
     w->request.pci = w->pci;
-    w->request.ops = &window_requests_ops;
+    w->request.ops = &request_ops;
     w->request.opaque = w;
     w->request.timeout_ms = w->timeout_ms;
-    idt_ntb_request_start(&w->request, signalled);
+    idt_ntb_request_start(&w->request, look_bh);
     init_mapping(w);
     idt_ntb_mapping_start(&w->mapping);
     idt_ntb_closing_start(&w->closing, &w->request);
     w->ram.hidden = !runstate_is_running();
-    idt_ntb_ram_start(&w->ram, w->sw, w->pci, signalled);
+    idt_ntb_ram_start(&w->ram, w->sw, w->pci, look_bh);
     w->vm_state = qdev_add_vm_change_state_handler(DEVICE(w->pci),
-                                                   window_vm_state, w);
+                                                   handle_vm_state, w);
 }
 
 void idt_ntb_window_stop(IdtNtbWindow *w)
@@ -363,7 +363,7 @@ void idt_ntb_window_stop(IdtNtbWindow *w)
     idt_ntb_request_stop(&w->request);
 }
 
-void idt_ntb_window_reattached(IdtNtbWindow *w)
+void idt_ntb_window_restart(IdtNtbWindow *w)
 {
     idt_ntb_request_reset(&w->request);
     idt_ntb_mapping_stop(&w->mapping);

@@ -2,9 +2,9 @@
  * IDT 89HPESxNTx PCIe switch: memory windows
  *
  * A BAR other than BAR0 is a window, or a table of them, onto the memory of the
- * guests in other partitions.  An access goes the direct way where the memory
- * there can be mapped (idt_ntb_direct.h), else by request
- * (idt_ntb_request.h); the guest can't tell which.
+ * guests in other partitions.  If that memory can be mapped, an access goes to
+ * the mapping (mapping.h), else by request (request.h).  The guest can't tell
+ * which.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -28,9 +28,9 @@ typedef struct IdtNtbWindowBar {
     MemoryRegion mr;            /* answers accesses outside of mappings */
 } IdtNtbWindowBar;
 
-/* What was refused since a message told of it */
+/* Accesses that were refused since the last message about them */
 typedef struct IdtNtbRefusals {
-    int64_t told;               /* when, QEMU_CLOCK_REALTIME, ms */
+    int64_t told;               /* time of that, QEMU_CLOCK_REALTIME, ms */
     unsigned count;
 } IdtNtbRefusals;
 
@@ -50,41 +50,42 @@ struct IdtNtbWindow {
     IdtNtbMapping mapping;
     IdtNtbClosing closing;
     VMChangeStateEntry *vm_state;
-    bool told_slow;
+    bool warned_slow;          /* that RAM of our guest is not shared */
     IdtNtbRefusals own_refusals;        /* accesses of our guest */
     IdtNtbRefusals served_refusals;     /* requests of others */
 };
 
-/* Makes the regions of the BARs, which get their sizes with their layout. */
+/* Makes the regions of the BARs, without a size yet. */
 void idt_ntb_window_init(IdtNtbWindow *w);
 
 /*
- * Opens the windows, when the port is attached.  @signalled is scheduled for
- * signals that were taken from the main loop.
+ * Opens the windows of a port that is attached.  @look_bh is scheduled if there
+ * is something to look at: idt_ntb_window_look().
  */
-void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *signalled);
+void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *look_bh);
 
 /* Closes them, before the port is detached. */
 void idt_ntb_window_stop(IdtNtbWindow *w);
 
-/* Around a change of the memory that @w->sw is attached to. */
-void idt_ntb_window_close_outbound(IdtNtbWindow *w);
-void idt_ntb_window_reattached(IdtNtbWindow *w);
+/* Starts over: @w->sw is attached to another memory. */
+void idt_ntb_window_restart(IdtNtbWindow *w);
 
 /*
- * To be called after register writes: the windows of the ports in @changed
- * may be others, the memory of those in @closed is not open any more, a bit
- * each.  On return what is closed is closed.  Waits for other processes, up to
- * the completion timeout.  Without waiting, it also tells those that have
- * memory of ours mapped that has changed.
+ * Follows register writes: the windows of the ports in @changed may lead
+ * elsewhere, the memory of those in @closed is not open any more; a bit per
+ * slot.  On return what is closed is closed: waits for other processes, up to
+ * the completion timeout.  If our guest's RAM has changed, also asks the ports
+ * that have it mapped to look at it, without waiting.
  */
-void idt_ntb_window_changed(IdtNtbWindow *w, uint32_t changed,
-                             uint32_t closed);
+void idt_ntb_window_update(IdtNtbWindow *w, uint32_t changed, uint32_t closed);
 
-/* Closes what others hold of our memory but may not; waits likewise. */
+/* Makes other ports give up mappings of our memory; waits for them too. */
 void idt_ntb_window_close_inbound(IdtNtbWindow *w);
 
-/* Does what others asked for; when signalled, and now and then. */
+/* Gives up our mappings of other ports' memory. */
+void idt_ntb_window_close_outbound(IdtNtbWindow *w);
+
+/* Does what other ports asked for; when signalled, and once a second. */
 void idt_ntb_window_look(IdtNtbWindow *w);
 
 #endif

@@ -357,7 +357,7 @@ static void test_told(WinPath path)
     look_at(w.b->bar0);
     poke(A_NTSDATA, 1);
     ntb_wait(is_told(log, " by port 0 is refused: neither RAM nor ROM "
-                          "(1 times since last told)"));
+                          "(1 times since the last message)"));
     win_stop(&w);
     unlink(log);
 }
