@@ -8,7 +8,7 @@
  *   window, mapping, closing, request, ram BAR1 to BAR5: memory of other guests
  *   config, port                           a new switch; the life of a port
  *   regs, bridge                           BAR0 and configuration space
- *   signals, topology, gate, translate     what ports do to each other
+ *   signals, topology, gate, translate     effects of one port on another
  *   switch                                 lookups; the signal to a port
  *   shm.h, server, bars, caps, eeprom      layout of shared memory; eventfds
  *
@@ -37,15 +37,12 @@
 #include "qemu/log.h"
 #include "qemu/module.h"
 #include "qemu/timer.h"
-#include "qemu/units.h"
 #include "hw/misc/idt_ntb.h"
 #include "hw/pci/msi.h"
 #include "hw/pci/pci_bridge.h"
 #include "hw/pci/pci_device.h"
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
-#include "hw/qdev-properties.h"
-#include "hw/qdev-properties-system.h"
 #include "hw/resettable.h"
 #include "migration/blocker.h"
 #include "system/runstate.h"
@@ -74,7 +71,7 @@
 
 /* Interrupt */
 
-/* Returns: the unmasked NTINTSTS.  Forgets what was low since the last look. */
+/* Returns: the unmasked NTINTSTS.  Bits that fell meanwhile can rise anew. */
 static uint32_t read_level(IdtNtbState *s)
 {
     uint32_t low = idt_ntb_signals_take_low(&s->sw);
@@ -251,8 +248,7 @@ static void apply_topology(IdtNtbState *s)
     }
     if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.slot)) {
         idt_ntb_gate_close(&s->sw, s->sw.slot);
-        idt_ntb_window_update(&s->window, BIT(s->sw.slot),
-                              BIT(s->sw.slot));
+        idt_ntb_window_update(&s->window, BIT(s->sw.slot), BIT(s->sw.slot));
     } else if (is_up) {
         s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
@@ -275,8 +271,7 @@ static void follow_topology(IdtNtbState *s)
 
 /* Configuration space and BAR0 */
 
-static uint64_t read_function(IdtNtbState *s, uint32_t addr,
-                              unsigned size)
+static uint64_t read_function(IdtNtbState *s, uint32_t addr, unsigned size)
 {
     uint64_t value;
 

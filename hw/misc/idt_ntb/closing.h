@@ -40,8 +40,8 @@ void idt_ntb_closing_ask(IdtNtbClosing *c);
 
 /*
  * Asks the ports in @holders, a bit per slot, and waits up to the completion
- * timeout until they have closed what is closed.  After that they send requests
- * by the registers as they are now.
+ * timeout until they have given up the mappings of closed windows.  After that
+ * they send requests by the registers as they are now.
  */
 void idt_ntb_closing_wait(IdtNtbClosing *c, uint32_t holders);
 

@@ -271,7 +271,7 @@ struct IdtNtbOpenJob {
     const char *why;
     QemuSemaphore done;
     bool is_done;
-    int refs;                   /* the thread and who waits for it */
+    int refs;                   /* the thread and the waiter */
 };
 
 static void open_job_unref(IdtNtbOpenJob *job)

@@ -66,7 +66,7 @@ struct IdtNtbState {
 /* Adds the properties: the configuration, and those that show live state. */
 void idt_ntb_props_init_class(ObjectClass *klass);
 
-/* Sets the defaults that depend on the chip's board. */
+/* Sets the defaults of strings: qdev has none for them. */
 void idt_ntb_props_init(IdtNtbState *s);
 
 /* Checks what is given.  Returns: true, or false with @errp set. */

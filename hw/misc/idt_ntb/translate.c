@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: what an offset of a BAR leads to
+ * IDT 89HPESxNTx PCIe switch: translation of BAR offsets
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

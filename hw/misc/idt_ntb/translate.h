@@ -1,5 +1,5 @@
 /*
- * IDT 89HPESxNTx PCIe switch: what an offset of a BAR leads to
+ * IDT 89HPESxNTx PCIe switch: translation of BAR offsets
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
