@@ -74,8 +74,10 @@ void idt_ntb_window_restart(IdtNtbWindow *w);
  * Follows register writes: the windows of the ports in @changed may lead
  * elsewhere, the memory of those in @closed is not open any more; a bit per
  * slot.  On return nothing goes through a closed window: waits for other
- * processes, up to the completion timeout.  If our guest's RAM has changed, also asks the ports
- * that have it mapped to look at it, without waiting.
+ * processes, up to the completion timeout.
+ *
+ * If our guest's RAM has changed, also asks the ports that have it mapped to
+ * look at it, without waiting.
  */
 void idt_ntb_window_update(IdtNtbWindow *w, uint32_t changed, uint32_t closed);
 
