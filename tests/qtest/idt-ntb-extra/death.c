@@ -1,5 +1,5 @@
 /*
- * QTest testcase for idt-ntb: death of a peer, of the server
+ * QTest testcase for idt-ntb: death of a peer, death and return of the server
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -7,25 +7,25 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/wait.h>
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
-#include "idt-ntb/harness.h"
+#include "idt-ntb/fixture.h"
 
 /*
  * Death of a peer
  */
 
-static void check_death(NtbPort *a, NtbPort *b)
+static void check_death(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     unsigned port = b->port;
 
     ntb_dirty(b);
     ntb_listen_to_links(a);
-    ntb_kill(b);
+    ntb_end_by_kill(f, 1);
     ntb_assert_link_events(a, 1 << port, 0);
     g_assert_false(ntb_link_up(a, port));
     ntb_assert_clean(a, port);
-    /* Sending to the dead fails, and does no harm */
+    /* Signals to a dead port fail, and do no harm */
     ntb_write(a, A_OUTDBELLSET, UINT32_MAX);
     ntb_write(a, A_INDBELLSTS, UINT32_MAX);
     ntb_route_message(a, 0, 1, 0);
@@ -37,62 +37,47 @@ static void check_death(NtbPort *a, NtbPort *b)
     ntb_assert_clean(a, port);
 }
 
-static void test_kill(void)
+static void test_kill(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
 
     for (unsigned i = 0; i < 5; i++) {
         NtbPort *b;
 
         ntb_listen_to_links(a);
-        b = ntb_boot(server, NULL);
+        b = ntb_start(f, 1, NULL);
         g_assert_cmpuint(b->port, ==, 2);
         ntb_assert_link_events(a, 0, 1 << 2);
         ntb_assert_talk(a, b);
         ntb_assert_talk(b, a);
-        check_death(a, b);
+        check_death(f);
     }
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-/* Nobody says anything: the server is dead, too */
-static void test_kill_without_server(void)
+static void test_kill_without_server(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start_process();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
-
-    ntb_server_kill(server);
-    check_death(a, b);
-    ntb_quit(a);
-    ntb_server_stop(server);
+    ntb_server_kill(f->server);
+    check_death(f);
 }
 
-/* All are killed at once: the next finds what they left and makes it new */
-static void test_kill_all(void)
+/* The next port finds what they left, and makes a new switch of it */
+static void test_kill_all(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=3");
-    NtbPort *b = ntb_boot(server, ",partitions=3");
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
     ntb_dirty(a);
     ntb_dirty(b);
     ntb_gas_write(a, A_GIDBELLMSK0, 0xff);
-    ntb_kill(a);
-    ntb_kill(b);
-    a = ntb_boot(server, NULL);
-    b = ntb_boot(server, NULL);
+    ntb_end_by_kill(f, 0);
+    ntb_end_by_kill(f, 1);
+    a = ntb_start(f, 0, ",partitions=2");
+    b = ntb_start(f, 1, ",partitions=2");
     g_assert_cmphex(ntb_gas_read(a, A_GIDBELLMSK0), ==, 0);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-/* @b took the port of a dead one and holds it, with all others looking on */
+/* @b has taken the port of a dead process and keeps it, for all others */
 static void assert_kept(NtbPort *a, NtbPort *b, NtbPort *c)
 {
     for (unsigned i = 0; i < 20; i++) {
@@ -107,47 +92,37 @@ static void assert_kept(NtbPort *a, NtbPort *b, NtbPort *c)
     ntb_assert_talk(b, c);
 }
 
-/* One survivor learns of the death when the port has a new owner already */
-static void test_late_notice(void)
+/* @c learns of the death when the port has a new owner already */
+static void test_late_notice(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=3");
-    NtbPort *b = ntb_boot(server, ",partitions=3");
-    NtbPort *c = ntb_boot(server, ",partitions=3");
+    NtbPort *a = f->ports[0], *b, *c = f->ports[2];
 
     ntb_listen_to_links(a);
     ntb_freeze(c);
-    ntb_kill(b);
+    ntb_end_by_kill(f, 1);
     ntb_assert_link_events(a, 1 << 2, 0);
-    b = ntb_boot(server, ",partitions=3");
+    b = ntb_start(f, 1, NULL);
     g_assert_cmpuint(b->port, ==, 2);
     ntb_assert_link_events(a, 0, 1 << 2);
     ntb_write(b, A_NTSDATA, 0xb2);
     ntb_thaw(c);
     assert_kept(a, b, c);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_quit(c);
-    ntb_server_stop(server);
 }
 
-/* No survivor does: the new owner tells them of the death, and cleans up */
-static void test_claim_before_notice(void)
+/* All do: the new owner tells them of the death, and cleans up */
+static void test_claim_before_notice(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=3");
-    NtbPort *b = ntb_boot(server, ",partitions=3");
-    NtbPort *c = ntb_boot(server, ",partitions=3");
-    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+    NtbPort *a = f->ports[0], *b = f->ports[1], *c = f->ports[2];
+    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
 
     ntb_dirty(b);
     ntb_listen_to_links(a);
     ntb_freeze(a);
     ntb_freeze(c);
-    ntb_kill(b);
-    b = ntb_boot(server, ",partitions=3");
+    ntb_end_by_kill(f, 1);
+    b = ntb_start(f, 1, NULL);
     g_assert_cmpuint(b->port, ==, 2);
-    /* The dead may have been writing their interrupt registers */
+    /* The process may have died in a write of their interrupt registers */
     g_assert_cmphex(qatomic_read(&shm->slot[ntb_slot(a->port)].p.irq_low), ==,
                     UINT32_MAX);
     g_assert_cmphex(qatomic_read(&shm->slot[ntb_slot(c->port)].p.irq_low), ==,
@@ -159,27 +134,21 @@ static void test_claim_before_notice(void)
     ntb_thaw(c);
     ntb_assert_link_events(a, 1 << 2, 1 << 2);
     assert_kept(a, b, c);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_quit(c);
-    ntb_server_stop(server);
 }
 
 /*
- * Another process sits on the lock that a clean-up needs: nobody waits for it,
+ * Another process holds the lock that the clean-up needs: no port waits for it,
  * and the clean-up comes when it is free.
  */
-static void test_kill_while_locked(void)
+static void test_kill_while_locked(NtbFixture *f)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
-    int fd = shm_open(server->shm_name, O_RDWR, 0);
+    NtbPort *a = f->ports[0];
+    int fd = shm_open(f->server->shm_name, O_RDWR, 0);
 
     ntb_listen_to_links(a);
     g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &lock), ==, 0);
-    ntb_kill(b);
+    ntb_end_by_kill(f, 1);
     for (unsigned i = 0; i < 20; i++) {
         g_usleep(2000);
         ntb_write(a, A_OUTDBELLSET, 1);
@@ -190,23 +159,18 @@ static void test_kill_while_locked(void)
     close(fd);
     ntb_assert_link_events(a, 1 << 2, 0);
     ntb_assert_clean(a, 2);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* Two survivors, one clean-up */
-static void test_kill_seen_by_two(void)
+static void test_kill_seen_by_two(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",partitions=3");
-    NtbPort *c = ntb_boot(server, ",partitions=3,port=4");
+    NtbPort *a = f->ports[0], *c = ntb_start(f, 2, ",port=4");
 
     for (unsigned i = 0; i < 5; i++) {
-        NtbPort *b = ntb_boot(server, ",partitions=3");
-
+        ntb_start(f, 1, NULL);
         ntb_listen_to_links(a);
         ntb_listen_to_links(c);
-        ntb_kill(b);
+        ntb_end_by_kill(f, 1);
         ntb_assert_link_events(a, 1 << 2, 0);
         ntb_assert_msi(c);
         ntb_listen_to_links(c);
@@ -217,19 +181,15 @@ static void test_kill_seen_by_two(void)
         }
         g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
     }
-    ntb_quit(a);
-    ntb_quit(c);
-    ntb_server_stop(server);
 }
 
-static void test_kill_while_sending(void)
+static void test_kill_while_sending(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0];
     int64_t delay = 0;
 
     for (unsigned i = 0; i < 12; i++) {
-        NtbPort *b = ntb_boot(server, NULL);
+        NtbPort *b = ntb_start(f, 1, NULL);
         pid_t sender;
 
         g_assert_cmpuint(b->port, ==, 2);
@@ -243,7 +203,7 @@ static void test_kill_while_sending(void)
         g_usleep(delay);
         ntb_write(a, A_INDBELLSTS, UINT32_MAX);
         ntb_write(a, A_MSGSTS, UINT32_MAX);
-        ntb_kill(b);
+        ntb_end_by_kill(f, 1);
         waitpid(sender, NULL, 0);
 
         ntb_wait(ntb_gas_read(a, A_SELINKDNSTS) == 1 << 2);
@@ -258,67 +218,62 @@ static void test_kill_while_sending(void)
         g_assert_cmphex(ntb_read(a, A_MSGSTS), ==, 0);
         g_assert_cmphex(ntb_read(a, A_NTINTSTS), ==, 0);
     }
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /*
  * Death of the server
  */
 
-static void test_server_dies(void)
+static void test_server_dies(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start_process();
-    NtbPort *a = ntb_boot(server, NULL);
-    NtbPort *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
-    ntb_server_kill(server);
+    ntb_server_kill(f->server);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    /* A detach is still noticed */
+    /* They still notice that a port detaches */
     ntb_listen_to_links(a);
-    ntb_quit(b);
+    ntb_end(f, 1);
     ntb_assert_link_events(a, 1 << 2, 0);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-/* The memory of a killed server is found by the next one, with all in it */
-static void test_server_restarts(void)
+/* The next server finds the memory of a killed one, with all in it */
+static void test_server_restarts(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start_process();
-    NtbPort *a = ntb_boot(server, ",partitions=4");
-    NtbPort *b = ntb_boot(server, ",partitions=4");
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
     ntb_dirty(a);
     ntb_dirty(b);
-    ntb_server_kill(server);
-    ntb_kill(a);
-    ntb_kill(b);
-    ntb_server_restart(server);
-    a = ntb_boot(server, ",partitions=2");
-    b = ntb_boot(server, ",partitions=2");
+    ntb_server_kill(f->server);
+    ntb_end_by_kill(f, 0);
+    ntb_end_by_kill(f, 1);
+    ntb_server_restart(f->server);
+    a = ntb_start(f, 0, ",partitions=2");
+    b = ntb_start(f, 1, ",partitions=2");
     g_assert_cmpuint(a->port, ==, 0);
     g_assert_cmpuint(b->port, ==, 2);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-static NtbPort *boot_reconnecting(NtbServer *server)
+/* @props: also what follows on the command line */
+static NtbPort *boot_reconnecting(NtbFixture *f, unsigned i, const char *props)
 {
     QTestState *qts;
-    NtbPort *p;
 
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
-                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,addr=4,"
-                      "partitions=3",
-                      ntb_next_machine(), server->socket);
-    p = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
-    p->owns_qemu = true;
-    return p;
+                      "-device idt-ntb,id=ntb0,chardev=ntb,addr=4%s",
+                      ntb_next_machine(), f->server->socket, props);
+    f->ports[i] = ntb_open(qts, "ntb0", 0, QPCI_DEVFN(4, 0), 0);
+    f->ports[i]->owns_qemu = true;
+    return f->ports[i];
+}
+
+static void prepare_reconnecting(NtbFixture *f)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        boot_reconnecting(f, i, ",partitions=3");
+    }
 }
 
 #define MARK 0x1d7
@@ -336,22 +291,20 @@ static void assert_marked(NtbPort *p)
 }
 
 /*
- * Guests that go on do not notice that the server is another one, on the memory
- * that the killed one left.  Nothing is lost meanwhile, only late.
+ * The next server has the memory that the killed one left.  Guests do not
+ * notice it; nothing is lost meanwhile, only late.
  */
-static void test_server_returns(void)
+static void test_server_returns(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start_process();
-    NtbPort *a = boot_reconnecting(server);
-    NtbPort *b = boot_reconnecting(server);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     NtbPort *c;
 
     for (unsigned i = 0; i < 3; i++) {
         mark(a);
         mark(b);
-        ntb_server_kill(server);
+        ntb_server_kill(f->server);
         ntb_assert_talk(b, a);
-        ntb_server_restart(server);
+        ntb_server_restart(f->server);
         for (unsigned k = 0; k < 20; k++) {
             ntb_assert_talk(a, b);
             ntb_assert_talk(b, a);
@@ -362,68 +315,57 @@ static void test_server_returns(void)
         g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
         g_assert_cmphex(ntb_gas_read(a, A_SELINKUPSTS), ==, 0);
 
-        /* Newcomers are known to them: they are at the new server */
-        c = ntb_boot(server, ",partitions=3");
+        /* They are at the new server: they learn of a new port */
+        c = ntb_start(f, 2, ",partitions=3");
         g_assert_cmpuint(c->port, ==, 4);
         ntb_assert_talk(a, c);
         ntb_assert_talk(b, c);
         ntb_assert_talk(c, a);
         ntb_assert_talk(c, b);
-        ntb_kill(c);
+        ntb_end_by_kill(f, 2);
         ntb_wait(!ntb_link_up(a, 4));
     }
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-/* A port whose link is down by the topology: nothing has happened to it */
-static void test_server_returns_to_disabled(void)
+static void test_server_returns_to_disabled(NtbFixture *f)
 {
     const uint32_t nobody = 0xdead;     /* no client has this id */
-    NtbServer *server = ntb_server_start_process();
-    IdtNtbShmPort *p = &((IdtNtbShm *)server->mem)->slot[1].p;
-    NtbPort *a = boot_reconnecting(server);
-    NtbPort *b = boot_reconnecting(server);
+    IdtNtbShmPort *p = &((IdtNtbShm *)f->server->mem)->slot[1].p;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
     ntb_gas_write(a, ntb_gas_portsts(2) - 4, IDT_PORT_MODE_DISABLED);
     ntb_wait(ntb_gas_read(a, ntb_gas_portsts(2)) & R_SWPORT0STS_OMCC_MASK);
     ntb_setup_function(b);
     mark(b);
-    ntb_server_kill(server);
+    ntb_server_kill(f->server);
     qatomic_set_mb(&p->client, nobody);
-    ntb_server_restart(server);
+    ntb_server_restart(f->server);
     ntb_wait(qatomic_read(&p->client) != nobody);
     ntb_settle(b->qts);
     assert_marked(b);
     g_assert_false(ntb_link_up(a, 2));
     g_assert_cmphex(ntb_read(b, A_NTINTSTS), ==, 0);
     ntb_assert_no_msi(b);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-static bool is_up_in(NtbServer *server, unsigned port)
+static bool is_up(NtbFixture *f, unsigned port)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
 
     return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }
 
-/* The new server has new memory: the guests go on there */
-static void test_server_returns_empty(void)
+/* The next server has new memory: the guests go on there */
+static void test_server_returns_empty(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start_process();
-    NtbPort *a = boot_reconnecting(server);
-    NtbPort *b = boot_reconnecting(server);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
     for (unsigned i = 0; i < 3; i++) {
         mark(a);
         mark(b);
-        ntb_server_kill(server);
-        ntb_server_restart_empty(server);
-        ntb_wait(is_up_in(server, 0) && is_up_in(server, 2));
+        ntb_server_kill(f->server);
+        ntb_server_restart_empty(f->server);
+        ntb_wait(is_up(f, 0) && is_up(f, 2));
         ntb_settle(a->qts);
         ntb_settle(b->qts);
         g_assert_true(ntb_link_up(a, 0) && ntb_link_up(a, 2));
@@ -433,9 +375,6 @@ static void test_server_returns_empty(void)
         ntb_assert_talk(a, b);
         ntb_assert_talk(b, a);
     }
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
 static bool is_logged(const char *log, const char *what)
@@ -446,29 +385,23 @@ static bool is_logged(const char *log, const char *what)
 }
 
 /*
- * Others have made a switch on the new memory in which our reset image is
- * broken: we can't go on there, but without.
+ * On the new memory is a switch in which the reset image of @a is broken: @a
+ * goes on without.
  */
-static void test_server_returns_other(void)
+static void test_server_returns_other(NtbFixture *f)
 {
     g_autofree char *log = ntb_tmp_path("stderr");
-    NtbServer *server = ntb_server_start_process();
+    g_autofree char *redirect = g_strdup_printf(" 2>%s", log);
+    NtbPort *a = boot_reconnecting(f, 0, redirect), *b;
     IdtNtbShm *shm;
     uint32_t barsetup;
-    QTestState *qts;
-    NtbPort *a, *b;
 
-    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
-                      "-device idt-ntb,id=ntb0,chardev=ntb,bus=pcie.0,addr=4 "
-                      "2>%s", ntb_next_machine(), server->socket, log);
-    a = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
-    a->owns_qemu = true;
     mark(a);
     ntb_freeze(a);
-    ntb_server_kill(server);
-    ntb_server_restart_empty(server);
-    b = ntb_boot(server, ",port=2");
-    shm = (IdtNtbShm *)server->mem;
+    ntb_server_kill(f->server);
+    ntb_server_restart_empty(f->server);
+    b = ntb_start(f, 1, ",port=2");
+    shm = (IdtNtbShm *)f->server->mem;
     barsetup = shm->reset_image[0].p.barsetup[1];
     shm->reset_image[0].p.barsetup[1] = R_BARSETUP0_EN_MASK;
     ntb_thaw(a);
@@ -476,79 +409,78 @@ static void test_server_returns_other(void)
     assert_marked(a);
     g_assert_true(ntb_link_up(a, 0));
     g_assert_false(ntb_link_up(b, 0));
-    /* The port is free for others, and for us when the switch fits again */
+    /* Its port is free for others, and for itself when the switch fits */
     shm->reset_image[0].p.barsetup[1] = barsetup;
-    ntb_wait(is_up_in(server, 0));
+    ntb_wait(is_up(f, 0));
     ntb_settle(a->qts);
     assert_marked(a);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
     g_unlink(log);
 }
 
 /*
- * A port that was enabled by a guest, and that no image knows: it makes a
- * switch like the old one, and has its port there
+ * A guest has enabled the port, and no image has it: it makes a switch like the
+ * old one, and has its port there.
  */
-static void test_server_returns_to_enabled(void)
+static void test_server_returns_to_enabled(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start_process();
-    NtbPort *a = boot_reconnecting(server);
-    NtbPort *b;
+    NtbPort *a = boot_reconnecting(f, 0, ",partitions=3"), *b;
 
     ntb_gas_write(a, ntb_gas_portsts(2) - 4, IDT_PORT_MODE_DISABLED);
     ntb_gas_write(a, ntb_gas_portsts(4) - 4, IDT_PORT_MODE_DISABLED);
     ntb_gas_write(a, ntb_gas_portsts(12) - 4,
                   FIELD_DP32(IDT_PORT_MODE_NT, SWPORT0CTL, SWPART, 1));
-    b = boot_reconnecting(server);
+    b = boot_reconnecting(f, 1, ",partitions=3");
     g_assert_cmpuint(b->port, ==, 12);
-    ntb_kill(a);
+    ntb_end_by_kill(f, 0);
     mark(b);
-    ntb_server_kill(server);
-    ntb_server_restart_empty(server);
-    ntb_wait(is_up_in(server, 12));
+    ntb_server_kill(f->server);
+    ntb_server_restart_empty(f->server);
+    ntb_wait(is_up(f, 12));
     ntb_settle(b->qts);
     assert_marked(b);
     g_assert_cmpint(ntb_qom_int(b, "partition"), ==, 1);
-    a = ntb_boot(server, ",partitions=3");
+    a = ntb_start(f, 0, ",partitions=3");
     g_assert_cmpuint(a->port, ==, 0);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/death/peer", test_kill);
-    qtest_add_func("/idt-ntb/death/peer-without-server",
-                   test_kill_without_server);
-    qtest_add_func("/idt-ntb/death/all", test_kill_all);
-    qtest_add_func("/idt-ntb/death/late-notice", test_late_notice);
-    qtest_add_func("/idt-ntb/death/claim-before-notice",
-                   test_claim_before_notice);
-    qtest_add_func("/idt-ntb/death/while-locked", test_kill_while_locked);
-    qtest_add_func("/idt-ntb/death/seen-by-two", test_kill_seen_by_two);
-    qtest_add_func("/idt-ntb/death/while-sending", test_kill_while_sending);
-    qtest_add_func("/idt-ntb/death/server", test_server_dies);
-    qtest_add_func("/idt-ntb/death/server-restarted", test_server_restarts);
-    ntb_add_reconnect_test("/idt-ntb/death/server-returns",
-                           test_server_returns);
-    ntb_add_reconnect_test("/idt-ntb/death/server-returns-other",
-                           test_server_returns_other);
-    ntb_add_reconnect_test("/idt-ntb/death/server-returns-to-disabled",
-                           test_server_returns_to_disabled);
-    ntb_add_reconnect_test("/idt-ntb/death/server-returns-empty",
-                           test_server_returns_empty);
-    ntb_add_reconnect_test("/idt-ntb/death/server-returns-to-enabled",
-                           test_server_returns_to_enabled);
-}
+#define SERVER      .server = NTB_SERVER_PROCESS, .q35 = true
+#define RETURN      .reconnects = true, SERVER
 
-libqos_init(add_tests);
+static const NtbTest tests[] = {
+    { "death/of-a-peer-is-seen", test_kill, .ports = 1, .q35 = true },
+    { "death/of-a-peer-is-seen-without-server", test_kill_without_server,
+      .ports = 2, SERVER },
+    { "death/of-all-leaves-a-usable-switch", test_kill_all, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "death/seen-late-keeps-the-next-owner", test_late_notice, .ports = 3,
+      .q35 = true },
+    { "death/is-told-by-the-next-owner", test_claim_before_notice, .ports = 3,
+      .q35 = true },
+    { "death/clean-up-waits-for-no-lock", test_kill_while_locked, .ports = 2,
+      .q35 = true },
+    { "death/seen-by-two-is-one-event", test_kill_seen_by_two, .ports = 1,
+      .partitions = 3, .q35 = true },
+    { "death/in-a-write-can-be-cleared", test_kill_while_sending, .ports = 1,
+      .q35 = true },
+    { "death/of-the-server-leaves-ports-at-work", test_server_dies,
+      .ports = 2, SERVER },
+    { "death/of-all-leaves-memory-for-a-server", test_server_restarts,
+      .ports = 2, .partitions = 4, SERVER },
+    { "server-return/is-no-event", test_server_returns,
+      .prepare = prepare_reconnecting, RETURN },
+    { "server-return/is-no-event-to-a-disabled-port",
+      test_server_returns_to_disabled,
+      .prepare = prepare_reconnecting, RETURN },
+    { "server-return/to-new-memory-keeps-ports", test_server_returns_empty,
+      .prepare = prepare_reconnecting, RETURN },
+    { "server-return/to-a-broken-image-is-refused", test_server_returns_other,
+      RETURN },
+    { "server-return/keeps-a-port-that-a-guest-enabled",
+      test_server_returns_to_enabled, RETURN },
+};
+
+ntb_tests(tests);

@@ -222,6 +222,21 @@ FakeServer *fake_server_start_abstract(FakeScript *script, const void *data,
     return fake;
 }
 
+static void stop_base(NtbServer *base)
+{
+    fake_server_stop(container_of(base, FakeServer, base));
+}
+
+FakeServer *fake_server_prepare(NtbFixture *f, FakeScript *script,
+                                const void *data)
+{
+    FakeServer *fake = fake_server_start(script, data);
+
+    fake->base.stop = stop_base;
+    f->server = &fake->base;
+    return fake;
+}
+
 void fake_server_stop(FakeServer *fake)
 {
     shutdown(fake->listener, SHUT_RDWR);

@@ -7,7 +7,7 @@
 #ifndef TESTS_QTEST_IDT_NTB_FAKE_SERVER_H
 #define TESTS_QTEST_IDT_NTB_FAKE_SERVER_H
 
-#include "idt-ntb/harness.h"
+#include "idt-ntb/fixture.h"
 
 #define FAKE_CLIENTS 4
 
@@ -39,19 +39,29 @@ FakeServer *fake_server_start(FakeScript *script, const void *data);
 FakeServer *fake_server_start_abstract(FakeScript *script, const void *data,
                                        bool tight);
 
+/* Start it as the server of @f, which also stops it */
+FakeServer *fake_server_prepare(NtbFixture *f, FakeScript *script,
+                                const void *data);
+
+/* The server of @f, which is a fake one */
+static inline FakeServer *fake_of(NtbFixture *f)
+{
+    return container_of(f->server, FakeServer, base);
+}
+
 /* All clients must have gone */
 void fake_server_stop(FakeServer *fake);
 
 /* One message; @fd < 0: without a descriptor */
 void fake_send(int client, int64_t value, int fd);
 
-/* Its bytes one by one, @fd with byte @at */
+/* Send its bytes one by one, @fd with byte @at */
 void fake_send_bytes(int client, int64_t value, int fd, unsigned at);
 
-/* Anything */
+/* Send any bytes */
 void fake_send_raw(int client, const void *data, size_t len, int fd);
 
-/* Until the client has gone */
+/* Wait until the client has gone */
 void fake_wait_close(int client);
 
 /*
@@ -60,10 +70,10 @@ void fake_wait_close(int client);
  */
 void fake_serve(FakeServer *fake, int client);
 
-/* True when the chardev "ntb" has a connection, and not only is about to */
+/* Return true when the chardev "ntb" has a connection */
 bool fake_is_connected(QTestState *qts);
 
-/* Until the client has read all that was sent to it, and acted on it */
+/* Wait until the client has read and served all that was sent to it */
 void fake_settle(FakeServer *fake, unsigned id, NtbPort *p);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * QTest testcase for idt-ntb: servers and peers that show files which hang
+ * QTest testcase for idt-ntb: a server or a peer sends a file that hangs
  *
- * A process is a file system (FUSE) with one file, and answers nothing from the
- * moment on at which that file is open.
+ * A process is a file system (FUSE) with one file.  When that file is open, it
+ * answers no more.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -13,17 +13,15 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include "qemu/module.h"
 #include "standard-headers/linux/fuse.h"
 #include "fake_port.h"
-#include "idt-ntb/window.h"
 
 #define ROOT_INODE  1
 #define FILE_INODE  2
 #define FILE_NAME   "file"
 #define NOT_MOUNTED 77          /* exit status */
 
-/* When it ends, what hangs goes on, and the test fails */
+/* The file system ends then: what hangs goes on, and the test fails */
 #define DEADLINE_S  100
 
 /*
@@ -63,7 +61,7 @@ static void answer(int dev, uint64_t unique, int error, const void *data,
     }
 }
 
-/* Returns: false after the file was closed by who opened it */
+/* Returns: false after the opener has closed the file */
 static bool serve_one(int dev)
 {
     union {
@@ -108,7 +106,7 @@ static bool serve_one(int dev)
     }
 }
 
-/* Root may mount; others may in a user namespace of their own */
+/* Root may mount; other users may in a user namespace of their own */
 static bool become_mounter(void)
 {
     g_autofree char *uids = g_strdup_printf("0 %u 1", getuid());
@@ -186,7 +184,7 @@ static void G_GNUC_NORETURN be_file_system(const char *dir, int socket,
     }
 }
 
-/* The file.  To start a program would close it, and hang: start QEMU before */
+/* The file.  Start QEMU before: to start a program closes it, and hangs */
 static int fuse_fd(Fuse *fuse)
 {
     union {
@@ -245,7 +243,7 @@ static bool fuse_start(Fuse *fuse)
     return false;
 }
 
-/* Who waits for it gets an error then */
+/* Every process that waits for it gets an error then */
 static void fuse_stop(Fuse *fuse)
 {
     int status;
@@ -267,7 +265,6 @@ static void fuse_stop(Fuse *fuse)
  */
 
 static Fuse fuse;
-static FakeServer *fake;
 static unsigned accepted;
 
 static void say_fuse_as_memory(FakeServer *server, int client)
@@ -280,8 +277,8 @@ static void say_fuse_as_memory(FakeServer *server, int client)
 }
 
 /*
- * The client gives up by itself.  To end, it has to close the file, and the
- * kernel does not let it before the file system has gone.
+ * The client gives up by itself.  Before the file system has gone, the kernel
+ * does not let it close the file and end.
  */
 static void say_fuse_and_end(FakeServer *server, int client)
 {
@@ -300,27 +297,28 @@ static void say_fuse_later(FakeServer *server, int client)
 }
 
 /* A QEMU that starts says what is wrong, and ends */
-static void test_memory(void)
+static void test_memory(NtbFixture *f)
 {
     if (!fuse_start(&fuse)) {
         return;
     }
-    fake = fake_server_start(say_fuse_and_end, NULL);
-    ntb_assert_refused_at(&fake->base, "no file in memory", "%s", "");
-    fake_server_stop(fake);
+    fake_server_prepare(f, say_fuse_and_end, NULL);
+    ntb_assert_refused_at(f->server, "no file in memory", "%s", "");
 }
 
-/* One that runs goes on, however often it is tried */
-static void test_memory_later(void)
+/* A QEMU that runs goes on, however often it gets the file */
+static void test_memory_later(NtbFixture *f)
 {
+    FakeServer *fake;
     NtbPort *a;
 
     if (!fuse_start(&fuse)) {
         return;
     }
     accepted = 0;
-    fake = fake_server_start(say_fuse_later, NULL);
-    a = win_boot(&fake->base, WIN_SHARED, NULL, ",server-timeout=500");
+    fake = fake_server_prepare(f, say_fuse_later, NULL);
+    a = f->ports[0] = win_boot(f->server, WIN_SHARED, NULL,
+                               ",server-timeout=500");
     ntb_write(a, A_NTSDATA, 0x77);
     shutdown(fake->sockets[0], SHUT_RDWR);
     do {
@@ -329,20 +327,19 @@ static void test_memory_later(void)
     } while (qatomic_read(&accepted) < 20);
     g_assert_cmpuint(ntb_count_fds(a->qts), <, 100);
     fuse_stop(&fuse);
-    ntb_quit(a);
-    fake_server_stop(fake);
 }
 
-/* In the place of an eventfd, or as one descriptor more than was expected */
-static void test_eventfd(void)
+/* The file comes as an eventfd, or as one descriptor more than is expected */
+static void test_eventfd(NtbFixture *f)
 {
+    FakeServer *fake;
     NtbPort *a;
 
     if (!fuse_start(&fuse)) {
         return;
     }
-    fake = fake_server_start(fake_serve, NULL);
-    a = ntb_boot(&fake->base, NULL);
+    fake = fake_server_prepare(f, fake_serve, NULL);
+    a = ntb_start(f, 0, NULL);
     for (unsigned i = 0; i < 12; i++) {
         fake_send(fake->sockets[0], 9, fuse_fd(&fuse));
         fake_send(fake->sockets[0], 9, -1);
@@ -353,26 +350,24 @@ static void test_eventfd(void)
         fake_settle(fake, 0, a);
         g_assert_cmphex(ntb_read(a, A_BARSETUP0), ==, 0x800004c0);
         if (i == 6) {
-            /* They are closed when that can be, and so more can be taken */
+            /* QEMU closes them when it can, and takes more then */
             fuse_stop(&fuse);
             g_assert_true(fuse_start(&fuse));
         }
     }
     fuse_stop(&fuse);
-    ntb_quit(a);
-    fake_server_stop(fake);
 }
 
 /*
  * The peers
  */
 
-static FakePort f;
+static FakePort us;
 
 /* Answer the next request, a read, with its number */
 static void *answer_read(void *opaque)
 {
-    IdtNtbShmMailbox *in = fake_port_inbox(&f);
+    IdtNtbShmMailbox *in = fake_port_inbox(&us);
     uint32_t number = in->tail + 1;
 
     ntb_wait(qatomic_load_acquire(&in->head) == number);
@@ -380,43 +375,41 @@ static void *answer_read(void *opaque)
     qatomic_set(&in->reply_ok, 1);
     qatomic_store_release(&in->reply, number);
     qatomic_set_mb(&in->tail, number);
-    fake_port_signal(&f);
+    fake_port_signal(&us);
     return NULL;
 }
 
-/* While such RAM is opened, it is accessed by request: no read is lost */
-static void test_ram(void)
+/* RAM that is still being opened is accessed by request: no read is lost */
+static void test_ram(NtbFixture *f)
 {
     IdtNtbShmRam lie = { .addr = WIN_X, .size = WIN_SIZE };
 
     if (!fuse_start(&fuse)) {
         return;
     }
-    fake_port_start(&f, ",completion-timeout=6000");
-    win_open(f.a, 1, 1, WIN_X);
+    fake_port_start(&us, ",completion-timeout=6000");
+    win_open(us.a, 1, 1, WIN_X);
     lie.fd = fuse_fd(&fuse);
-    fake_port_publish(&f, 0, -1, &lie);
+    fake_port_publish(&us, 0, -1, &lie);
     for (unsigned i = 1; i < 5; i++) {
         GThread *thread = g_thread_new("answer", answer_read, NULL);
 
-        g_assert_cmphex(qtest_readq(f.a->qts, f.base), ==, i);
+        g_assert_cmphex(qtest_readq(us.a->qts, us.base), ==, i);
         g_thread_join(thread);
     }
-    g_assert_cmpuint(win_mappings(f.a), ==, 0);
+    g_assert_cmpuint(win_mappings(us.a), ==, 0);
     fuse_stop(&fuse);
-    fake_port_stop(&f);
+    fake_port_stop(&us);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/window-memory/hanging", test_ram);
-    qtest_add_func("/idt-ntb/server/hanging-memory", test_memory);
-    ntb_add_reconnect_test("/idt-ntb/server/hanging-memory-later",
-                           test_memory_later);
-    qtest_add_func("/idt-ntb/server/hanging-eventfd", test_eventfd);
-}
+#define OWN_SERVER  .server = NTB_SERVER_NONE, .q35 = true
 
-libqos_init(add_tests);
+static const NtbTest tests[] = {
+    { "hanging-file/as-ram-loses-no-read", test_ram, OWN_SERVER },
+    { "hanging-file/as-memory-is-refused", test_memory, OWN_SERVER },
+    { "hanging-file/as-new-memory-is-refused", test_memory_later,
+      .reconnects = true, OWN_SERVER },
+    { "hanging-file/as-eventfd-is-refused", test_eventfd, OWN_SERVER },
+};
+
+ntb_tests(tests);

@@ -1,5 +1,5 @@
 /*
- * QTest testcase for idt-ntb: hosts that can't do something
+ * QTest testcase for idt-ntb: a host that can't do something
  *
  * The test and its QEMUs run in a process of their own, with a filter (seccomp)
  * that makes one system call fail.
@@ -14,24 +14,22 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include "qemu/module.h"
 #include "fake_server.h"
 #include "peers.h"
-#include "idt-ntb/window.h"
 
 #define SUBPROCESS_DEADLINE_US (900 * G_TIME_SPAN_SECOND)
 
 /*
  * The system calls @nr whose argument @arg is @value fail with @error in @test,
- * which has a chardev that @reconnects.
+ * whose windows, if any, are to shared RAM.
  */
 typedef struct Denial {
+    const char *name;           /* of the test */
     unsigned nr;
     unsigned arg;
     uint32_t value;
     unsigned error;
-    void (*test)(void);
-    bool reconnects;
+    NtbTest test;
 } Denial;
 
 static void deny(const Denial *d)
@@ -55,21 +53,18 @@ static void deny(const Denial *d)
                     0);
 }
 
-static void run_denied(const void *opaque)
+static void test_denied(NtbFixture *f)
 {
-    const Denial *d = opaque;
+    const Denial *d = f->test->data;
 
     if (g_test_subprocess()) {
         deny(d);
-        d->test();
+        ntb_run_test(&d->test, WIN_SHARED);
         return;
     }
     if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) < 0 &&
         errno != EFAULT) {
         g_test_skip("this host has no system call filters");
-        return;
-    }
-    if (d->reconnects && ntb_skip_unless_reconnects()) {
         return;
     }
     g_test_trap_subprocess(NULL, SUBPROCESS_DEADLINE_US,
@@ -88,64 +83,35 @@ static void assert_logged(const char *log, const char *words)
     g_unlink(log);
 }
 
-/* Ports that hear of nothing look by themselves, and say why they are late */
-static void test_deaf(void)
+/* Ports look by themselves, and say why they are late */
+static void test_deaf(NtbFixture *f)
 {
     g_autofree char *log = ntb_tmp_path("stderr");
     g_autofree char *props = g_strdup_printf(" 2>>%s", log);
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, props);
-    NtbPort *b = ntb_boot(server, props);
+    NtbPort *a = ntb_start(f, 0, props);
+    NtbPort *b = ntb_start(f, 1, props);
 
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
-    ntb_quit(b);
-    ntb_quit(a);
     assert_logged(log, "can't read the eventfd");
-    ntb_server_stop(server);
 }
 
-static void assert_refused(const char *words)
+static void test_refused(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-
-    ntb_assert_refused_at(server, words, "%s", "");
-    ntb_server_stop(server);
+    ntb_assert_refused_at(f->server, f->test->data, "%s", "");
 }
 
-static void test_no_locks(void)
-{
-    assert_refused("F_OFD_SETLK");
-}
-
-static void test_lock_fails(void)
-{
-    assert_refused("can't lock");
-}
-
-static void test_memory_full(void)
-{
-    assert_refused("can't allocate");
-}
-
-static void test_memory_denied(void)
-{
-    assert_refused("memory|user|AppArmor");
-}
-
-static void test_image_unreadable(void)
+static void test_image_unreadable(NtbFixture *f)
 {
     g_autofree char *image = ntb_tmp_path("image");
-    NtbServer *server = ntb_server_start();
 
     g_assert_true(g_file_set_contents(image, "image", -1, NULL));
-    ntb_assert_refused_at(server, "can't read", ",eeprom=%s", image);
+    ntb_assert_refused_at(f->server, "can't read", ",eeprom=%s", image);
     g_unlink(image);
-    ntb_server_stop(server);
 }
 
-/* The device connects, as the chardev is about to and has not yet */
-static void test_no_socket(void)
+/* The device connects, since the chardev has not yet */
+static void test_no_socket(NtbFixture *f)
 {
     g_autofree char *path = ntb_tmp_path("socket");
     g_autofree char *args = g_strdup_printf(
@@ -155,80 +121,83 @@ static void test_no_socket(void)
     ntb_assert_refused(args, "can't make a socket");
 }
 
-/* RAM of another port that may not be opened: its windows are slow, and work */
-static void test_ram_denied(void)
+/* A window to RAM that may not be opened is slow, and works */
+static void test_ram_denied(NtbFixture *f)
 {
     g_autofree char *log = ntb_tmp_path("stderr");
-    g_autofree char *args = g_strdup_printf("2>%s", log);
-    WinPair w = { .server = ntb_server_start() };
+    g_autofree char *props = g_strdup_printf(" 2>%s", log);
+    NtbPort *a = ntb_start(f, 0, props);
+    NtbPort *b = ntb_start(f, 1, NULL);
 
-    w.a = win_boot(w.server, WIN_SHARED, args, NULL);
-    w.b = win_boot(w.server, WIN_SHARED, NULL, NULL);
-    win_open(w.a, 1, 1, WIN_X);
-    win_assert_shows(w.a, win_bar(w.a, 1), w.b, WIN_X);
-    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    win_open(a, 1, 1, WIN_X);
+    win_assert_shows(a, win_bar(a, 1), b, WIN_X);
+    g_assert_cmpuint(win_mappings(a), ==, 0);
     assert_logged(log, "can't be opened");
-    win_stop(&w);
 }
 
-/* No memory of ones to show where a window was: it is closed all the same */
-static void test_no_ones(void)
+/* A window closes without memory of ones to show in its place */
+static void test_no_ones(NtbFixture *f)
 {
-    WinPair w;
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, 1);
 
-    win_start(&w, WIN_SHARED, NULL);
-    base = win_bar(w.a, 1);
     for (unsigned i = 0; i < 3; i++) {
-        win_open(w.a, 1, 1, WIN_X);
-        win_assert_shows(w.a, base, w.b, WIN_X);
-        g_assert_cmpuint(win_mappings(w.a), ==, 1);
-        win_close(w.a, 1);
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        win_assert_hides(w.a, base, w.b, WIN_X);
+        win_open(a, 1, 1, WIN_X);
+        win_assert_shows(a, base, b, WIN_X);
+        g_assert_cmpuint(win_mappings(a), ==, 1);
+        win_close(a, 1);
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        win_assert_hides(a, base, b, WIN_X);
     }
-    win_stop(&w);
 }
 
-static void add_tests(void)
+#define PEERS_TEST(name)                                                \
+    { .run = peers_test_##name, .server = NTB_SERVER_NONE,              \
+      .prepare = peers_prepare }
+#define REFUSED(words)      { .run = test_refused, .data = words }
+
+static const Denial denials[] = {
+    { "without-aio-signals-in-time", SYS_io_setup, 0, 64, EAGAIN,
+      PEERS_TEST(signals) },
+    { "without-aio-blocks-no-sender", SYS_io_setup, 0, 64, EAGAIN,
+      PEERS_TEST(full_eventfd) },
+    { "without-nowait-reads-eventfds", SYS_preadv2, 5, RWF_NOWAIT, EOPNOTSUPP,
+      PEERS_TEST(idle_signals) },
+    { "without-eventfds-polls", SYS_preadv2, 5, RWF_NOWAIT, EIO,
+      { .run = test_deaf } },
+    { "without-lock-tests-is-refused", SYS_fcntl, 1, F_OFD_GETLK, EINVAL,
+      REFUSED("F_OFD_SETLK") },
+    { "without-locks-is-refused", SYS_fcntl, 1, F_OFD_SETLK, ENOLCK,
+      REFUSED("can't lock") },
+    { "without-space-is-refused", SYS_fallocate, 1, 0, ENOSPC,
+      REFUSED("can't allocate") },
+    { "that-denies-the-memory-is-refused",
+      SYS_openat, 2, O_RDWR | O_CLOEXEC | O_NONBLOCK, EACCES,
+      REFUSED("memory|user|AppArmor") },
+    { "that-cannot-read-an-image-is-refused", SYS_pread64, 3, 0, EIO,
+      { .run = test_image_unreadable } },
+    { "without-sockets-is-refused",
+      SYS_socket, 1, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, EMFILE,
+      { .run = test_no_socket } },
+    { "that-denies-ram-has-slow-windows",
+      SYS_openat, 2, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, EACCES,
+      { .run = test_ram_denied, .windows = WIN_ONLY(WIN_SHARED) } },
+    { "without-memory-of-ones-closes-windows",
+      SYS_pwrite64, 2, 1 * MiB, ENOSPC,
+      { .run = test_no_ones, .ports = 2, .windows = WIN_ONLY(WIN_SHARED) } },
+};
+
+static void add_denials(void)
 {
-    static const struct {
-        const char *name;
-        Denial denial;
-    } cases[] = {
-        { "no-aio", { SYS_io_setup, 0, 64, EAGAIN, ntb_test_signals } },
-        { "no-aio-full",
-          { SYS_io_setup, 0, 64, EAGAIN, ntb_test_full_eventfd } },
-        { "old-eventfds",
-          { SYS_preadv2, 5, RWF_NOWAIT, EOPNOTSUPP, ntb_test_idle_signals } },
-        { "deaf", { SYS_preadv2, 5, RWF_NOWAIT, EIO, test_deaf } },
-        { "no-locks", { SYS_fcntl, 1, F_OFD_GETLK, EINVAL, test_no_locks } },
-        { "lock-fails",
-          { SYS_fcntl, 1, F_OFD_SETLK, ENOLCK, test_lock_fails } },
-        { "memory-full", { SYS_fallocate, 1, 0, ENOSPC, test_memory_full } },
-        { "memory-denied",
-          { SYS_openat, 2, O_RDWR | O_CLOEXEC | O_NONBLOCK, EACCES,
-            test_memory_denied } },
-        { "image-unreadable",
-          { SYS_pread64, 3, 0, EIO, test_image_unreadable } },
-        { "no-socket",
-          { SYS_socket, 1, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, EMFILE,
-            test_no_socket, true } },
-        { "ram-denied",
-          { SYS_openat, 2, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, EACCES,
-            test_ram_denied } },
-        { "no-ones", { SYS_pwrite64, 2, 1 * MiB, ENOSPC, test_no_ones } },
-    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(denials); i++) {
+        g_autofree char *path = g_strdup_printf("host/%s", denials[i].name);
 
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/idt-ntb/host/%s",
-                                                cases[i].name);
-
-        qtest_add_data_func(path, &cases[i].denial, run_denied);
+        ntb_add_test(&(NtbTest) {
+            .path = path, .run = test_denied, .server = NTB_SERVER_NONE,
+            .q35 = true, .reconnects = denials[i].test.run == test_no_socket,
+            .data = &denials[i]
+        });
     }
 }
 
-libqos_init(add_tests);
+libqos_init(add_denials);

@@ -37,7 +37,7 @@ static bool one_in(Hostile *h, uint32_t n)
     return below(h, n) == 0;
 }
 
-/* What is easily forgotten, and what differs little from what is there */
+/* A value that is easily forgotten, or differs little from the old one */
 static uint32_t nasty(Hostile *h, uint32_t old)
 {
     switch (below(h, 8)) {
@@ -72,7 +72,7 @@ static uint64_t nasty_address(Hostile *h)
            (one_in(h, 2) ? below(h, 64) : g_rand_int(h->rng) % 0x100000);
 }
 
-/* Words of @size bytes at @at become nasty, a few or, seldom, all */
+/* Make a few words of the @size bytes at @at nasty or, seldom, all */
 static void spoil(Hostile *h, void *at, size_t size)
 {
     uint32_t *words = at;
@@ -102,7 +102,7 @@ static IdtNtbShmMailbox *any_mailbox(Hostile *h)
 }
 
 /*
- * What it does
+ * Deeds
  */
 
 static void spoil_header(Hostile *h)
@@ -120,7 +120,7 @@ static void spoil_port(Hostile *h)
     spoil(h, any_port(h), sizeof(IdtNtbShmPort));
 }
 
-/* The first words, and those of the windows, are the ones that matter */
+/* The first words, and those of the windows, matter most */
 static void spoil_protocol(Hostile *h)
 {
     IdtNtbShmPort *p = any_port(h);
@@ -156,7 +156,7 @@ static void spoil_rest(Hostile *h)
     spoil(h, begin, end - begin);
 }
 
-/* All ports look as if they could be accessed */
+/* Make all ports look as if they could be accessed */
 static void open_all(Hostile *h)
 {
     for (unsigned i = 0; i < 2; i++) {
@@ -175,7 +175,7 @@ static void open_all(Hostile *h)
     }
 }
 
-/* A table that says that a QEMU's RAM, or anything else it has, is a port's */
+/* Let a table say that a descriptor of any QEMU is the RAM of a port */
 static void lie_about_memory(Hostile *h)
 {
     IdtNtbShmMemory *table = &h->shm->memory[any_slot(h)].m;
@@ -198,7 +198,7 @@ static void lie_about_memory(Hostile *h)
     qatomic_set_mb(&table->seq, seq + 1);
 }
 
-/* Requests as one of the ports sends them, but of all sizes and to anywhere */
+/* Send requests for a port, of all sizes and to anywhere */
 static void send_requests(Hostile *h)
 {
     unsigned from = any_slot(h), to = below(h, 2);
@@ -220,7 +220,7 @@ static void send_requests(Hostile *h)
     qatomic_set_mb(&box->head, head);
 }
 
-/* Wrong, before they were asked for, or for a later one */
+/* Answer with wrong data, too early, or for a later request */
 static void answer_requests(Hostile *h)
 {
     IdtNtbShmMailbox *box = any_mailbox(h);
@@ -255,7 +255,7 @@ static void flood(Hostile *h)
         uint64_t count = counts[below(h, G_N_ELEMENTS(counts))];
 
         g_unix_set_fd_nonblocking(fd, true, NULL);
-        /* One that is full, or empty, does not keep us */
+        /* Do not wait for one that is full, or empty */
         if (one_in(h, 3) ? read(fd, &count, sizeof(count)) :
                            write(fd, &count, sizeof(count))) {
             continue;
@@ -264,7 +264,7 @@ static void flood(Hostile *h)
     }
 }
 
-/* Of the switch, of ports, for a moment or until the next one here */
+/* Lock the switch or a port, for a moment or until the next deed here */
 static void lock_and_unlock(Hostile *h)
 {
     struct flock lock = {
@@ -318,7 +318,7 @@ static bool receive(int server, int64_t *value, int *fd)
     return true;
 }
 
-/* Until our own eventfd, the last one, has come */
+/* Receive until our own eventfd, the last one, has come */
 static bool handshake(Hostile *h, int server)
 {
     int64_t value, id;
@@ -354,7 +354,7 @@ static bool join(Hostile *h, const char *path)
     h->lock_fd = open(again, O_RDWR);
     h->shm = mmap(NULL, sizeof(IdtNtbShm), PROT_READ | PROT_WRITE, MAP_SHARED,
                   h->shm_fd, 0);
-    /* It claims all ports */
+    /* Claim all ports */
     for (unsigned i = 0; i < NUM_PORTS; i++) {
         mmap(NULL, qemu_real_host_page_size(), PROT_NONE, MAP_SHARED,
              h->lock_fd, idt_ntb_shm_claim_offset(i));

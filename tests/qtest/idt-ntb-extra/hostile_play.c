@@ -1,16 +1,15 @@
 /*
- * QTest testcase for idt-ntb: two QEMUs that play while a third process does
- * the worst it can
+ * QTest testcase for idt-ntb: two QEMUs play while a third process does the
+ * worst it can
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
-#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "hostile.h"
-#include "idt-ntb/window.h"
+#include "idt-ntb/fixture.h"
 
 #define SECONDS         "NTB_HOSTILE_SECONDS"
 #define DEFAULT_SECONDS 20
@@ -43,7 +42,7 @@ static void player_plug(Player *a)
     }
 }
 
-/* What a reset of the function, by the hostile one, takes away */
+/* Restore what the hostile process takes away by a reset of the function */
 static void set_up_again(Player *a)
 {
     for (unsigned i = PCI_BASE_ADDRESS_0 / 4; i < NUM_SAVED; i++) {
@@ -135,12 +134,11 @@ static void (*const games[])(Player *a) = {
     access_windows, signal_others, signal_others, reset, stop_and_go_on, ask,
 };
 
-static void test_play(void)
+static void test_play(NtbFixture *f)
 {
     const char *setting = g_getenv(SECONDS);
     int64_t end = g_get_monotonic_time() + G_TIME_SPAN_SECOND *
                   (setting ? atoi(setting) : DEFAULT_SECONDS);
-    NtbServer *server = ntb_server_start();
     uint32_t seed = g_test_rand_int();
     Player players[2];
     pid_t victims[2];
@@ -150,11 +148,11 @@ static void test_play(void)
     g_test_message("seed 0x%x", seed);
     rng = g_rand_new_with_seed(seed);
     for (unsigned i = 0; i < 2; i++) {
-        players[i].qts = win_boot_root_port(server, WIN_SHARED);
+        players[i].qts = win_boot_root_port(f->server, WIN_SHARED);
         victims[i] = qtest_pid(players[i].qts);
         player_plug(&players[i]);
     }
-    hostile = hostile_start(server, seed, victims);
+    hostile = hostile_start(f->server, seed, victims);
     while (g_get_monotonic_time() < end) {
         games[below(G_N_ELEMENTS(games))](&players[below(2)]);
         count++;
@@ -163,7 +161,7 @@ static void test_play(void)
     kill(hostile, SIGKILL);
     g_assert_cmpint(waitpid(hostile, NULL, 0), ==, hostile);
     g_test_message("%u games", count);
-    /* Both are there; and in a new switch, all is well */
+    /* Both answer; and in a new switch, all is well */
     for (unsigned i = 0; i < 2; i++) {
         ask(&players[i]);
         win_unplug(players[i].p);
@@ -184,16 +182,11 @@ static void test_play(void)
         ntb_quit(players[i].p);
         qtest_quit(players[i].qts);
     }
-    ntb_server_stop(server);
     g_rand_free(rng);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/hostile/play", test_play);
-}
+static const NtbTest tests[] = {
+    { "hostile/client-ends-no-qemu", test_play, .q35 = true },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

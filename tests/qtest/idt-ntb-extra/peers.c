@@ -13,34 +13,35 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"
-#include "idt-ntb/harness.h"
+#include "idt-ntb/fixture.h"
 #include "peers.h"
 
-static FakeServer *fake;
-static NtbPort *a;          /* client 0 */
-
-static IdtNtbShm *shm(void)
+static IdtNtbShm *shm(NtbFixture *f)
 {
-    return (IdtNtbShm *)fake->base.mem;
+    return (IdtNtbShm *)f->server->mem;
 }
 
-static void say(int64_t value, int fd)
+/* Send a message of the server to port 0, which is client 0 */
+static void say(NtbFixture *f, int64_t value, int fd)
 {
-    fake_send(fake->sockets[0], value, fd);
+    fake_send(fake_of(f)->sockets[0], value, fd);
+}
+
+static void settle(NtbFixture *f)
+{
+    fake_settle(fake_of(f), 0, f->ports[0]);
 }
 
 static int port_lock = -1;
 
 /*
- * The test plays port 2, with its own eventfd: is client @id, and is signalled
- * as it should.  Who does not hold the lock of its port is taken for dead.
+ * Take port 2 as client @id.  A port whose lock is not held is taken for dead.
  */
-static void play_port(unsigned id)
+static void play_port(NtbFixture *f, unsigned id)
 {
     struct flock lock = {
         .l_type = F_WRLCK,
@@ -51,41 +52,41 @@ static void play_port(unsigned id)
 
     if (port_lock < 0) {
         g_autofree char *path = g_strdup_printf("/proc/self/fd/%d",
-                                                fake->shm_fd);
+                                                fake_of(f)->shm_fd);
 
         port_lock = open(path, O_RDWR | O_CLOEXEC);
         g_assert_cmpint(fcntl(port_lock, F_OFD_SETLK, &lock), ==, 0);
     }
-    shm()->slot[1].p.client = id;
-    shm()->slot[1].p.indbellmsk = 0;
-    qatomic_set_mb(&shm()->slot[1].p.state, IDT_NTB_PORT_UP);
+    shm(f)->slot[1].p.client = id;
+    shm(f)->slot[1].p.indbellmsk = 0;
+    qatomic_set_mb(&shm(f)->slot[1].p.state, IDT_NTB_PORT_UP);
 }
 
-static void leave_port(void)
+static void leave_port(NtbFixture *f)
 {
     if (port_lock >= 0) {
-        qatomic_set_mb(&shm()->slot[1].p.state, IDT_NTB_PORT_FREE);
+        qatomic_set_mb(&shm(f)->slot[1].p.state, IDT_NTB_PORT_FREE);
         close(port_lock);
         port_lock = -1;
     }
 }
 
-static void setup_fake(void)
+static NtbPort *boot_unmasked(NtbFixture *f, unsigned i)
 {
-    fake = fake_server_start(fake_serve, NULL);
-    a = ntb_boot(&fake->base, NULL);
-    ntb_write(a, A_NTINTMSK, 0);
-    ntb_write(a, A_INDBELLMSK, 0);
+    NtbPort *p = ntb_start(f, i, NULL);
+
+    ntb_write(p, A_NTINTMSK, 0);
+    ntb_write(p, A_INDBELLMSK, 0);
+    return p;
 }
 
-static void teardown_fake(void)
+void peers_prepare(NtbFixture *f)
 {
-    leave_port();
-    ntb_quit(a);
-    fake_server_stop(fake);
+    fake_server_prepare(f, fake_serve, NULL);
+    boot_unmasked(f, 0);
 }
 
-/* A QEMU that receives it makes the eventfd block, for all: poll first */
+/* Poll first: a QEMU that receives the eventfd makes it block, for all */
 static bool was_signalled(int eventfd)
 {
     struct pollfd pfd = { .fd = eventfd, .events = POLLIN };
@@ -95,178 +96,172 @@ static bool was_signalled(int eventfd)
            read(eventfd, &count, sizeof(count)) == sizeof(count);
 }
 
-static void assert_signals(unsigned id, int eventfd)
+static void assert_signals(NtbFixture *f, unsigned id, int eventfd)
 {
-    play_port(id);
+    NtbPort *a = f->ports[0];
+
+    play_port(f, id);
     was_signalled(eventfd);
     ntb_write(a, A_OUTDBELLSET, 1);
     g_assert_true(was_signalled(eventfd));
     ntb_assert_msi(a);
     ntb_write(a, A_INDBELLSTS, 1);
-    leave_port();
+    leave_port(f);
 }
 
-/* It has survived, and a client that joins properly is served */
-static void assert_fine(void)
+/* The QEMU has survived, and signals a client that joins as it should */
+static void assert_works(NtbFixture *f)
 {
-    say(77, -1);
-    fake_settle(fake, 0, a);
-    say(77, fake->eventfds[3]);
-    fake_settle(fake, 0, a);
-    assert_signals(77, fake->eventfds[3]);
-    say(77, -1);
-    fake_settle(fake, 0, a);
+    int eventfd = fake_of(f)->eventfds[3];
+
+    say(f, 77, -1);
+    settle(f);
+    say(f, 77, eventfd);
+    settle(f);
+    assert_signals(f, 77, eventfd);
+    say(f, 77, -1);
+    settle(f);
 }
 
-static void test_fine(void)
+static void test_left_client(NtbFixture *f)
 {
-    setup_fake();
-    assert_fine();
-    /* Gone is gone */
-    play_port(77);
-    ntb_write(a, A_OUTDBELLSET, 1);
-    g_assert_false(was_signalled(fake->eventfds[3]));
-    teardown_fake();
+    assert_works(f);
+    play_port(f, 77);
+    ntb_write(f->ports[0], A_OUTDBELLSET, 1);
+    g_assert_false(was_signalled(fake_of(f)->eventfds[3]));
+    leave_port(f);
 }
 
 /* A client id that connects, disconnects and connects again, many times */
-static void test_id_again(void)
+static void test_id_again(NtbFixture *f)
 {
-    unsigned fds;
+    NtbPort *a = f->ports[0];
+    FakeServer *fake = fake_of(f);
+    unsigned fds = ntb_count_fds(a->qts);
 
-    setup_fake();
-    fds = ntb_count_fds(a->qts);
     for (unsigned i = 0; i < 1000; i++) {
-        say(5, fake->eventfds[1]);
+        say(f, 5, fake->eventfds[1]);
         if (i % 3) {
-            say(5, -1);
+            say(f, 5, -1);
         }
     }
-    say(5, -1);
-    assert_fine();
+    say(f, 5, -1);
+    assert_works(f);
     g_assert_cmpuint(ntb_count_fds(a->qts), ==, fds);
     /* Known again, it is signalled through its new descriptor */
-    say(5, fake->eventfds[1]);
-    say(5, -1);
-    say(5, fake->eventfds[2]);
-    fake_settle(fake, 0, a);
+    say(f, 5, fake->eventfds[1]);
+    say(f, 5, -1);
+    say(f, 5, fake->eventfds[2]);
+    settle(f);
     was_signalled(fake->eventfds[1]);
-    assert_signals(5, fake->eventfds[2]);
+    assert_signals(f, 5, fake->eventfds[2]);
     g_assert_false(was_signalled(fake->eventfds[1]));
-    teardown_fake();
 }
 
 /* Thousands of clients, two vectors each */
-static void test_many_clients(void)
+static void test_many_clients(NtbFixture *f)
 {
-    setup_fake();
+    FakeServer *fake = fake_of(f);
+
     for (unsigned id = 0; id < 3000; id++) {
-        say(id, fake->eventfds[1]);
-        say(id, fake->eventfds[1]);
+        say(f, id, fake->eventfds[1]);
+        say(f, id, fake->eventfds[1]);
     }
-    fake_settle(fake, 0, a);
-    g_assert_cmpuint(ntb_count_fds(a->qts), <, 2000);
-    assert_signals(4, fake->eventfds[1]);
+    settle(f);
+    g_assert_cmpuint(ntb_count_fds(f->ports[0]->qts), <, 2000);
+    assert_signals(f, 4, fake->eventfds[1]);
     for (unsigned id = 1; id < 3000; id++) {
-        say(id, -1);
+        say(f, id, -1);
     }
-    assert_fine();
-    teardown_fake();
+    assert_works(f);
 }
 
-static void test_odd_ids(void)
+static void test_odd_ids(NtbFixture *f)
 {
     static const int64_t ids[] = {
         -1, -2, INT64_MIN, INT64_MAX, 65535, 65536, 1LL << 32, 0x100000000000,
     };
-    unsigned fds;
+    NtbPort *a = f->ports[0];
+    unsigned fds = ntb_count_fds(a->qts);
 
-    setup_fake();
-    fds = ntb_count_fds(a->qts);
     for (unsigned i = 0; i < G_N_ELEMENTS(ids); i++) {
-        say(ids[i], fake->eventfds[1]);
-        say(ids[i], -1);
+        say(f, ids[i], fake_of(f)->eventfds[1]);
+        say(f, ids[i], -1);
     }
-    assert_fine();
+    assert_works(f);
     g_assert_cmpuint(ntb_count_fds(a->qts), ==, fds);
-    teardown_fake();
 }
 
-/* Disconnects of those who never came, and of the client itself */
-static void test_gone_twice(void)
+/* Disconnects of clients that never came, and of the client itself */
+static void test_gone_twice(NtbFixture *f)
 {
-    setup_fake();
     for (unsigned i = 0; i < 10; i++) {
-        say(i, -1);
-        say(i, -1);
+        say(f, i, -1);
+        say(f, i, -1);
     }
-    assert_fine();
-    teardown_fake();
+    assert_works(f);
 }
 
-/* The memory, again: the one that is in use stays */
-static void test_memory_again(void)
+/* The memory once more: the one that is in use stays */
+static void test_memory_again(NtbFixture *f)
 {
-    unsigned fds;
+    NtbPort *a = f->ports[0];
+    unsigned fds = ntb_count_fds(a->qts);
 
-    setup_fake();
-    fds = ntb_count_fds(a->qts);
     ntb_write(a, A_NTSDATA, 0x1234);
-    say(-1, fake->shm_fd);
-    say(-1, -1);
-    assert_fine();
+    say(f, -1, fake_of(f)->shm_fd);
+    say(f, -1, -1);
+    assert_works(f);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x1234);
     g_assert_cmpuint(ntb_count_fds(a->qts), ==, fds);
-    teardown_fake();
 }
 
-/* Descriptors that would block or spin whoever uses them as eventfds */
-static void test_no_eventfds(void)
+/* Descriptors that block or spin a QEMU that uses them as eventfds */
+static void test_no_eventfds(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
+    FakeServer *fake = fake_of(f);
     int pipefd[2];
     unsigned fds;
 
     g_assert_true(g_unix_open_pipe(pipefd, FD_CLOEXEC, NULL));
-    setup_fake();
     fds = ntb_count_fds(a->qts);
-    say(9, pipefd[0]);
-    say(10, pipefd[1]);
-    say(11, fake->shm_fd);
-    say(12, fake->sockets[0]);
-    say(0, pipefd[1]);
-    fake_settle(fake, 0, a);
+    say(f, 9, pipefd[0]);
+    say(f, 10, pipefd[1]);
+    say(f, 11, fake->shm_fd);
+    say(f, 12, fake->sockets[0]);
+    say(f, 0, pipefd[1]);
+    settle(f);
     for (unsigned id = 9; id < 13; id++) {
-        play_port(id);
+        play_port(f, id);
         ntb_write(a, A_OUTDBELLSET, 1);
     }
     ntb_write(a, A_INDBELLSTS, 1);
     ntb_settle(a->qts);
     ntb_msi_clear(a);
-    assert_fine();
-    /* To close a socket can take a while, and does not keep QEMU */
+    assert_works(f);
+    /* QEMU does not wait for the end of a close, which can take a while */
     ntb_wait(ntb_count_fds(a->qts) == fds);
-    teardown_fake();
     close(pipefd[0]);
     close(pipefd[1]);
 }
 
-/* Messages come in pieces, the descriptor with any of them */
-static void test_pieces(void)
+/* The descriptor comes with any piece */
+static void test_pieces(NtbFixture *f)
 {
-    setup_fake();
+    FakeServer *fake = fake_of(f);
+
     for (unsigned at = 0; at < 8; at++) {
         unsigned id = 100 + at;
 
         fake_send_bytes(fake->sockets[0], id, fake->eventfds[1], at);
-        fake_settle(fake, 0, a);
-        assert_signals(id, fake->eventfds[1]);
+        settle(f);
+        assert_signals(f, id, fake->eventfds[1]);
         fake_send_bytes(fake->sockets[0], id, -1, 0);
     }
-    assert_fine();
-    teardown_fake();
+    assert_works(f);
 }
 
-/* Handshakes in pieces, too */
 static void say_in_pieces(FakeServer *server, int client)
 {
     unsigned at = *(const unsigned *)server->data;
@@ -278,26 +273,26 @@ static void say_in_pieces(FakeServer *server, int client)
     fake_wait_close(client);
 }
 
-static void test_handshake_in_pieces(void)
+static void test_handshake_in_pieces(NtbFixture *f)
 {
     for (unsigned at = 0; at < 8; at += 3) {
-        FakeServer *server = fake_server_start(say_in_pieces, &at);
-        NtbPort *p = ntb_boot(&server->base, NULL);
+        FakeServer *fake = fake_server_start(say_in_pieces, &at);
+        NtbPort *p = ntb_boot(&fake->base, NULL);
 
         g_assert_cmpuint(p->port, ==, 0);
         ntb_quit(p);
-        fake_server_stop(server);
+        fake_server_stop(fake);
     }
 }
 
 /* Bytes that mean nothing */
-static void test_noise(void)
+static void test_noise(NtbFixture *f)
 {
+    FakeServer *fake = fake_of(f);
     uint32_t seed = g_test_rand_int();
     GRand *rng = g_rand_new_with_seed(seed);
 
     g_test_message("noise: seed 0x%x", seed);
-    setup_fake();
     for (unsigned i = 0; i < 2000; i++) {
         uint64_t bytes = (uint64_t)g_rand_int(rng) << 32 | g_rand_int(rng);
 
@@ -307,37 +302,38 @@ static void test_noise(void)
         fake_send_raw(fake->sockets[0], &bytes, 8,
                       g_rand_boolean(rng) ? fake->eventfds[1] : -1);
     }
-    fake_settle(fake, 0, a);
-    assert_fine();
-    teardown_fake();
+    settle(f);
+    assert_works(f);
     g_rand_free(rng);
 }
 
 /* Half a message is the last that comes */
-static void test_end_in_message(void)
+static void test_end_in_message(NtbFixture *f)
 {
-    setup_fake();
+    NtbPort *a = f->ports[0];
+    FakeServer *fake = fake_of(f);
+
     fake_send_raw(fake->sockets[0], "abc", 3, fake->eventfds[1]);
-    fake_settle(fake, 0, a);
+    settle(f);
     shutdown(fake->sockets[0], SHUT_RDWR);
     ntb_settle(a->qts);
     ntb_write(a, A_OUTDBELLSET, 1);
     ntb_assert_msi(a);
-    teardown_fake();
 }
 
 /*
- * Servers that come back, but not as they were
+ * A server that comes back, but not as it was
  */
 
 static unsigned accepted;
 
-/* How clients that come back are treated, @times in a row */
+/* What a client gets that comes back, @times in a row */
 typedef struct BadReturn {
     unsigned times;
     unsigned timeout_ms;        /* longer than the good ones ever take */
-    const char *greeting;       /* of no use, or NULL for none */
+    const char *greeting;       /* useless, or NULL for none */
     bool bad_memory;            /* a handshake instead, with bad memory */
+    const char *reason;         /* what the QEMU says */
 } BadReturn;
 
 static void say_bad_memory(FakeServer *server, int client, unsigned id)
@@ -368,7 +364,7 @@ static void serve_badly(FakeServer *server, int client)
     fake_wait_close(client);
 }
 
-/* The log has it once, however often it happens */
+/* The log has @what once, however often it happens */
 static void assert_told_once(const char *log, const char *what)
 {
     g_autofree char *text = NULL;
@@ -381,88 +377,76 @@ static void assert_told_once(const char *log, const char *what)
     }
 }
 
-static void check_bad_return(const BadReturn *bad, const char *reason)
+static void test_bad_return(NtbFixture *f)
 {
+    const BadReturn *bad = f->test->data;
     g_autofree char *log = ntb_tmp_path("stderr");
+    FakeServer *fake = fake_server_prepare(f, serve_badly, bad);
     QTestState *qts;
+    NtbPort *a;
 
     accepted = 0;
-    fake = fake_server_start(serve_badly, bad);
     qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=4,"
                       "server-timeout=%u 2>%s", ntb_next_machine(),
                       fake->base.socket, bad->timeout_ms, log);
-    a = ntb_open(qts, "ntb0", 0, 4 << 3, 0);
+    a = f->ports[0] = ntb_open(qts, "ntb0", 0, QPCI_DEVFN(4, 0), 0);
     a->owns_qemu = true;
     ntb_write(a, A_NTSDATA, 0x77);
     shutdown(fake->sockets[0], SHUT_RDWR);
-    /* The registers answer all the time, and stay */
+    /* The registers answer all the time, and keep their values */
     do {
         g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x77);
     } while (qatomic_read(&fake->sockets[1]) < 0);
     fake_settle(fake, 1, a);
     g_assert_cmpuint(accepted, ==, bad->times + 2);
     assert_told_once(log, "handshake with the new server failed");
-    assert_told_once(log, reason);
+    assert_told_once(log, bad->reason);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x77);
     g_assert_true(ntb_qom_bool(a, "link"));
-    g_assert_cmphex(shm()->slot[0].p.state, ==, IDT_NTB_PORT_UP);
+    g_assert_cmphex(shm(f)->slot[0].p.state, ==, IDT_NTB_PORT_UP);
     ntb_write(a, A_NTINTMSK, 0);
     ntb_write(a, A_INDBELLMSK, 0);
     fake_send(fake->sockets[1], 42, fake->eventfds[3]);
     fake_settle(fake, 1, a);
-    assert_signals(42, fake->eventfds[3]);
-    teardown_fake();
+    assert_signals(f, 42, fake->eventfds[3]);
     g_unlink(log);
 }
 
-static void test_returns_silent(void)
-{
-    check_bad_return(&(BadReturn) { .times = 1, .timeout_ms = 3000 },
-                     "3000 ms");
-}
+static const BadReturn returns_silent = {
+    .times = 1, .timeout_ms = 3000, .reason = "3000 ms",
+};
 
-static void test_returns_with_garbage(void)
-{
-    check_bad_return(&(BadReturn) {
-        .times = 3, .timeout_ms = 60000,
-        .greeting = "220 mail.example.org ESMTP\r\n"
-    }, "the ivshmem protocol");
-}
+static const BadReturn returns_with_garbage = {
+    .times = 3, .timeout_ms = 60000,
+    .greeting = "220 mail.example.org ESMTP\r\n",
+    .reason = "the ivshmem protocol",
+};
 
-static void test_returns_with_bad_memory(void)
-{
-    check_bad_return(&(BadReturn) {
-        .times = 3, .timeout_ms = 60000, .bad_memory = true
-    }, "port 0 can't attach");
-}
+static const BadReturn returns_with_bad_memory = {
+    .times = 3, .timeout_ms = 60000, .bad_memory = true,
+    .reason = "port 0 can't attach",
+};
 
 /* The device is unplugged while a new server keeps it waiting */
-static void test_unplug_in_handshake(void)
+static void test_unplug_in_handshake(NtbFixture *f)
 {
-    const BadReturn silent = { .times = 1 };
-    QTestState *qts;
+    static const BadReturn silent = { .times = 1 };
+    FakeServer *fake = fake_server_prepare(f, serve_badly, &silent);
     NtbPort *p;
 
     accepted = 0;
-    fake = fake_server_start(serve_badly, &silent);
-    qts = ntb_boot_root_port(&fake->base);
-    ntb_device_add(qts);
-    p = ntb_open_plugged(qts);
+    f->root = ntb_boot_root_port(f->server);
+    ntb_plug(f, 0, NULL);
     shutdown(fake->sockets[0], SHUT_RDWR);
     ntb_wait(qatomic_read(&accepted) == 2);
-    ntb_wait(fake_is_connected(qts));
-    ntb_quit(p);
-    ntb_device_del(qts);
-    ntb_device_add(qts);
-    p = ntb_open_plugged(qts);
+    ntb_wait(fake_is_connected(f->root));
+    ntb_unplug(f, 0);
+    p = ntb_plug(f, 0, NULL);
     g_assert_cmpuint(p->port, ==, 0);
     ntb_write(p, A_OUTDBELLSET, 1);
     g_assert_cmphex(ntb_read(p, A_INDBELLSTS), ==, 1);
-    ntb_quit(p);
-    ntb_device_del(qts);
-    qtest_quit(qts);
-    fake_server_stop(fake);
+    ntb_unplug(f, 0);
 }
 
 /* A socket whose queue of connections is full: connect(2) waits for a place */
@@ -484,7 +468,7 @@ static int listen_full(const char *path)
     return listener;
 }
 
-static void test_queue_full(void)
+static void test_queue_full(NtbFixture *f)
 {
     g_autofree char *path = ntb_tmp_path("socket");
     NtbServer full = { .socket = path };
@@ -492,27 +476,21 @@ static void test_queue_full(void)
     g_autofree char *reconnects = g_strdup_printf(
         "-chardev socket,id=n,path=%s,reconnect-ms=100 "
         "-device idt-ntb,chardev=n,server-timeout=300", path);
-    QTestState *qts;
     QDict *reply;
-    NtbPort *p;
 
     ntb_assert_refused(reconnects, "accepts no connection");
     /* A guest that runs goes on, and the next server is a good one */
-    qts = ntb_boot_root_port(&full);
-    ntb_device_add_send(qts, ", 'server-timeout': 300");
-    reply = qtest_qmp_receive(qts);
+    f->root = ntb_boot_root_port(&full);
+    ntb_device_add_send(f->root, ", 'server-timeout': 300");
+    reply = qtest_qmp_receive(f->root);
     g_assert_true(qdict_haskey(reply, "error"));
     qobject_unref(reply);
-    fake = fake_server_start(fake_serve, NULL);
-    g_assert_cmpint(g_rename(fake->base.socket, path), ==, 0);
+    fake_server_prepare(f, fake_serve, NULL);
+    g_assert_cmpint(g_rename(f->server->socket, path), ==, 0);
     close(listener);
-    ntb_device_add(qts);
-    p = ntb_open_plugged(qts);
-    g_assert_cmphex(ntb_read(p, A_BARSETUP0), ==, 0x800004c0);
-    ntb_quit(p);
-    ntb_device_del(qts);
-    qtest_quit(qts);
-    fake_server_stop(fake);
+    g_assert_cmphex(ntb_read(ntb_plug(f, 0, NULL), A_BARSETUP0), ==,
+                    0x800004c0);
+    ntb_unplug(f, 0);
     g_unlink(path);
 }
 
@@ -520,48 +498,45 @@ static void test_queue_full(void)
  * The eventfd of a new port can come after its link is up and after the first
  * signals to it: then it is signalled once more.
  */
-static void test_late_signal(void)
+static void test_late_signal(NtbFixture *f)
 {
-    setup_fake();
-    play_port(5);
-    ntb_write(a, A_OUTDBELLSET, 1);
+    FakeServer *fake = fake_of(f);
+
+    play_port(f, 5);
+    ntb_write(f->ports[0], A_OUTDBELLSET, 1);
     g_assert_false(was_signalled(fake->eventfds[1]));
-    say(5, fake->eventfds[1]);
-    fake_settle(fake, 0, a);
+    say(f, 5, fake->eventfds[1]);
+    settle(f);
     g_assert_true(was_signalled(fake->eventfds[1]));
-    /* Others that come are nothing to port 2 */
-    say(6, fake->eventfds[2]);
-    fake_settle(fake, 0, a);
+    /* It is not signalled for another client that comes */
+    say(f, 6, fake->eventfds[2]);
+    settle(f);
     g_assert_false(was_signalled(fake->eventfds[1]));
-    leave_port();
-    teardown_fake();
+    leave_port(f);
 }
 
-static void test_late_eventfd(void)
+static void test_late_eventfd(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
+    FakeServer *fake = fake_of(f);
     NtbPort *b;
 
-    setup_fake();
     fake->silent = 1 << 0;
-    b = ntb_boot(&fake->base, NULL);
+    b = boot_unmasked(f, 1);
     fake->silent = 0;
-    ntb_write(b, A_NTINTMSK, 0);
-    ntb_write(b, A_INDBELLMSK, 0);
     ntb_write(a, A_OUTDBELLSET, 1 << 3);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 1 << 3);
-    say(1, fake->eventfds[1]);
+    say(f, 1, fake->eventfds[1]);
     ntb_assert_msi(b);
     ntb_write(b, A_INDBELLSTS, 1 << 3);
     ntb_assert_talk(a, b);
-    ntb_quit(b);
-    teardown_fake();
 }
 
 /*
- * All that another port has to look at is signalled to it before the guest's
- * write is over.  (A port looks by itself too, but not at once.)
+ * A port is signalled what it has to look at before the guest's write ends.
+ * (It looks by itself too, but not at once.)
  */
-void ntb_test_signals(void)
+void peers_test_signals(NtbFixture *f)
 {
     static const struct {
         uint32_t offset, value;
@@ -569,23 +544,22 @@ void ntb_test_signals(void)
         { A_NTINTMSK, 0xbb }, { A_INDBELLMSK, 0 }, { A_INDBELLSTS, 1 },
         { A_MSGSTSMSK, 0 }, { A_MSGSTS, UINT32_MAX }, { A_NTINTSTS, 8 },
     };
-    int eventfd;
+    int eventfd = fake_of(f)->eventfds[1];
+    NtbPort *a = f->ports[0];
 
-    setup_fake();
-    eventfd = fake->eventfds[1];
-    say(5, eventfd);
-    fake_settle(fake, 0, a);
+    say(f, 5, eventfd);
+    settle(f);
     ntb_unmask_all(a);
-    play_port(5);
+    play_port(f, 5);
     was_signalled(eventfd);
 
     ntb_write(a, A_OUTDBELLSET, 1 << 30);
     g_assert_true(was_signalled(eventfd));
-    /* What it does not listen to need not wake it, but is there */
-    shm()->slot[1].p.indbellmsk = 1 << 29;
+    /* A masked doorbell need not wake it, but is there */
+    shm(f)->slot[1].p.indbellmsk = 1 << 29;
     ntb_write(a, A_OUTDBELLSET, 1 << 29);
     g_assert_false(was_signalled(eventfd));
-    g_assert_cmphex(shm()->slot[1].p.indbellsts, ==, 3u << 29);
+    g_assert_cmphex(shm(f)->slot[1].p.indbellsts, ==, 3u << 29);
     ntb_write(a, A_OUTDBELLSET, 3 << 28);
     g_assert_true(was_signalled(eventfd));
     ntb_route_message(a, 2, 1, 3);
@@ -600,30 +574,27 @@ void ntb_test_signals(void)
     }
     ntb_cfg_writew(a, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
     g_assert_true(was_signalled(eventfd));
-    leave_port();
-    teardown_fake();
+    leave_port(f);
 }
 
 /*
- * An eventfd that is filled to the brim, and blocking: the sender must not wait
- * for a port that does not look.
+ * The eventfd is full, and blocks: the sender must not wait for a port that
+ * does not look.
  */
-void ntb_test_full_eventfd(void)
+void peers_test_full_eventfd(NtbFixture *f)
 {
-    const uint64_t brim = UINT64_MAX - 1;
-    NtbPort *b;
+    NtbPort *a = f->ports[0];
+    FakeServer *fake = fake_of(f);
+    const uint64_t full = UINT64_MAX - 1;
+    NtbPort *b = boot_unmasked(f, 1);
     pid_t sender;
     int status;
 
-    setup_fake();
-    b = ntb_boot(&fake->base, NULL);
-    ntb_write(b, A_NTINTMSK, 0);
-    ntb_write(b, A_INDBELLMSK, 0);
     kill(qtest_pid(b->qts), SIGSTOP);
     g_assert_cmpint(waitpid(qtest_pid(b->qts), &status, WUNTRACED), >, 0);
     was_signalled(fake->eventfds[1]);
-    g_assert_cmpint(write(fake->eventfds[1], &brim, sizeof(brim)), ==,
-                    sizeof(brim));
+    g_assert_cmpint(write(fake->eventfds[1], &full, sizeof(full)), ==,
+                    sizeof(full));
     g_assert_true(g_unix_set_fd_nonblocking(fake->eventfds[1], false, NULL));
 
     sender = ntb_fork();
@@ -641,16 +612,15 @@ void ntb_test_full_eventfd(void)
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, UINT32_MAX);
     ntb_write(b, A_INDBELLSTS, UINT32_MAX);
     ntb_assert_talk(a, b);
-    ntb_quit(b);
-    teardown_fake();
 }
 
-/* Signals without a reason are no interrupts, and no work for ever */
-void ntb_test_idle_signals(void)
+/* A signal without a reason is no interrupt, and no work for ever */
+void peers_test_idle_signals(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
+    FakeServer *fake = fake_of(f);
     const uint64_t one = 1;
 
-    setup_fake();
     for (unsigned i = 0; i < 1000; i++) {
         g_assert_cmpint(write(fake->eventfds[0], &one, sizeof(one)), ==,
                         sizeof(one));
@@ -663,14 +633,13 @@ void ntb_test_idle_signals(void)
                     sizeof(one));
     ntb_assert_no_msi(a);
     g_assert_false(was_signalled(fake->eventfds[0]));
-    teardown_fake();
 }
 
 /*
- * Another process writes anything into the shared memory.  The own port may be
- * of no use then, but the QEMU answers, and ends as it should.
+ * Write anything into the shared memory.  A port may be useless then, but its
+ * QEMU answers, and ends as it should.
  */
-static void scribble(GRand *rng, unsigned words)
+static void scribble(NtbFixture *f, GRand *rng, unsigned words)
 {
     for (unsigned i = 0; i < words; i++) {
         uint32_t at = g_rand_int_range(rng, 0, sizeof(IdtNtbShm) / 4);
@@ -684,29 +653,27 @@ static void scribble(GRand *rng, unsigned words)
             value &= 7;
             break;
         case 2:
-            /* Where something is */
+            /* In the block of a port */
             at = (IDT_NTB_SHM_BLOCK * g_rand_int_range(rng, 0, 5)) / 4 +
                  g_rand_int_range(rng, 0, sizeof(IdtNtbShmPort) / 4);
             break;
         }
-        qatomic_set((uint32_t *)fake->base.mem + at, value);
+        qatomic_set((uint32_t *)f->server->mem + at, value);
     }
 }
 
-static void test_scribbled_memory(void)
+static void test_scribbled_memory(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = ntb_start(f, 1, NULL);
     uint32_t seed = g_test_rand_int();
     GRand *rng = g_rand_new_with_seed(seed);
-    NtbPort *b;
 
     g_test_message("scribbled memory: seed 0x%x", seed);
-    setup_fake();
-    b = ntb_boot(&fake->base, NULL);
     for (unsigned i = 0; i < 3000; i++) {
         NtbPort *p = i & 1 ? a : b;
         uint32_t offset = g_rand_int_range(rng, A_NTCTL, A_LUTUDATA) & ~3;
 
-        scribble(rng, 20);
+        scribble(f, rng, 20);
         ntb_write(p, offset, g_rand_int(rng));
         ntb_read(p, offset);
         offset = g_rand_int_range(rng, IDT_GAS_SWITCH, IDT_GAS_SIZE) & ~3;
@@ -714,74 +681,79 @@ static void test_scribbled_memory(void)
         ntb_gas_read(p, offset);
         ntb_gas_read(p, ntb_gas_nt(2, g_rand_int_range(rng, 0, 0x1000) & ~3));
         if (i % 100 == 0) {
-            say(1 + i % 2, i % 3 ? fake->eventfds[1] : -1);
+            say(f, 1 + i % 2, i % 3 ? fake_of(f)->eventfds[1] : -1);
         }
     }
     qtest_system_reset(a->qts);
     ntb_settle(a->qts);
     ntb_settle(b->qts);
-    ntb_quit(b);
-    teardown_fake();
     g_rand_free(rng);
 }
 
-/* The identity of a peer's port: none of it may be taken for granted */
-static void test_lying_port(void)
+/* A port trusts nothing that identifies another port */
+static void test_lying_port(NtbFixture *f)
 {
-    setup_fake();
+    NtbPort *a = f->ports[0];
+
     for (unsigned i = 0; i < 40; i++) {
         uint32_t lies[] = { 0, 1, 2, 3, 77, UINT32_MAX, 0x80000000, 65536 };
 
-        shm()->slot[1].p.state = lies[i % 8];
-        shm()->slot[1].p.client = lies[i / 5];
-        shm()->slot[1].p.generation = lies[(i + 3) % 8];
-        shm()->slot[1].p.ntmtbladdr = lies[(i + 1) % 8];
-        shm()->sw.msgctl[0][0] = lies[(i + 2) % 8] << 4 | lies[i / 5];
+        shm(f)->slot[1].p.state = lies[i % 8];
+        shm(f)->slot[1].p.client = lies[i / 5];
+        shm(f)->slot[1].p.generation = lies[(i + 3) % 8];
+        shm(f)->slot[1].p.ntmtbladdr = lies[(i + 1) % 8];
+        shm(f)->sw.msgctl[0][0] = lies[(i + 2) % 8] << 4 | lies[i / 5];
         ntb_write(a, A_OUTDBELLSET, UINT32_MAX);
         ntb_write(a, A_OUTMSG0, i);
         ntb_write(a, A_NTGSIGNAL, 1);
         ntb_gas_read(a, ntb_gas_nt(2, A_NTMTBLDATA));
         ntb_gas_write(a, ntb_gas_nt(2, A_NTMTBLDATA), UINT32_MAX);
         ntb_gas_read(a, ntb_gas_portsts(2));
-        say(lies[i / 5], -1);
+        say(f, lies[i / 5], -1);
     }
-    fake_settle(fake, 0, a);
+    settle(f);
     g_assert_cmphex(ntb_read(a, A_BARSETUP0), ==, 0x800004c0);
-    teardown_fake();
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/server/fine", test_fine);
-    qtest_add_func("/idt-ntb/server/id-again", test_id_again);
-    qtest_add_func("/idt-ntb/server/many-clients", test_many_clients);
-    qtest_add_func("/idt-ntb/server/odd-ids", test_odd_ids);
-    qtest_add_func("/idt-ntb/server/gone-twice", test_gone_twice);
-    qtest_add_func("/idt-ntb/server/memory-again", test_memory_again);
-    qtest_add_func("/idt-ntb/server/no-eventfds", test_no_eventfds);
-    qtest_add_func("/idt-ntb/server/pieces", test_pieces);
-    qtest_add_func("/idt-ntb/server/handshake-in-pieces",
-                   test_handshake_in_pieces);
-    qtest_add_func("/idt-ntb/server/noise", test_noise);
-    qtest_add_func("/idt-ntb/server/end-in-message", test_end_in_message);
-    qtest_add_func("/idt-ntb/server/returns-silent", test_returns_silent);
-    qtest_add_func("/idt-ntb/server/returns-with-garbage",
-                   test_returns_with_garbage);
-    qtest_add_func("/idt-ntb/server/returns-with-bad-memory",
-                   test_returns_with_bad_memory);
-    qtest_add_func("/idt-ntb/server/unplug-in-handshake",
-                   test_unplug_in_handshake);
-    ntb_add_reconnect_test("/idt-ntb/server/queue-full", test_queue_full);
-    qtest_add_func("/idt-ntb/peer/signals", ntb_test_signals);
-    qtest_add_func("/idt-ntb/peer/late-signal", test_late_signal);
-    qtest_add_func("/idt-ntb/peer/late-eventfd", test_late_eventfd);
-    qtest_add_func("/idt-ntb/peer/full-eventfd", ntb_test_full_eventfd);
-    qtest_add_func("/idt-ntb/peer/idle-signals", ntb_test_idle_signals);
-    qtest_add_func("/idt-ntb/peer/scribbled-memory", test_scribbled_memory);
-    qtest_add_func("/idt-ntb/peer/lying-port", test_lying_port);
-}
+#define OWN_SERVER  .server = NTB_SERVER_NONE, .q35 = true
+#define FAKE_SERVER .prepare = peers_prepare, OWN_SERVER
 
-libqos_init(add_tests);
+static const NtbTest tests[] = {
+    { "server/client-that-left-is-not-signalled", test_left_client,
+      FAKE_SERVER },
+    { "server/client-id-can-return", test_id_again, FAKE_SERVER },
+    { "server/many-clients-use-few-descriptors", test_many_clients,
+      FAKE_SERVER },
+    { "server/odd-client-ids-are-ignored", test_odd_ids, FAKE_SERVER },
+    { "server/client-can-leave-twice", test_gone_twice, FAKE_SERVER },
+    { "server/second-memory-is-ignored", test_memory_again, FAKE_SERVER },
+    { "server/useless-descriptors-are-closed", test_no_eventfds, FAKE_SERVER },
+    { "server/message-can-come-in-pieces", test_pieces, FAKE_SERVER },
+    { "server/handshake-can-come-in-pieces", test_handshake_in_pieces,
+      OWN_SERVER },
+    { "server/noise-is-survived", test_noise, FAKE_SERVER },
+    { "server/can-end-in-a-message", test_end_in_message, FAKE_SERVER },
+    { "server/silent-return-is-survived", test_bad_return,
+      OWN_SERVER, .data = &returns_silent },
+    { "server/return-with-garbage-is-survived", test_bad_return,
+      OWN_SERVER, .data = &returns_with_garbage },
+    { "server/return-with-bad-memory-is-survived", test_bad_return,
+      OWN_SERVER, .data = &returns_with_bad_memory },
+    { "server/unplug-ends-a-handshake", test_unplug_in_handshake, OWN_SERVER },
+    { "server/with-a-full-queue-fails-a-plug", test_queue_full,
+      OWN_SERVER, .reconnects = true },
+    { "peer/is-signalled-before-a-write-ends", peers_test_signals,
+      FAKE_SERVER },
+    { "peer/is-signalled-when-its-eventfd-comes", test_late_signal,
+      FAKE_SERVER },
+    { "peer/loses-no-doorbell-by-a-late-eventfd", test_late_eventfd,
+      FAKE_SERVER },
+    { "peer/with-a-full-eventfd-blocks-no-sender", peers_test_full_eventfd,
+      FAKE_SERVER },
+    { "peer/cannot-signal-without-a-reason", peers_test_idle_signals,
+      FAKE_SERVER },
+    { "peer/can-scribble-into-the-memory", test_scribbled_memory, FAKE_SERVER },
+    { "peer/can-lie-about-its-port", test_lying_port, FAKE_SERVER },
+};
+
+ntb_tests(tests);

@@ -7,8 +7,13 @@
 #ifndef TESTS_QTEST_IDT_NTB_PEERS_H
 #define TESTS_QTEST_IDT_NTB_PEERS_H
 
-void ntb_test_signals(void);
-void ntb_test_full_eventfd(void);
-void ntb_test_idle_signals(void);
+#include "idt-ntb/fixture.h"
+
+/* Start a fake server and port 0; the tests need this */
+void peers_prepare(NtbFixture *f);
+
+void peers_test_signals(NtbFixture *f);
+void peers_test_full_eventfd(NtbFixture *f);
+void peers_test_idle_signals(NtbFixture *f);
 
 #endif

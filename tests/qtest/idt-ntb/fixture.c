@@ -96,17 +96,26 @@ static void tear_down(NtbFixture *f)
     }
 }
 
-static void run_variant(const void *opaque)
+void ntb_run_test(const NtbTest *test, WinPath path)
 {
-    const Variant *v = opaque;
-    NtbFixture f = { .test = &v->test, .path = v->path };
+    NtbFixture f = { .test = test, .path = path };
 
-    if (v->test.reconnects && ntb_skip_unless_reconnects()) {
+    if (test->reconnects && ntb_skip_unless_reconnects()) {
+        return;
+    }
+    if (test->needs && !test->needs()) {
         return;
     }
     set_up(&f);
-    v->test.run(&f);
+    test->run(&f);
     tear_down(&f);
+}
+
+static void run_variant(const void *opaque)
+{
+    const Variant *v = opaque;
+
+    ntb_run_test(&v->test, v->path);
 }
 
 static void add_variant(const NtbTest *test, WinPath path, const char *suffix)

@@ -46,6 +46,7 @@ typedef struct NtbTest {
     /* Where it can run */
     bool q35;                   /* it knows the chipset */
     bool reconnects;            /* as of ntb_skip_unless_reconnects() */
+    bool (*needs)(void);        /* if false, it has skipped the test */
 
     const void *data;           /* for tests that differ in data only */
 } NtbTest;
@@ -58,8 +59,9 @@ struct NtbFixture {
     WinPath path;               /* of the windows */
 };
 
-/* Add a test, of which a copy is made */
+/* Add a test, of which a copy is made; run one in the place of another */
 void ntb_add_test(const NtbTest *test);
+void ntb_run_test(const NtbTest *test, WinPath path);
 
 /* Add all tests of a table when the program starts */
 #define ntb_tests(table)                                                \

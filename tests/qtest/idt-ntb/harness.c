@@ -286,6 +286,10 @@ void ntb_server_stop(NtbServer *server)
 {
     NtbServerThread *t = server->thread;
 
+    if (server->stop) {
+        server->stop(server);
+        return;
+    }
     if (t) {
         g_assert_cmpint(write(t->quit[1], "q", 1), ==, 1);
         g_thread_join(t->thread);

@@ -62,14 +62,17 @@ char *ntb_tmp_path(const char *what);
  * ivshmem-server
  */
 
-typedef struct NtbServer {
+typedef struct NtbServer NtbServer;
+
+struct NtbServer {
     char *socket;               /* path */
     char *shm_name;             /* POSIX shared memory */
     size_t size;
     uint8_t *mem;               /* the shared memory, mapped here too */
     struct NtbServerThread *thread;
     pid_t pid;                  /* if it is a process */
-} NtbServer;
+    void (*stop)(NtbServer *server);    /* if it is of another kind */
+};
 
 NtbServer *ntb_server_start(void);
 NtbServer *ntb_server_start_size(size_t size);
