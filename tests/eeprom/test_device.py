@@ -113,7 +113,7 @@ class Device(unittest.TestCase):
                          [0, 2])
         with image.open('ab') as file:
             file.write(b'\0')
-        self.assertIn('the switch that is running was configured by',
+        self.assertIn('the running switch was configured by',
                       self.run_qemu('', f'eeprom={image}'))
 
     def test_board(self):

@@ -27,7 +27,7 @@
                                  PCI_PREF_RANGE_TYPE_64 << 16)
 
 static uint32_t read_header(const IdtNtbSwitch *sw, unsigned port,
-                              unsigned offset)
+                            unsigned offset)
 {
     unsigned mode = idt_ntb_switch_port_mode(sw, port);
 

@@ -292,7 +292,7 @@ static bool keep_nt_functions(IdtNtbSwitch *sw, Error **errp)
     for (unsigned slot = 0; slot < sw->num_slots; slot++) {
         IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
 
-        /* Drop messages and errors that the image caused: nobody gets them */
+        /* Messages and errors that the image caused have no receiver */
         p->outmsgsts = p->ntueem = p->ntceem = 0;
         idt_ntb_regs_copy_port(idt_ntb_switch_reset_image(sw, slot), p);
         idt_ntb_config_publish_reset(sw, slot);
@@ -393,6 +393,8 @@ static bool is_same_image(const IdtNtbSwitch *sw, const IdtNtbConfig *config)
 static bool check_bars(const IdtNtbShmHeader *header,
                        const IdtNtbConfig *config, Error **errp)
 {
+    ERRP_GUARD();
+
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         uint32_t running = qatomic_read(&header->barsetup[bar]);
         uint32_t wanted = config->barsetup[bar];
@@ -401,9 +403,9 @@ static bool check_bars(const IdtNtbShmHeader *header,
             g_autofree char *ours = idt_ntb_bar_name(bar, wanted);
             g_autofree char *theirs = idt_ntb_bar_name(bar, running);
 
-            error_setg(errp, "BAR%u is %s, but in the switch that is running "
-                       "it is %s; use the same values for all ports", bar,
-                       ours, theirs);
+            error_setg(errp, "BAR%u is %s, but in the running switch it is %s",
+                       bar, ours, theirs);
+            error_append_hint(errp, "Use the same BARs for all ports.\n");
             return false;
         }
     }
@@ -413,12 +415,13 @@ static bool check_bars(const IdtNtbShmHeader *header,
 static bool check_properties(const IdtNtbShmHeader *header,
                              const IdtNtbConfig *config, Error **errp)
 {
+    ERRP_GUARD();
     uint32_t partitions = qatomic_read(&header->partitions);
 
     if (partitions != config->partitions) {
-        error_setg(errp, "partitions=%u, but the switch that is running has "
-                   "partitions=%u; use the same value for all ports",
-                   config->partitions, partitions);
+        error_setg(errp, "partitions=%u, but the running switch has "
+                   "partitions=%u", config->partitions, partitions);
+        error_append_hint(errp, "Use the same partitions= for all ports.\n");
         return false;
     }
     return check_bars(header, config, errp);
@@ -426,6 +429,7 @@ static bool check_properties(const IdtNtbShmHeader *header,
 
 bool idt_ntb_config_check(const IdtNtbSwitch *sw, Error **errp)
 {
+    ERRP_GUARD();
     const IdtNtbShmHeader *header = &sw->shm->header;
     bool from_file = qatomic_read(&header->from_file);
     const IdtNtbConfig *config = sw->config;
@@ -436,27 +440,28 @@ bool idt_ntb_config_check(const IdtNtbSwitch *sw, Error **errp)
     /* If the file is ours to write already, guests may have changed it */
     if (config->fd >= 0 && !idt_ntb_flash_holds(sw, config->image)) {
         error_setg(errp, "eeprom=%s does not hold what the EEPROM of the "
-                   "switch that is running holds now, so that it can't be "
-                   "written with eeprom-writable=on; use one file for all "
-                   "ports", config->file);
+                   "running switch holds now, so eeprom-writable=on is not "
+                   "possible", config->file);
+        error_append_hint(errp, "Use one file for all ports.\n");
         return false;
     }
     if (is_same_image(sw, config) || config->is_default) {
         return true;
     }
     if (config->file && from_file) {
-        error_setg(errp, "eeprom=%s is not the image of %u bytes that the "
-                   "switch that is running was configured by; use the same "
-                   "for all ports", config->file,
+        error_setg(errp, "eeprom=%s is not the image of %u bytes that "
+                   "configured the running switch", config->file,
                    qatomic_read(&header->image_size));
+        error_append_hint(errp, "Use the same image for all ports.\n");
     } else if (config->file) {
-        error_setg(errp, "the switch that is running was configured by "
-                   "properties, not by eeprom=%s; leave out eeprom=",
-                   config->file);
+        error_setg(errp, "the running switch was configured by properties, "
+                   "not by eeprom=%s", config->file);
+        error_append_hint(errp, "To attach to it, leave out eeprom=.\n");
     } else {
-        error_setg(errp, "the switch that is running was configured by an "
-                   "EEPROM image; leave out partitions= and bar*=, or use "
-                   "eeprom= with that image");
+        error_setg(errp, "the running switch was configured by an EEPROM "
+                   "image");
+        error_append_hint(errp, "Leave out partitions= and bar*=, or use "
+                          "eeprom= with that image.\n");
     }
     return false;
 }

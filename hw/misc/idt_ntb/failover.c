@@ -18,7 +18,7 @@ QEMU_BUILD_BUG_ON((uint32_t)R_SWPORT0CTL_FCAPSEL_MASK !=
                   (uint32_t)R_SWPART0CTL_FCAPSEL_MASK);
 
 /* True if the port or partition with control register @ctl follows @cap */
-static bool listens(const uint32_t *ctl, unsigned cap)
+static bool follows(const uint32_t *ctl, unsigned cap)
 {
     uint32_t value = qatomic_read(ctl);
 
@@ -93,12 +93,12 @@ void idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap, bool secondary)
     /* While the links are up: the changes take them down */
     notify_partitions(sw, cap, R_NTINTSTS_FMCI_MASK);
     for (unsigned i = 0; i < IDT_MAX_PARTITIONS; i++) {
-        if (listens(&regs->swpartctl[i], cap)) {
+        if (follows(&regs->swpartctl[i], cap)) {
             change_partition(sw, i, secondary);
         }
     }
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
-        if (listens(&regs->swportctl[port], cap)) {
+        if (follows(&regs->swportctl[port], cap)) {
             change_port(sw, port, secondary);
         }
     }
@@ -113,12 +113,12 @@ static bool has_completed(const IdtNtbSwitch *sw, unsigned cap)
     uint32_t pending = qatomic_read(&regs->swpart_pending);
 
     for (unsigned i = 0; i < IDT_MAX_PARTITIONS; i++) {
-        if (pending & BIT(i) && listens(&regs->swpartctl[i], cap)) {
+        if (pending & BIT(i) && follows(&regs->swpartctl[i], cap)) {
             return false;
         }
     }
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
-        if (listens(&regs->swportctl[port], cap) &&
+        if (follows(&regs->swportctl[port], cap) &&
             idt_ntb_switch_port_is_changing(sw, port)) {
             return false;
         }

@@ -35,6 +35,7 @@
  */
 static int open_memory(int shm_fd, Error **errp)
 {
+    ERRP_GUARD();
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", shm_fd);
     int flags = fcntl(shm_fd, F_GETFL);
     struct stat st;
@@ -42,33 +43,37 @@ static int open_memory(int shm_fd, Error **errp)
 
     if (!qemu_has_ofd_lock()) {
         error_setg(errp, "this host has no open file description locks "
-                   "(F_OFD_SETLK, Linux 3.15)");
+                   "(F_OFD_SETLK)");
+        error_append_hint(errp, "Use Linux 3.15 or newer.\n");
         return -1;
     }
     if (fstat(shm_fd, &st) < 0) {
-        error_setg_errno(errp, errno, "can't look at the server's shared "
-                         "memory");
+        error_setg_errno(errp, errno, "can't read the size of the server's "
+                         "shared memory");
         return -1;
     }
     if (st.st_size < sizeof(IdtNtbShm)) {
         error_setg(errp, "the server's shared memory has %" PRId64 " bytes, "
-                   "a switch needs %zu; start ivshmem-server with -l 2M or "
-                   "more", (int64_t)st.st_size, sizeof(IdtNtbShm));
+                   "a switch needs %zu", (int64_t)st.st_size,
+                   sizeof(IdtNtbShm));
+        error_append_hint(errp, "Start ivshmem-server with -l 2M or more.\n");
         return -1;
     }
     /* O_NONBLOCK: another process may hold a lease on the file */
     fd = RETRY_ON_EINTR(open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK));
     if (fd < 0) {
         error_setg_errno(errp, errno, "can't open the server's shared memory "
-                         "again through %s; run ivshmem-server and QEMU as "
-                         "the same user, with /proc mounted, and let AppArmor "
-                         "or SELinux allow it", path);
+                         "through %s", path);
+        error_append_hint(errp, "Run ivshmem-server and QEMU as the same user, "
+                          "with /proc mounted, and let AppArmor or SELinux "
+                          "allow it.\n");
     }
     /* Respect the access mode that the server chose */
     if (fd >= 0 && ((flags & O_ACCMODE) != O_RDWR || flags & O_PATH)) {
         error_setg(errp, "the server's shared memory is not open for reading "
-                   "and writing; run ivshmem-server as a user who may write "
-                   "it");
+                   "and writing");
+        error_append_hint(errp, "Run ivshmem-server as a user that may write "
+                          "the memory.\n");
         close(fd);
         return -1;
     }
@@ -93,7 +98,7 @@ static bool map_memory(IdtNtbSwitch *sw, Error **errp)
     void *shm;
 
     if (fstat(sw->fd, &st) < 0) {
-        error_setg_errno(errp, errno, "can't look at the server's shared "
+        error_setg_errno(errp, errno, "can't identify the server's shared "
                          "memory");
         return false;
     }
@@ -119,6 +124,7 @@ static bool map_memory(IdtNtbSwitch *sw, Error **errp)
 
 static bool lock_header(int fd, unsigned timeout_ms, Error **errp)
 {
+    ERRP_GUARD();
     int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms;
     int ret;
 
@@ -129,8 +135,8 @@ static bool lock_header(int fd, unsigned timeout_ms, Error **errp)
         }
         if (qemu_clock_get_ms(QEMU_CLOCK_REALTIME) >= deadline) {
             error_setg(errp, "another process holds the lock of the switch "
-                       "for more than %u ms; end the QEMU that hangs",
-                       timeout_ms);
+                       "for more than %u ms", timeout_ms);
+            error_append_hint(errp, "End the QEMU that hangs.\n");
             return false;
         }
         g_usleep(LOCK_RETRY_MS * 1000);
@@ -171,6 +177,7 @@ static bool create_switch(IdtNtbSwitch *sw, Error **errp)
 /* Checks that the running switch is the one that the user asks for */
 static bool check_switch(const IdtNtbSwitch *sw, Error **errp)
 {
+    ERRP_GUARD();
     IdtNtbShmHeader *header = &sw->shm->header;
     uint64_t magic = qatomic_load_acquire(&header->magic);
     uint32_t version = qatomic_read(&header->version);
@@ -179,30 +186,33 @@ static bool check_switch(const IdtNtbSwitch *sw, Error **errp)
 
     if (magic != IDT_NTB_SHM_MAGIC) {
         error_setg(errp, "the server's shared memory is in use, but holds no "
-                   "idt-ntb switch; start an ivshmem-server of its own for "
-                   "each switch");
+                   "idt-ntb switch");
+        error_append_hint(errp, "Start one ivshmem-server for each switch.\n");
         return false;
     }
     if (version != IDT_NTB_SHM_VERSION || size != sizeof(IdtNtbShm)) {
-        error_setg(errp, "the switch that is running has layout version %u "
-                   "(%u bytes), this QEMU has version %u (%zu bytes); use "
-                   "the same QEMU for all ports", version, size,
-                   IDT_NTB_SHM_VERSION, sizeof(IdtNtbShm));
+        error_setg(errp, "the running switch has layout version %u (%u "
+                   "bytes), this QEMU has version %u (%zu bytes)", version,
+                   size, IDT_NTB_SHM_VERSION, sizeof(IdtNtbShm));
+        error_append_hint(errp, "Use the same QEMU for all ports.\n");
         return false;
     }
     if (device_id != sw->chip->device_id) {
-        error_setg(errp, "chip %s has device ID 0x%04x, but the switch that "
-                   "is running is a chip with device ID 0x%04x; use the same "
-                   "chip for all ports", sw->chip->name, sw->chip->device_id,
-                   device_id);
+        error_setg(errp, "chip %s has device ID 0x%04x, but the running "
+                   "switch is a chip with device ID 0x%04x", sw->chip->name,
+                   sw->chip->device_id, device_id);
+        error_append_hint(errp, "Use the same chip for all ports.\n");
         return false;
     }
     return idt_ntb_config_check(sw, errp);
 }
 
-/* A new switch in the place of @old takes over its registers */
+/*
+ * Creates the switch if no port is attached, else checks it.  A new switch in
+ * the place of @old takes over its registers.
+ */
 static bool create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
-                                   Error **errp)
+                            Error **errp)
 {
     int ret = qemu_lock_fd_test(sw->fd, LOCK_SLOTS, LOCK_SLOTS_LEN, true);
 
@@ -227,6 +237,7 @@ static bool create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
 /* Says that @port, any number, can't be attached to, and which ports can */
 static void refuse_port(const IdtNtbSwitch *sw, int port, Error **errp)
 {
+    ERRP_GUARD();
     g_autoptr(GString) ports = g_string_new(NULL);
     int slot = idt_ntb_switch_slot(sw, port);
 
@@ -236,17 +247,16 @@ static void refuse_port(const IdtNtbSwitch *sw, int port, Error **errp)
         }
     }
     if (qatomic_read(&sw->shm->header.from_file)) {
-        error_setg(errp, "port=%d carries no NT function in the EEPROM image "
-                   "of the switch; the ports that do are%s", port, ports->str);
+        error_setg(errp, "port=%d has no NT function in the EEPROM image of "
+                   "the switch", port);
     } else if (slot >= 0) {
-        error_setg(errp, "port=%d needs partitions=%u or more; with "
-                   "partitions=%u the ports are%s", port, slot + 1,
-                   sw->config->partitions, ports->str);
+        error_setg(errp, "port=%d needs partitions=%u or more, not "
+                   "partitions=%u", port, slot + 1, sw->config->partitions);
     } else {
-        error_setg(errp, "port=%d of %s can't carry an NT function; with "
-                   "partitions=%u the ports are%s", port, sw->chip->name,
-                   sw->config->partitions, ports->str);
+        error_setg(errp, "port=%d of %s can't have an NT function", port,
+                   sw->chip->name);
     }
+    error_append_hint(errp, "Use one of the ports%s.\n", ports->str);
 }
 
 /* Returns: 0 if the port in @slot is ours now, 1 if it is taken, -1: @errp */
@@ -270,6 +280,7 @@ static int lock_slot(IdtNtbSwitch *sw, unsigned slot, Error **errp)
 /* Locks @port, or the lowest free one if it is IDT_NTB_PORT_AUTO */
 static bool lock_port(IdtNtbSwitch *sw, int port, Error **errp)
 {
+    ERRP_GUARD();
     int asked = port == IDT_NTB_PORT_AUTO ? -1 : idt_ntb_switch_slot(sw, port);
 
     if (port != IDT_NTB_PORT_AUTO &&
@@ -289,16 +300,19 @@ static bool lock_port(IdtNtbSwitch *sw, int port, Error **errp)
         }
     }
     if (port != IDT_NTB_PORT_AUTO) {
-        error_setg(errp, "port %d is taken by another idt-ntb device; choose "
-                   "another one, or none to take the lowest free one", port);
+        error_setg(errp, "port %d is taken by another idt-ntb device", port);
+        error_append_hint(errp, "Use another port=, or leave it out to take "
+                          "the lowest free port.\n");
     } else if (qatomic_read(&sw->shm->header.from_file)) {
         error_setg(errp, "all ports with an NT function in the EEPROM image of "
-                   "the switch are taken; use an image with more of them");
+                   "the switch are taken");
+        error_append_hint(errp, "Use an image with more of them.\n");
     } else {
-        error_setg(errp, "all %u ports are taken; start all devices of the "
-                   "switch with a larger partitions= (%s has up to %u)",
-                   ctpop32(qatomic_read(&sw->shm->header.nt_slots)),
-                   sw->chip->name, sw->chip->num_nt_ports);
+        error_setg(errp, "all %u ports are taken",
+                   ctpop32(qatomic_read(&sw->shm->header.nt_slots)));
+        error_append_hint(errp, "Start all devices of the switch with a larger "
+                          "partitions=; %s has up to %u.\n", sw->chip->name,
+                          sw->chip->num_nt_ports);
     }
     return false;
 }
@@ -326,7 +340,7 @@ static bool map_claim(IdtNtbSwitch *sw, Error **errp)
  * have written to the image.
  */
 static bool take_bars(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
-                             Error **errp)
+                      Error **errp)
 {
     ERRP_GUARD();
     uint32_t layout[IDT_NUM_BARS];

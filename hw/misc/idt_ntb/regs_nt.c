@@ -18,7 +18,7 @@
  * the write left and from the other words as they were before it.  What another
  * port sets meanwhile counts as set after the write, so it is a new edge.
  */
-static void ntint_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_ntint(IdtNtbRegs *regs, const IdtNtbAccess *access,
                         IdtNtbEffects *effects)
 {
     IdtNtbIrqState state;
@@ -30,7 +30,7 @@ static void ntint_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
                                idt_ntb_signals_ntintsts(&state));
 }
 
-static void ntintmsk_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_ntintmsk(IdtNtbRegs *regs, const IdtNtbAccess *access,
                            IdtNtbEffects *effects)
 {
     /* A masked bit counts as low */
@@ -38,7 +38,7 @@ static void ntintmsk_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
                                ~idt_ntb_regs_update(access, access->word));
 }
 
-static uint32_t ntintsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_ntintsts(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     IdtNtbIrqState state;
 
@@ -46,7 +46,7 @@ static uint32_t ntintsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
     return idt_ntb_signals_ntintsts(&state);
 }
 
-static void ntgsignal_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_ntgsignal(IdtNtbRegs *regs, const IdtNtbAccess *access,
                             IdtNtbEffects *effects)
 {
     if (access->value & access->lanes & R_NTGSIGNAL_SET_MASK) {
@@ -56,40 +56,40 @@ static void ntgsignal_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
     }
 }
 
-static void outdbellset_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_outdbellset(IdtNtbRegs *regs, const IdtNtbAccess *access,
                               IdtNtbEffects *effects)
 {
     idt_ntb_signals_ring(regs->sw, access->slot,
                          access->value & access->lanes);
 }
 
-static void outmsg_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_outmsg(IdtNtbRegs *regs, const IdtNtbAccess *access,
                          IdtNtbEffects *effects)
 {
     idt_ntb_signals_send(regs->sw, access->slot, access->n,
                          idt_ntb_regs_update(access, access->word));
 }
 
-static uint32_t inmsg_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_inmsg(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, access->slot);
 
     return FIELD_EX64(qatomic_read(&p->inmsg[access->n]), SHM_INMSG, DATA);
 }
 
-static uint32_t inmsgsrc_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_inmsgsrc(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, access->slot);
 
     return FIELD_EX64(qatomic_read(&p->inmsg[access->n]), SHM_INMSG, SRC);
 }
 
-static uint32_t msgsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_msgsts(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_signals_msgsts(regs->sw, access->slot);
 }
 
-static void msgsts_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_msgsts(IdtNtbRegs *regs, const IdtNtbAccess *access,
                          IdtNtbEffects *effects)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(regs->sw, access->slot);
@@ -137,7 +137,7 @@ static bool ntmtbl_is_protected(IdtNtbRegs *regs, unsigned slot,
     return prot & BIT(entry / IDT_MTBL_PER_PROT_BIT);
 }
 
-static uint32_t ntmtbldata_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_ntmtbldata(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     unsigned number;
     uint32_t *entry = ntmtbl_entry(regs, access->slot, &number);
@@ -159,7 +159,7 @@ static void check_partition(IdtNtbRegs *regs, unsigned part,
     effects->windows_changed |= slots;
 }
 
-static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_ntmtbldata(IdtNtbRegs *regs, const IdtNtbAccess *access,
                              IdtNtbEffects *effects)
 {
     unsigned slot = access->slot, number;
@@ -184,7 +184,7 @@ static void ntmtbldata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
     }
 }
 
-static void ntctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_ntctl(IdtNtbRegs *regs, const IdtNtbAccess *access,
                         IdtNtbEffects *effects)
 {
     idt_ntb_regs_update(access, access->word);
@@ -194,7 +194,7 @@ static void ntctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
 /* Windows */
 
 /* The upper half of a BAR of 64 bits has no layout of its own */
-static uint32_t barsetup_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_barsetup(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     const uint32_t *word = access->word;
 
@@ -225,14 +225,14 @@ static unsigned lut_word(const IdtNtbAccess *access)
     return (access->reg->addr - A_LUTLDATA) / 4;
 }
 
-static uint32_t lut_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_lut(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     uint32_t *entry = lut_entry(regs, access->slot);
 
     return entry ? qatomic_read(&entry[lut_word(access)]) : 0;
 }
 
-static void lut_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_lut(IdtNtbRegs *regs, const IdtNtbAccess *access,
                       IdtNtbEffects *effects)
 {
     uint32_t *entry = lut_entry(regs, access->slot);
@@ -244,12 +244,12 @@ static void lut_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
 
 /* Error emulation: the owner of the port takes the words and reports them */
 
-static uint32_t nteem_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_nteem(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return 0;
 }
 
-static void nteem_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_nteem(IdtNtbRegs *regs, const IdtNtbAccess *access,
                         IdtNtbEffects *effects)
 {
     uint32_t value = access->value & access->lanes;
@@ -265,12 +265,12 @@ static void nteem_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
 
 /* Extended configuration space, and the global address space */
 
-static uint32_t ecfgaddr_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_ecfgaddr(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return regs->ecfgaddr;
 }
 
-static void ecfgaddr_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_ecfgaddr(IdtNtbRegs *regs, const IdtNtbAccess *access,
                            IdtNtbEffects *effects)
 {
     idt_ntb_regs_update(access, &regs->ecfgaddr);
@@ -287,12 +287,12 @@ static bool ecfg_is_self(const IdtNtbRegs *regs)
     return true;
 }
 
-static uint32_t ecfgdata_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_ecfgdata(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return ecfg_is_self(regs) ? 0 : idt_ntb_regs_read_nt(regs, regs->ecfgaddr);
 }
 
-static void ecfgdata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_ecfgdata(IdtNtbRegs *regs, const IdtNtbAccess *access,
                            IdtNtbEffects *effects)
 {
     if (!ecfg_is_self(regs)) {
@@ -301,12 +301,12 @@ static void ecfgdata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
     }
 }
 
-static uint32_t gasaaddr_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_gasaaddr(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return regs->gasaaddr;
 }
 
-static void gasaaddr_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_gasaaddr(IdtNtbRegs *regs, const IdtNtbAccess *access,
                            IdtNtbEffects *effects)
 {
     idt_ntb_regs_update(access, &regs->gasaaddr);
@@ -325,13 +325,13 @@ static bool gas_is_protected(IdtNtbRegs *regs)
     return true;
 }
 
-static uint32_t gasadata_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_gasadata(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return gas_is_protected(regs) ? 0 :
            idt_ntb_regs_read_gas(regs, regs->gasaaddr);
 }
 
-static void gasadata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_gasadata(IdtNtbRegs *regs, const IdtNtbAccess *access,
                            IdtNtbEffects *effects)
 {
     if (!gas_is_protected(regs)) {
@@ -357,48 +357,48 @@ static void gasadata_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
 
 const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "ECFGADDR", .addr = A_ECFGADDR, .local = true,
-      .rw = R_ECFGADDR_REG_MASK, .read = ecfgaddr_read,
-      .write = ecfgaddr_write },
+      .rw = R_ECFGADDR_REG_MASK, .read = read_ecfgaddr,
+      .write = write_ecfgaddr },
     { .name = "ECFGDATA", .addr = A_ECFGDATA, .local = true,
-      .read = ecfgdata_read, .write = ecfgdata_write },
+      .read = read_ecfgdata, .write = write_ecfgdata },
 
     { .name = "NTCTL", .addr = A_NTCTL, PORT_WORD(ntctl), .rw = 0xf,
-      .window = true, .write = ntctl_write },
+      .window = true, .write = write_ntctl },
     { .name = "NTINTSTS", .addr = A_NTINTSTS, PORT_WORD(ntintsts),
       IRQ_WORD(ntintsts, IDT_NTINT_LATCHED), .w1c = IDT_NTINT_LATCHED,
-      .read = ntintsts_read, .write = ntint_write },
+      .read = read_ntintsts, .write = write_ntint },
     { .name = "NTINTMSK", .addr = A_NTINTMSK, PORT_WORD(ntintmsk),
-      .reset = NTINT_ALL, .rw = NTINT_ALL, .write = ntintmsk_write },
+      .reset = NTINT_ALL, .rw = NTINT_ALL, .write = write_ntintmsk },
     { .name = "NTSDATA", .addr = A_NTSDATA, PORT_WORD(ntsdata),
       .rw = UINT32_MAX },
-    { .name = "NTGSIGNAL", .addr = A_NTGSIGNAL, .write = ntgsignal_write },
+    { .name = "NTGSIGNAL", .addr = A_NTGSIGNAL, .write = write_ntgsignal },
     { .name = "NTIERRORMSK", .addr = A_NTIERRORMSK0, .count = 2, .stride = 4,
       PORT_WORD(ntierrormsk), .rw = UINT32_MAX },
 
     { .name = "OUTDBELLSET", .addr = A_OUTDBELLSET,
-      .write = outdbellset_write },
+      .write = write_outdbellset },
     { .name = "INDBELLSTS", .addr = A_INDBELLSTS, PORT_WORD(indbellsts),
       IRQ_WORD(indbellsts, R_NTINTSTS_DBELL_MASK), .w1c = UINT32_MAX,
-      .write = ntint_write },
+      .write = write_ntint },
     { .name = "INDBELLMSK", .addr = A_INDBELLMSK, PORT_WORD(indbellmsk),
       IRQ_WORD(indbellmsk, R_NTINTSTS_DBELL_MASK), .reset = UINT32_MAX,
-      .rw = UINT32_MAX, .write = ntint_write },
+      .rw = UINT32_MAX, .write = write_ntint },
 
     { .name = "OUTMSG", .addr = A_OUTMSG0, .count = IDT_NUM_MESSAGES,
       .stride = 4, PORT_WORD(outmsg), .rw = UINT32_MAX,
-      .write = outmsg_write },
+      .write = write_outmsg },
     { .name = "INMSG", .addr = A_INMSG0, .count = IDT_NUM_MESSAGES,
-      .stride = 4, .read = inmsg_read },
+      .stride = 4, .read = read_inmsg },
     { .name = "INMSGSRC", .addr = A_INMSGSRC0, .count = IDT_NUM_MESSAGES,
-      .stride = 4, .read = inmsgsrc_read },
+      .stride = 4, .read = read_inmsgsrc },
     { .name = "MSGSTS", .addr = A_MSGSTS, .w1c = MSGSTS_ALL,
-      .read = msgsts_read, .write = msgsts_write },
+      .read = read_msgsts, .write = write_msgsts },
     { .name = "MSGSTSMSK", .addr = A_MSGSTSMSK, PORT_WORD(msgstsmsk),
       IRQ_WORD(msgstsmsk, R_NTINTSTS_MSG_MASK), .reset = MSGSTS_ALL,
-      .rw = MSGSTS_ALL, .write = ntint_write },
+      .rw = MSGSTS_ALL, .write = write_ntint },
 
     { .name = "BARSETUP", .addr = A_BARSETUP0, BAR_REGS(barsetup),
-      .rw = BARSETUP_ALL, .window = true, .read = barsetup_read },
+      .rw = BARSETUP_ALL, .window = true, .read = read_barsetup },
     { .name = "BARLIMIT", .addr = A_BARLIMIT0, BAR_REGS(barlimit),
       .rw = UINT32_MAX, .window = true },
     { .name = "BARLTBASE", .addr = A_BARLTBASE0, BAR_REGS(barltbase),
@@ -411,24 +411,24 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
     { .name = "NTMTBLSTS", .addr = A_NTMTBLSTS, PORT_WORD(ntmtblsts),
       .w1c = R_NTMTBLSTS_ERR_MASK },
     { .name = "NTMTBLDATA", .addr = A_NTMTBLDATA, .rw = 0xe00fffff,
-      .read = ntmtbldata_read, .write = ntmtbldata_write },
+      .read = read_ntmtbldata, .write = write_ntmtbldata },
     /* Root complex: QEMU's CPU accesses carry no requester ID */
     { .name = "REQIDCAP", .addr = A_REQIDCAP },
 
     { .name = "LUTOFFSET", .addr = A_LUTOFFSET, PORT_WORD(lutoffset),
       .rw = R_LUTOFFSET_INDEX_MASK | R_LUTOFFSET_BAR_MASK },
     { .name = "LUTLDATA", .addr = A_LUTLDATA, .rw = DWORD_ALIGNED,
-      .window = true, .read = lut_read, .write = lut_write },
+      .window = true, .read = read_lut, .write = write_lut },
     { .name = "LUTMDATA", .addr = A_LUTMDATA, .rw = UINT32_MAX,
-      .window = true, .read = lut_read, .write = lut_write },
+      .window = true, .read = read_lut, .write = write_lut },
     { .name = "LUTUDATA", .addr = A_LUTUDATA,
       .rw = R_LUTUDATA_PART_MASK | R_LUTUDATA_VALID_MASK,
-      .window = true, .read = lut_read, .write = lut_write },
+      .window = true, .read = read_lut, .write = write_lut },
 
     { .name = "NTUEEM", .addr = A_NTUEEM, PORT_WORD(ntueem),
-      .rw = PCI_ERR_UNC_SUPPORTED, .read = nteem_read, .write = nteem_write },
+      .rw = PCI_ERR_UNC_SUPPORTED, .read = read_nteem, .write = write_nteem },
     { .name = "NTCEEM", .addr = A_NTCEEM, PORT_WORD(ntceem),
-      .rw = PCI_ERR_COR_SUPPORTED, .read = nteem_read, .write = nteem_write },
+      .rw = PCI_ERR_COR_SUPPORTED, .read = read_nteem, .write = write_nteem },
 
     /* Stored only: neither punch-through nor multicast is modelled */
     { .name = "PTCCTL", .addr = A_PTCCTL0, .count = 2, .stride = 4,
@@ -440,10 +440,10 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
       .stride = 4, PORT_WORD(ntmcgpa), .rw = UINT32_MAX },
 
     { .name = "GASAADDR", .addr = A_GASAADDR, .local = true,
-      .rw = IDT_GAS_SIZE - 4, .read = gasaaddr_read,
-      .write = gasaaddr_write },
+      .rw = IDT_GAS_SIZE - 4, .read = read_gasaaddr,
+      .write = write_gasaaddr },
     { .name = "GASADATA", .addr = A_GASADATA, .local = true,
-      .read = gasadata_read, .write = gasadata_write },
+      .read = read_gasadata, .write = write_gasadata },
 };
 
 const unsigned idt_ntb_num_nt_regs = ARRAY_SIZE(idt_ntb_nt_regs);

@@ -23,7 +23,7 @@ static void add_change(IdtNtbEffects *effects, uint32_t slots)
     effects->topology = true;
 }
 
-static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_swpartctl(IdtNtbRegs *regs, const IdtNtbAccess *access,
                             IdtNtbEffects *effects)
 {
     uint32_t slots = idt_ntb_switch_slots_in(regs->sw, access->n);
@@ -35,13 +35,13 @@ static void swpartctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
     }
 }
 
-static uint32_t swpartsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_swpartsts(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_topology_partition_status(regs->sw, access->n);
 }
 
 /* A port that moves takes the windows of all others along */
-static void swportctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_swportctl(IdtNtbRegs *regs, const IdtNtbAccess *access,
                             IdtNtbEffects *effects)
 {
     if (idt_ntb_topology_set_port(regs->sw, access->n,
@@ -51,12 +51,12 @@ static void swportctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
     }
 }
 
-static uint32_t swportsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_swportsts(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_topology_port_status(regs->sw, access->n);
 }
 
-static void fcapctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_fcapctl(IdtNtbRegs *regs, const IdtNtbAccess *access,
                           IdtNtbEffects *effects)
 {
     uint32_t value = access->value & access->lanes;
@@ -74,12 +74,12 @@ static void fcapctl_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
 
 /* Events and doorbells */
 
-static uint32_t sests_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_sests(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_signals_sests(regs->sw);
 }
 
-static uint32_t gdbellsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_gdbellsts(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     uint32_t value = 0;
 
@@ -92,13 +92,13 @@ static uint32_t gdbellsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
 
 /* Temperature sensor and EEPROM */
 
-static uint32_t tmpsts_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_tmpsts(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_temp_status(regs->sw);
 }
 
 /* TMPCTL and TMPADJ: measures with the old value and with the new one */
-static void tmp_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_tmp(IdtNtbRegs *regs, const IdtNtbAccess *access,
                       IdtNtbEffects *effects)
 {
     idt_ntb_temp_measure(regs->sw);
@@ -106,12 +106,12 @@ static void tmp_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
     idt_ntb_temp_measure(regs->sw);
 }
 
-static uint32_t tmpalarm_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_tmpalarm(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_temp_alarm(regs->sw);
 }
 
-static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_tmpalarm(IdtNtbRegs *regs, const IdtNtbAccess *access,
                            IdtNtbEffects *effects)
 {
     IdtNtbShmSwitch *sw = &regs->sw->shm->sw;
@@ -128,12 +128,12 @@ static void tmpalarm_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
                                        R_TMPALARM_IRQ_MASK));
 }
 
-static uint32_t eepromintf_read(IdtNtbRegs *regs, const IdtNtbAccess *access)
+static uint32_t read_eepromintf(IdtNtbRegs *regs, const IdtNtbAccess *access)
 {
     return idt_ntb_flash_read(regs->sw);
 }
 
-static void eepromintf_write(IdtNtbRegs *regs, const IdtNtbAccess *access,
+static void write_eepromintf(IdtNtbRegs *regs, const IdtNtbAccess *access,
                              IdtNtbEffects *effects)
 {
     idt_ntb_flash_write(regs->sw, regs->flash, access->value, access->lanes);
@@ -179,12 +179,12 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
     { .name = "SWPARTxCTL", .addr = A_SWPART0CTL, .count = IDT_MAX_PARTITIONS,
       .stride = IDT_PART_STRIDE, SWITCH_WORD(swpartctl),
       .rw = R_SWPART0CTL_STATE_MASK | R_SWPART0CTL_FCAPSEL_MASK |
-            R_SWPART0CTL_FEN_MASK, .write = swpartctl_write },
+            R_SWPART0CTL_FEN_MASK, .write = write_swpartctl },
     { .name = "SWPARTxSTS", .addr = A_SWPART0STS, .count = IDT_MAX_PARTITIONS,
       .stride = IDT_PART_STRIDE, SWITCH_WORD(swpartsts),
       .w1c = R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK |
              R_SWPART0STS_PFAILOVER_MASK | R_SWPART0STS_SFAILOVER_MASK,
-      .read = swpartsts_read },
+      .read = read_swpartsts },
     { .name = "SWPARTxFCTL", .addr = A_SWPART0FCTL,
       .count = IDT_MAX_PARTITIONS, .stride = IDT_PART_STRIDE,
       SWITCH_WORD(swpartfctl),
@@ -194,19 +194,19 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
       .rw = R_SWPORT0CTL_MODE_MASK | R_SWPORT0CTL_SWPART_MASK |
             R_SWPORT0CTL_OMA_MASK | R_SWPORT0CTL_DEVNUM_MASK |
             R_SWPORT0CTL_FCAPSEL_MASK | R_SWPORT0CTL_FEN_MASK,
-      .write = swportctl_write },
+      .write = write_swportctl },
     { .name = "SWPORTxSTS", .addr = A_SWPORT0STS, .count = IDT_MAX_PORTS,
       .stride = IDT_SWPORT_STRIDE, SWITCH_WORD(swportsts),
       .w1c = R_SWPORT0STS_OMCI_MASK | R_SWPORT0STS_OMCC_MASK |
              R_SWPORT0STS_PFAILOVER_MASK | R_SWPORT0STS_SFAILOVER_MASK,
-      .read = swportsts_read },
+      .read = read_swportsts },
     { .name = "SWPORTxFCTL", .addr = A_SWPORT0FCTL, .count = IDT_MAX_PORTS,
       .stride = IDT_SWPORT_STRIDE, SWITCH_WORD(swportfctl),
       .rw = 0x1f7f1f7f },
     { .name = "FCAPxCTL", .addr = A_FCAP0CTL, .count = IDT_NUM_FAILOVER_CAPS,
       .stride = IDT_FCAP_STRIDE, SWITCH_WORD(fcapctl),
       .rw = ~(R_FCAP0CTL_PFTRG_MASK | R_FCAP0CTL_SFTRG_MASK),
-      .write = fcapctl_write },
+      .write = write_fcapctl },
     { .name = "FCAPxSTS", .addr = A_FCAP0STS, .count = IDT_NUM_FAILOVER_CAPS,
       .stride = IDT_FCAP_STRIDE, SWITCH_WORD(fcapsts),
       .w1c = R_FCAP0STS_FMCI_MASK | R_FCAP0STS_FMCC_MASK },
@@ -216,7 +216,7 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
       .rw = ALL_PARTITIONS },
     STORED_N("NTMTBLPROTx", A_NTMTBLPROT0, ntmtblprot, IDT_MAX_PARTITIONS, 4),
 
-    { .name = "SESTS", .addr = A_SESTS, .read = sests_read },
+    { .name = "SESTS", .addr = A_SESTS, .read = read_sests },
     { .name = "SEMSK", .addr = A_SEMSK, SWITCH_WORD(semsk),
       .reset = ALL_EVENTS, .rw = ALL_EVENTS },
     { .name = "SEPMSK", .addr = A_SEPMSK, SWITCH_WORD(sepmsk),
@@ -244,7 +244,7 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
     { .name = "SEGSIGMSK", .addr = A_SEGSIGMSK, SWITCH_WORD(segsigmsk),
       .reset = ALL_PARTITIONS, .rw = ALL_PARTITIONS },
 
-    { .name = "GDBELLSTS", .addr = A_GDBELLSTS, .read = gdbellsts_read },
+    { .name = "GDBELLSTS", .addr = A_GDBELLSTS, .read = read_gdbellsts },
     { .name = "GODBELLMSK", .addr = A_GODBELLMSK0, .count = IDT_NUM_DOORBELLS,
       .stride = 4, SWITCH_WORD(godbellmsk), .rw = ALL_PARTITIONS },
     { .name = "GIDBELLMSK", .addr = A_GIDBELLMSK0, .count = IDT_NUM_DOORBELLS,
@@ -266,18 +266,18 @@ const IdtNtbReg idt_ntb_switch_regs[] = {
       .w1c = SMBUSSTS_ERRORS },
     STORED("SMBUSCTL", A_SMBUSCTL, smbusctl),
     { .name = "EEPROMINTF", .addr = A_EEPROMINTF, SWITCH_WORD(eepromintf),
-      .read = eepromintf_read, .write = eepromintf_write },
+      .read = read_eepromintf, .write = write_eepromintf },
     STORED_N("IOEXPADDRx", A_IOEXPADDR0, ioexpaddr, IDT_NUM_IO_EXPANDERS, 4),
     STORED("GPECTL", A_GPECTL, gpectl),
     { .name = "GPESTS", .addr = A_GPESTS },
 
     { .name = "TMPCTL", .addr = A_TMPCTL, SWITCH_WORD(tmpctl),
-      .reset = R_TMPCTL_PDOWN_MASK, .rw = 0xbfffffff, .write = tmp_write },
-    { .name = "TMPSTS", .addr = A_TMPSTS, .read = tmpsts_read },
-    { .name = "TMPALARM", .addr = A_TMPALARM, .read = tmpalarm_read,
-      .write = tmpalarm_write },
+      .reset = R_TMPCTL_PDOWN_MASK, .rw = 0xbfffffff, .write = write_tmp },
+    { .name = "TMPSTS", .addr = A_TMPSTS, .read = read_tmpsts },
+    { .name = "TMPALARM", .addr = A_TMPALARM, .read = read_tmpalarm,
+      .write = write_tmpalarm },
     { .name = "TMPADJ", .addr = A_TMPADJ, SWITCH_WORD(tmpadj),
-      .rw = R_TMPADJ_OFFSET_MASK, .write = tmp_write },
+      .rw = R_TMPADJ_OFFSET_MASK, .write = write_tmp },
     STORED("TSSLOPE", A_TSSLOPE, tsslope),
     STORED("SMBUSCBHL", A_SMBUSCBHL, smbuscbhl),
 };

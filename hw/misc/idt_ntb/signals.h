@@ -43,7 +43,7 @@ typedef struct IdtNtbIrqState {
     uint32_t msgstsmsk;
 } IdtNtbIrqState;
 
-/* Sets the doorbells @bits in all partitions that GO/GIDBELLMSK let through. */
+/* Sets doorbells @bits where GODBELLMSK and GIDBELLMSK let them through. */
 void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits);
 
 /*

@@ -29,8 +29,8 @@ typedef struct IdtNtbSwitch {
     unsigned num_slots;
     IdtNtbServer *server;
     const IdtNtbConfig *config;     /* the reset image of a new switch */
-    uint32_t cfg[IDT_NT_REGS / 4];  /* configuration space in reset, but for
-                                       the port number and the image */
+    /* Configuration space in reset, without port number and reset image */
+    uint32_t cfg[IDT_NT_REGS / 4];
 
     IdtNtbShm *shm;             /* NULL while detached */
     size_t shm_size;            /* mapped, in bytes */
