@@ -120,6 +120,7 @@ static void update_intx(IdtNtbState *s, uint32_t level)
     if (s->intx != (level != 0)) {
         s->intx = level != 0;
         trace_idt_ntb_intx(s->sw.port, level);
+        idt_ntb_switch_count(&s->sw, IDT_NTB_COUNT_INTERRUPTS, s->intx);
     }
     s->int_level = 0;
     pci_set_irq(PCI_DEVICE(s), level != 0);
@@ -139,6 +140,7 @@ static void update_msi(IdtNtbState *s, uint32_t level)
     s->int_level = level;
     if (rose) {
         trace_idt_ntb_msi(s->sw.port, level, rose);
+        idt_ntb_switch_count(&s->sw, IDT_NTB_COUNT_INTERRUPTS, 1);
         msi_notify(pci, 0);
     }
 }

@@ -92,6 +92,8 @@ static const char *const descriptions[][2] = {
       "Number of pieces of other guests' RAM in the windows (read-only)" },
     { "windows",
       "List of other guests' RAM that is mapped into the windows (read-only)" },
+    { "counters",
+      "What the device has done since it took its port (read-only)" },
 };
 
 static const char *const bar_descriptions[][2] = {
@@ -279,6 +281,32 @@ static char *get_windows(Object *obj, Error **errp)
     return s->sw.shm ? idt_ntb_mapping_list(&s->window.mapping) : g_strdup("");
 }
 
+static void get_counters(Object *obj, Visitor *v, const char *name,
+                         void *opaque, Error **errp)
+{
+    static const char *const names[IDT_NTB_NUM_COUNTERS] = {
+        [IDT_NTB_COUNT_DOORBELLS_SENT] = "doorbells-sent",
+        [IDT_NTB_COUNT_DOORBELLS_MASKED] = "doorbells-masked",
+        [IDT_NTB_COUNT_MESSAGES_SENT] = "messages-sent",
+        [IDT_NTB_COUNT_MESSAGES_REFUSED] = "messages-refused",
+        [IDT_NTB_COUNT_REQUESTS_SENT] = "requests-sent",
+        [IDT_NTB_COUNT_REQUESTS_SERVED] = "requests-served",
+        [IDT_NTB_COUNT_REQUEST_BYTES] = "request-bytes",
+        [IDT_NTB_COUNT_INTERRUPTS] = "interrupts",
+    };
+    IdtNtbState *s = IDT_NTB(obj);
+
+    if (!visit_start_struct(v, name, NULL, 0, errp)) {
+        return;
+    }
+    for (unsigned i = 0; i < IDT_NTB_NUM_COUNTERS; i++) {
+        if (!visit_type_uint64(v, names[i], &s->sw.counter[i], errp)) {
+            break;
+        }
+    }
+    visit_end_struct(v, NULL);
+}
+
 static void add_live_properties(ObjectClass *klass)
 {
     object_class_property_add_bool(klass, "link", get_link, NULL);
@@ -289,6 +317,8 @@ static void add_live_properties(ObjectClass *klass)
     object_class_property_add(klass, "direct-mappings", "uint32",
                               get_direct_mappings, NULL, NULL, NULL);
     object_class_property_add_str(klass, "windows", get_windows, NULL);
+    object_class_property_add(klass, "counters", "IdtNtbCounters",
+                              get_counters, NULL, NULL, NULL);
 }
 
 void idt_ntb_props_init_class(ObjectClass *klass)

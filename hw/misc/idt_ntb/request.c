@@ -94,6 +94,7 @@ static void execute(IdtNtbRequest *r, unsigned from, uint32_t number,
     }
     trace_idt_ntb_request_served(r->sw->port, port_of(r, from), addr, size,
                                  is_read, ok);
+    idt_ntb_switch_count(r->sw, IDT_NTB_COUNT_REQUESTS_SERVED, 1);
     if (is_read) {
         qatomic_set(&box->reply_data, data);
         qatomic_set(&box->reply_ok, ok);
@@ -425,6 +426,9 @@ static IdtNtbRequestResult send_request(Wait *w, uint64_t addr, uint64_t data,
     qatomic_set(&request->epoch, epoch);
     w->number = ++peer->head;
     qatomic_store_release(&box->head, peer->head);
+    idt_ntb_switch_count(r->sw, IDT_NTB_COUNT_REQUESTS_SENT, 1);
+    idt_ntb_switch_count(r->sw, IDT_NTB_COUNT_REQUEST_BYTES,
+                         FIELD_EX32(op, SHM_REQUEST, SIZE));
     smp_mb();                   /* the receiver clears @awake, then looks */
     if (!qatomic_read(&box->awake)) {
         /* No signal for the next requests until it has looked */

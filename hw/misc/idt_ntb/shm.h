@@ -114,6 +114,19 @@ typedef enum IdtNtbPortState {
     IDT_NTB_PORT_GOING_DOWN,    /* link down, LINKDN is not signalled yet */
 } IdtNtbPortState;
 
+/* What a port counts of its own doing, from its claim on */
+typedef enum IdtNtbCounter {
+    IDT_NTB_COUNT_DOORBELLS_SENT,
+    IDT_NTB_COUNT_DOORBELLS_MASKED, /* by GODBELLMSK or GIDBELLMSK */
+    IDT_NTB_COUNT_MESSAGES_SENT,
+    IDT_NTB_COUNT_MESSAGES_REFUSED, /* OUTMSGSTS is set */
+    IDT_NTB_COUNT_REQUESTS_SENT,
+    IDT_NTB_COUNT_REQUESTS_SERVED,
+    IDT_NTB_COUNT_REQUEST_BYTES,    /* of the requests that it sent */
+    IDT_NTB_COUNT_INTERRUPTS,
+    IDT_NTB_NUM_COUNTERS
+} IdtNtbCounter;
+
 typedef struct IdtNtbShmPort {
     uint32_t generation;        /* counts the claims */
     uint32_t state;             /* IdtNtbPortState */
@@ -160,6 +173,7 @@ typedef struct IdtNtbShmPort {
     /* Errors to emulate; the owner takes them */
     uint32_t ntueem;
     uint32_t ntceem;
+    uint64_t counter[IDT_NTB_NUM_COUNTERS];     /* written by the owner only */
 } IdtNtbShmPort;
 
 /* RAM of a port's guest that other ports may map. */

@@ -113,6 +113,8 @@ void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
     IdtNtbShmSwitch *regs = &sw->shm->sw;
     unsigned source = idt_ntb_switch_partition(sw, slot);
     uint32_t reaches[IDT_MAX_PARTITIONS] = { };
+    uint32_t refused = 0;
+    unsigned masked = 0;
 
     for (unsigned n = 0; n < IDT_NUM_DOORBELLS; n++) {
         uint32_t blocked;
@@ -122,6 +124,7 @@ void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
         }
         if (qatomic_read(&regs->godbellmsk[n]) & BIT(source)) {
             trace_idt_ntb_doorbell_refused(idt_ntb_switch_port(sw, slot), n);
+            refused |= BIT(n);
             continue;
         }
         blocked = qatomic_read(&regs->gidbellmsk[n]);
@@ -135,12 +138,19 @@ void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
     for (unsigned to = 0; to < sw->num_slots; to++) {
         unsigned part = idt_ntb_switch_partition(sw, to);
 
-        if (reaches[part] && idt_ntb_switch_link(sw, to)) {
+        if (!idt_ntb_switch_link(sw, to)) {
+            continue;
+        }
+        masked += ctpop32(bits & ~refused & ~reaches[part]);
+        if (reaches[part]) {
             trace_idt_ntb_doorbell(idt_ntb_switch_port(sw, slot),
                                    idt_ntb_switch_port(sw, to), reaches[part]);
             set_doorbells(sw, to, reaches[part]);
         }
     }
+    idt_ntb_switch_count(sw, IDT_NTB_COUNT_DOORBELLS_SENT, ctpop32(bits));
+    idt_ntb_switch_count(sw, IDT_NTB_COUNT_DOORBELLS_MASKED,
+                         ctpop32(refused) + masked);
 }
 
 /* Messages */
@@ -176,6 +186,7 @@ void idt_ntb_signals_send(IdtNtbSwitch *sw, unsigned slot, unsigned n,
     unsigned port = idt_ntb_switch_port(sw, slot);
     uint64_t word = data;
 
+    idt_ntb_switch_count(sw, IDT_NTB_COUNT_MESSAGES_SENT, 1);
     word = FIELD_DP64(word, SHM_INMSG, SRC, source);
     word = FIELD_DP64(word, SHM_INMSG, FULL, 1);
     if (to >= 0 && idt_ntb_switch_link(sw, to) &&
@@ -185,6 +196,7 @@ void idt_ntb_signals_send(IdtNtbSwitch *sw, unsigned slot, unsigned n,
         return;
     }
     trace_idt_ntb_message_failed(port, n, part, reg, data);
+    idt_ntb_switch_count(sw, IDT_NTB_COUNT_MESSAGES_REFUSED, 1);
     qatomic_fetch_or(&idt_ntb_switch_block(sw, slot)->outmsgsts, BIT(n));
     idt_ntb_switch_signal(sw, slot);
 }

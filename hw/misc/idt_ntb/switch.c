@@ -244,6 +244,14 @@ uint32_t idt_ntb_switch_exchange(uint32_t *word, uint32_t mask, uint32_t value)
     return qatomic_xchg(word, new);
 }
 
+/* No other process writes our counters: a plain store is enough */
+void idt_ntb_switch_count(IdtNtbSwitch *sw, IdtNtbCounter counter, unsigned n)
+{
+    sw->counter[counter] += n;
+    qatomic_set(&idt_ntb_switch_block(sw, sw->slot)->counter[counter],
+                sw->counter[counter]);
+}
+
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned slot)
 {
     if (slot != sw->slot) {

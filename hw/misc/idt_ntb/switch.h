@@ -45,6 +45,7 @@ typedef struct IdtNtbSwitch {
     bool is_up;                 /* the link is trained */
     bool is_master;             /* PCI_COMMAND_MASTER is set */
     uint32_t barsetup[IDT_NUM_BARS];    /* layout of our BARs */
+    uint64_t counter[IDT_NTB_NUM_COUNTERS];
 } IdtNtbSwitch;
 
 /* The port number of @slot, which must be below @sw->num_slots. */
@@ -176,6 +177,9 @@ bool idt_ntb_switch_is_master(const IdtNtbSwitch *sw, unsigned slot);
  */
 uint32_t idt_ntb_switch_exchange(uint32_t *word, uint32_t mask,
                                  uint32_t value);
+
+/* Counts @n more of @counter. */
+void idt_ntb_switch_count(IdtNtbSwitch *sw, IdtNtbCounter counter, unsigned n);
 
 /*
  * Signals the owner of the port in @slot, so that it looks at its registers.
