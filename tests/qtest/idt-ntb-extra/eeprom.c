@@ -5,9 +5,9 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
+#include "control.h"
 #include "image.h"
 
 #define EN      R_BARSETUP0_EN_MASK
@@ -19,12 +19,11 @@
 #define TPART(n) ((n) << R_BARSETUP0_TPART_SHIFT)
 #define LOG2(n) ((n) << R_BARSETUP0_SIZE_SHIFT)
 
-/* A port of the switch that @path makes; which one, and in which partition */
-static NtbPort *boot(NtbServer *server, const char *path, unsigned port,
-                     unsigned partition)
+/* Start ports[@partition] with @path, and find it at @port */
+static NtbPort *attach(NtbFixture *f, const ImagePath *path, unsigned port,
+                       unsigned partition)
 {
-    g_autofree char *props = g_strdup_printf(",eeprom=%s", path);
-    NtbPort *p = ntb_boot(server, props);
+    NtbPort *p = image_start(f, partition, path, "");
 
     g_assert_cmpuint(p->port, ==, port);
     g_assert_cmpuint(p->partition, ==, partition);
@@ -43,17 +42,16 @@ static void reset_function(NtbPort *p)
  */
 
 typedef struct Properties {
-    const char *name;
     const char *props;
     unsigned partitions;
     uint32_t barsetup[IDT_NUM_BARS];
 } Properties;
 
 static const Properties properties[] = {
-    { "default", "", 2,
+    { "", 2,
       { CFG, EN | LOG2(20), EN | LUT24 | LOG2(25) | PREF | T64, 0,
         EN | LOG2(20) | PREF | T64, 0 } },
-    { "properties", ",partitions=6,bar1-mode=off,bar2-mode=lut12,"
+    { ",partitions=6,bar1-mode=off,bar2-mode=lut12,"
       "bar2-64bit=off,bar2-prefetch=off,bar2-size=64k,bar3-mode=direct,"
       "bar3-size=512,bar5-mode=direct,bar5-size=8k,bar4-mode=off", 6,
       { CFG, 0, EN | LUT12 | LOG2(16), EN | LOG2(9), 0, EN | LOG2(13) } },
@@ -87,34 +85,29 @@ static GByteArray *image_of(const Properties *of)
     return image;
 }
 
-/* Byte for byte, by size and SHA-256; so that naming it is naming none */
-static void test_made(const void *data)
+/* The same bytes, by size and SHA-256: ports with and without it agree */
+static void test_made(NtbFixture *f)
 {
-    const Properties *of = data;
+    const Properties *of = f->test->data;
     GByteArray *image = image_of(of);
     g_autofree char *good = g_compute_checksum_for_data(
         G_CHECKSUM_SHA256, image->data, image->len);
     unsigned size = image->len;
     g_autoptr(GString) made = g_string_new(NULL);
-    char *path = image_save(image);
-    NtbServer *server = ntb_server_start();
-    IdtNtbShmHeader *header = &((IdtNtbShm *)server->mem)->header;
-    NtbPort *a = ntb_boot(server, of->props), *b;
+    g_autoptr(ImagePath) path = image_save(image);
+    IdtNtbShmHeader *header = &((IdtNtbShm *)f->server->mem)->header;
+    NtbPort *a = ntb_start(f, 0, of->props), *b;
 
     g_assert_cmpuint(header->image_size, ==, size);
     for (unsigned i = 0; i < sizeof(header->image_digest); i++) {
         g_string_append_printf(made, "%02x", header->image_digest[i]);
     }
     g_assert_cmpstr(made->str, ==, good);
-    b = boot(server, path, 2, 1);
+    b = attach(f, path, 2, 1);
     ntb_assert_talk(a, b);
-    ntb_quit(a);
-    a = boot(server, path, 0, 0);
+    ntb_end(f, 0);
+    a = attach(f, path, 0, 0);
     ntb_assert_talk(b, a);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
 /*
@@ -122,14 +115,24 @@ static void test_made(const void *data)
  * ports 2 and 4; hosts at NT ports 8 and 12
  */
 
-static uint32_t port_ctl(unsigned mode, unsigned partition, unsigned devnum)
-{
-    uint32_t ctl = FIELD_DP32(mode, SWPORT0CTL, SWPART, partition);
+static const struct {
+    unsigned mode, partition, devnum;
+    bool link;
+} board[IDT_MAX_PORTS] = {
+    [0] = { IDT_PORT_MODE_UP_NT, 0, 0, true },
+    [2] = { IDT_PORT_MODE_DOWNSTREAM, 0, 2, false },
+    [4] = { IDT_PORT_MODE_DOWNSTREAM, 0, 31, false },
+    [8] = { IDT_PORT_MODE_NT, 2, 0, true },
+    [12] = { IDT_PORT_MODE_NT, 1, 5, true },
+};
 
-    return FIELD_DP32(ctl, SWPORT0CTL, DEVNUM, devnum);
+static uint32_t board_ctl(unsigned port)
+{
+    return FIELD_DP32(port_ctl(board[port].mode, board[port].partition),
+                      SWPORT0CTL, DEVNUM, board[port].devnum);
 }
 
-static char *board_image(void)
+static ImagePath *board_image(void)
 {
     static const uint32_t bars[IDT_NUM_BARS] = { CFG, EN | LOG2(20) };
     GByteArray *image = g_byte_array_new();
@@ -137,35 +140,16 @@ static char *board_image(void)
     for (unsigned part = 0; part < 3; part++) {
         image_partition(image, part, IDT_PART_STATE_ACTIVE);
     }
-    image_port(image, 0, port_ctl(IDT_PORT_MODE_UP_NT, 0, 0));
-    image_port(image, 2, port_ctl(IDT_PORT_MODE_DOWNSTREAM, 0, 2));
-    image_port(image, 4, port_ctl(IDT_PORT_MODE_DOWNSTREAM, 0, 31));
-    image_port(image, 8, port_ctl(IDT_PORT_MODE_NT, 2, 0));
-    image_port(image, 12, port_ctl(IDT_PORT_MODE_NT, 1, 5));
-    /* Some that the chip does not have */
-    for (unsigned port = 13; port < IDT_MAX_PORTS; port++) {
-        image_port(image, port, 0);
+    /* From 13 on, ports that the chip does not have */
+    for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
+        if (board[port].mode || port > 12) {
+            image_port(image, port, board_ctl(port));
+        }
     }
     image_bars(image, 0, bars);
     image_bars(image, 8, bars);
     image_bars(image, 12, bars);
-    image_end(image);
-    return image_save(image);
-}
-
-static void assert_port(NtbPort *p, unsigned port, unsigned mode,
-                        unsigned partition, unsigned devnum, bool link)
-{
-    uint32_t sts = 0;
-
-    sts = FIELD_DP32(sts, SWPORT0STS, LINKUP, link);
-    sts = FIELD_DP32(sts, SWPORT0STS, DS, mode == IDT_PORT_MODE_DOWNSTREAM);
-    sts = FIELD_DP32(sts, SWPORT0STS, MODE, mode);
-    sts = FIELD_DP32(sts, SWPORT0STS, SWPART, partition);
-    sts = FIELD_DP32(sts, SWPORT0STS, DEVNUM, devnum);
-    g_assert_cmphex(ntb_gas_read(p, ntb_gas_portsts(port)), ==, sts);
-    g_assert_cmphex(ntb_gas_read(p, ntb_gas_portsts(port) - 4), ==,
-                    port_ctl(mode, partition, devnum));
+    return image_finish(image);
 }
 
 static void assert_board(NtbPort *p)
@@ -179,55 +163,39 @@ static void assert_board(NtbPort *p)
     for (unsigned part = 0; part < IDT_MAX_PARTITIONS; part++) {
         g_assert_cmphex(ntb_gas_read(p, ntb_gas_partsts(part)), ==,
                         partsts[part]);
-        g_assert_cmphex(ntb_gas_read(p, ntb_gas_partsts(part) - 4), ==,
+        g_assert_cmphex(ntb_gas_read(p, part_reg(part, A_SWPART0CTL)), ==,
                         part < 3 ? IDT_PART_STATE_ACTIVE : 0);
     }
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {
-        switch (port) {
-        case 0:
-            assert_port(p, port, IDT_PORT_MODE_UP_NT, 0, 0, true);
-            break;
-        case 2:
-            assert_port(p, port, IDT_PORT_MODE_DOWNSTREAM, 0, 2, false);
-            break;
-        case 4:
-            assert_port(p, port, IDT_PORT_MODE_DOWNSTREAM, 0, 31, false);
-            break;
-        case 8:
-            assert_port(p, port, IDT_PORT_MODE_NT, 2, 0, true);
-            break;
-        case 12:
-            assert_port(p, port, IDT_PORT_MODE_NT, 1, 5, true);
-            break;
-        default:
-            assert_port(p, port, IDT_PORT_MODE_DISABLED, 0, 0, false);
-            break;
-        }
+        unsigned mode = board[port].mode;
+        uint32_t sts = 0;
+
+        sts = FIELD_DP32(sts, SWPORT0STS, LINKUP, board[port].link);
+        sts = FIELD_DP32(sts, SWPORT0STS, DS, mode == IDT_PORT_MODE_DOWNSTREAM);
+        sts = FIELD_DP32(sts, SWPORT0STS, MODE, mode);
+        sts = FIELD_DP32(sts, SWPORT0STS, SWPART, board[port].partition);
+        sts = FIELD_DP32(sts, SWPORT0STS, DEVNUM, board[port].devnum);
+        g_assert_cmphex(ntb_gas_read(p, ntb_gas_portsts(port)), ==, sts);
+        g_assert_cmphex(ntb_gas_read(p, port_reg(port, A_SWPORT0CTL)), ==,
+                        board_ctl(port));
     }
 }
 
-static void test_board(void)
+static void test_board(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    char *path = board_image();
-    NtbPort *p[] = {
-        boot(server, path, 0, 0), boot(server, path, 8, 2),
-        boot(server, path, 12, 1),
-    };
+    g_autoptr(ImagePath) path = board_image();
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        assert_board(p[i]);
-        ntb_assert_talk(p[i], p[(i + 1) % 3]);
+    attach(f, path, 0, 0);
+    attach(f, path, 8, 2);
+    attach(f, path, 12, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_board(f->ports[i]);
+        ntb_assert_talk(f->ports[i], f->ports[(i + 1) % 3]);
     }
-    ntb_assert_refused_at(server, "taken|EEPROM image", ",eeprom=%s", path);
-    ntb_assert_refused_at(server, "port=2|no NT function|0 8 12",
+    ntb_assert_refused_at(f->server, "taken|EEPROM image", ",eeprom=%s", path);
+    ntb_assert_refused_at(f->server, "port=2|no NT function|0 8 12",
                           ",port=2,eeprom=%s", path);
-    ntb_assert_refused_at(server, "port=6|no NT function|0 8 12", ",port=6");
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        ntb_quit(p[i]);
-    }
-    ntb_server_stop(server);
-    image_free(path);
+    ntb_assert_refused_at(f->server, "port=6|no NT function|0 8 12", ",port=6");
 }
 
 /*
@@ -268,23 +236,20 @@ static void assert_layout(NtbPort *p, const uint32_t setup[IDT_NUM_BARS])
     }
 }
 
-static void test_bars(void)
+static void test_bars(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    GByteArray *image = g_byte_array_new();
-    NtbPort *p[G_N_ELEMENTS(layouts)];
-    char *path;
+    GByteArray *image = image_new(G_N_ELEMENTS(layouts));
+    g_autoptr(ImagePath) path = NULL;
+    NtbPort **p = f->ports;
 
-    image_topology(image, G_N_ELEMENTS(p));
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(layouts); i++) {
         image_bars(image, ntb_ports[i], layouts[i]);
     }
-    image_end(image);
-    path = image_save(image);
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        p[i] = boot(server, path, ntb_ports[i], i);
+    path = image_finish(image);
+    for (unsigned i = 0; i < G_N_ELEMENTS(layouts); i++) {
+        attach(f, path, ntb_ports[i], i);
     }
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
+    for (unsigned i = 0; i < G_N_ELEMENTS(layouts); i++) {
         assert_layout(p[i], layouts[i]);
         for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
             g_assert_cmphex(ntb_gas_read(p[0],
@@ -292,39 +257,31 @@ static void test_bars(void)
                 ==, layouts[i][bar]);
         }
     }
-    /* What a reset returns to */
+    /* A reset returns to it */
     ntb_write(p[0], A_BARSETUP0 + 5 * IDT_BAR_STRIDE, UINT32_MAX);
     g_assert_cmphex(ntb_read(p[0], A_BARSETUP0 + 5 * IDT_BAR_STRIDE), ==,
                     0x8000ffff);
     reset_function(p[0]);
     assert_layout(p[0], layouts[0]);
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        ntb_quit(p[i]);
-    }
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* A reset returns to the image's mapping table, and to no deed of the image */
-static void test_deeds(void)
+/* A reset returns to the mapping table of the image, but sends nothing again */
+static void test_deeds(NtbFixture *f)
 {
     uint32_t entry = R_NTMTBLDATA_VALID_MASK | 1 << R_NTMTBLDATA_PART_SHIFT;
-    GByteArray *image = g_byte_array_new();
-    NtbServer *server = ntb_server_start();
+    GByteArray *image = image_new(2);
+    g_autoptr(ImagePath) path = NULL;
     NtbPort *a, *b;
-    char *path;
 
-    image_topology(image, 2);
     image_write(image, ntb_gas_nt(2, A_NTMTBLADDR), 40);
     image_write(image, ntb_gas_nt(2, A_NTMTBLDATA), entry);
     image_write(image, ntb_gas_nt(2, A_NTUEEM), PCI_ERR_UNC_POISON_TLP);
     image_write(image, ntb_gas_nt(2, A_NTCEEM), PCI_ERR_COR_RCVR);
     image_write(image, ntb_gas_nt(2, A_OUTMSG0), 1);
     image_write(image, ntb_gas_nt(2, A_OUTDBELLSET), 1);
-    image_end(image);
-    path = image_save(image);
-    a = boot(server, path, 0, 0);
-    b = boot(server, path, 2, 1);
+    path = image_finish(image);
+    a = attach(f, path, 0, 0);
+    b = attach(f, path, 2, 1);
     for (unsigned i = 0; i < 3; i++) {
         g_assert_cmphex(ntb_mapping_entry(a, 40), ==, entry);
         g_assert_cmphex(ntb_read(b, A_MSGSTS), ==, 0);
@@ -333,7 +290,7 @@ static void test_deeds(void)
                         ==, 0);
         g_assert_cmphex(ntb_cfg_read(b, IDT_CAP_AER + PCI_ERR_COR_STATUS), ==,
                         0);
-        /* A guest's own goes; another port's stays */
+        /* A reset restores the port's own entry, not that of another port */
         ntb_write(a, A_NTMTBLADDR, 40);
         ntb_write(a, A_NTMTBLDATA, i == 1 ? R_NTMTBLDATA_VALID_MASK : 0);
         reset_function(b);
@@ -343,23 +300,18 @@ static void test_deeds(void)
             ntb_write(a, A_NTMTBLDATA, entry);
         }
     }
-    ntb_quit(b);
+    ntb_end(f, 1);
     g_assert_cmphex(ntb_mapping_entry(a, 40), ==, entry);
-    ntb_quit(a);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* Header and capabilities, which an image can look at and partly change */
-static void test_configuration(void)
+/* An image can read header and capabilities, and write some of them */
+static void test_configuration(NtbFixture *f)
 {
     uint32_t clock = ntb_gas_nt(2, A_PCIELCTLSTS);
-    GByteArray *image = g_byte_array_new();
-    NtbServer *server = ntb_server_start();
+    GByteArray *image = image_new(2);
+    g_autoptr(ImagePath) path = NULL;
     NtbPort *p;
-    char *path;
 
-    image_topology(image, 2);
     image_wait(image, ntb_gas_nt(0, PCI_VENDOR_ID), NTB_ID, 0);
     image_wait(image, ntb_gas_nt(2, PCI_VENDOR_ID), NTB_ID, 0);
     image_wait(image, clock, R_PCIELCTLSTS_SCLK_MASK,
@@ -368,22 +320,17 @@ static void test_configuration(void)
     image_wait(image, clock, 0, ~R_PCIELCTLSTS_SCLK_MASK);
     image_write(image, ntb_gas_nt(0, A_SSIDSSVID), 0x12345678);
     image_write(image, ntb_gas_nt(0, PCI_VENDOR_ID), 0);
-    image_end(image);
-    path = image_save(image);
-    p = boot(server, path, 0, 0);
+    path = image_finish(image);
+    p = attach(f, path, 0, 0);
     g_assert_cmphex(ntb_cfg_read(p, PCI_VENDOR_ID), ==, NTB_ID);
     g_assert_cmphex(ntb_cfg_read(p, A_SSIDSSVID), ==, 0x12345678);
     g_assert_cmphex(ntb_cfg_read(p, A_PCIELCTLSTS) & R_PCIELCTLSTS_SCLK_MASK,
                     !=, 0);
     g_assert_cmphex(ntb_gas_read(p, clock) & R_PCIELCTLSTS_SCLK_MASK, ==, 0);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
 /*
- * Registers: of an NT function, from which it starts and to which resets
- * return; of the switch, which keep what is written to them
+ * Registers: resets return to those of an NT function; those of the switch stay
  */
 
 typedef struct Value {
@@ -420,7 +367,7 @@ static const Value switch_values[] = {
     { A_TMPADJ, 0x0a },
 };
 
-/* Ports differ in their lowest byte where registers have one to spare */
+/* Some registers differ between ports in their lowest byte */
 static uint32_t value_of(const Value *value, unsigned port)
 {
     return value->addr == A_NTSDATA || value->addr == A_INDBELLMSK ?
@@ -436,15 +383,13 @@ static void assert_values(NtbPort *viewer, const NtbPort *of)
     }
 }
 
-static void test_registers(void)
+static void test_registers(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    GByteArray *image = g_byte_array_new();
-    NtbPort *p[3];
-    char *path;
+    GByteArray *image = image_new(3);
+    g_autoptr(ImagePath) path = NULL;
+    NtbPort **p = f->ports;
 
-    image_topology(image, G_N_ELEMENTS(p));
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
+    for (unsigned i = 0; i < 3; i++) {
         for (unsigned n = 0; n < G_N_ELEMENTS(function_values); n++) {
             image_write(image, ntb_gas_nt(ntb_ports[i],
                                           function_values[n].addr),
@@ -454,14 +399,13 @@ static void test_registers(void)
     for (unsigned n = 0; n < G_N_ELEMENTS(switch_values); n++) {
         image_write(image, switch_values[n].addr, switch_values[n].value);
     }
-    image_end(image);
-    path = image_save(image);
-    p[0] = boot(server, path, 0, 0);
-    /* A port that is there, and one that is not */
+    path = image_finish(image);
+    attach(f, path, 0, 0);
+    /* An attached port, and a free one */
     assert_values(p[0], &(NtbPort) { .port = ntb_ports[1] });
-    p[1] = boot(server, path, 2, 1);
-    p[2] = boot(server, path, 4, 2);
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
+    attach(f, path, 2, 1);
+    attach(f, path, 4, 2);
+    for (unsigned i = 0; i < 3; i++) {
         for (unsigned n = 0; n < G_N_ELEMENTS(switch_values); n++) {
             g_assert_cmphex(ntb_gas_read(p[i], switch_values[n].addr), ==,
                             switch_values[n].value);
@@ -469,7 +413,7 @@ static void test_registers(void)
         assert_values(p[i], p[i]);
         assert_values(p[i], p[(i + 1) % 3]);
     }
-    /* Resets return to it, and so does a port that somebody else takes */
+    /* Resets return to them, and so does a port that attaches again */
     for (unsigned n = 0; n < G_N_ELEMENTS(function_values); n++) {
         ntb_write(p[1], function_values[n].addr, 0);
         ntb_write(p[2], function_values[n].addr, 0);
@@ -477,22 +421,17 @@ static void test_registers(void)
     ntb_gas_write(p[0], A_SEDELAY, 7);
     reset_function(p[1]);
     assert_values(p[0], p[1]);
-    ntb_quit(p[2]);
-    p[2] = boot(server, path, 4, 2);
+    ntb_end(f, 2);
+    attach(f, path, 4, 2);
     assert_values(p[0], p[2]);
     g_assert_cmphex(ntb_gas_read(p[1], A_SEDELAY), ==, 7);
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
-        ntb_quit(p[i]);
-    }
-    ntb_server_stop(server);
-    image_free(path);
 }
 
 /*
  * Blocks
  */
 
-/* Where a place of 16 bits is in a jump block is one byte behind its start */
+/* A jump block has its place in 16 bits, one byte behind its start */
 static void set_place(GByteArray *image, unsigned jump, unsigned place)
 {
     image->data[jump + 1] = place;
@@ -509,19 +448,15 @@ static unsigned sum_of(GByteArray *image, unsigned from, unsigned to)
     return sum;
 }
 
-/*
- * Forward, back, and on behind what was there before, with bytes between that
- * are no blocks and do not count for the checksum
- */
-static void test_jumps(void)
+/* The bytes that are jumped over are no blocks and not in the checksum */
+static void test_jumps(NtbFixture *f)
 {
     static const uint8_t junk[] = { 0xff, 0x80, 0x01, 0xe0 };
     static const uint32_t values[] = { 0x11, 0x22, 0x33, 0 };
-    NtbServer *server = ntb_server_start();
     GByteArray *image = g_byte_array_new();
     unsigned back, on;
+    g_autoptr(ImagePath) path = NULL;
     NtbPort *p;
-    char *path;
 
     image_write(image, A_GODBELLMSK0, 1);
     image_jump(image, 0);
@@ -533,7 +468,7 @@ static void test_jumps(void)
     image_jump(image, 0);
     set_place(image, 7, image->len);
     image_write_many(image, A_GIDBELLMSK0, values, 3);
-    /* The other order would leave another value */
+    /* Another order of the jumps leaves another value */
     image_write(image, A_GODBELLMSK0 + 4, 4);
     image_jump(image, back);
     set_place(image, on, image->len);
@@ -543,53 +478,43 @@ static void test_jumps(void)
                   sum_of(image, 10 + sizeof(junk), image->len));
     g_byte_array_append(image, junk, sizeof(junk));
     path = image_save(image);
-    p = boot(server, path, 0, 0);
+    p = attach(f, path, 0, 0);
     g_assert_cmphex(ntb_gas_read(p, A_GODBELLMSK0), ==, 1);
     g_assert_cmphex(ntb_gas_read(p, A_GODBELLMSK0 + 4), ==, 2);
     for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
         g_assert_cmphex(ntb_gas_read(p, A_GIDBELLMSK0 + 4 * i), ==, values[i]);
     }
     g_assert_cmphex(ntb_gas_read(p, A_GIDBELLMSK0 + 4 * 31), ==, 0x11);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* SMBUSCTL.ICHECKSUM at the end of the image: any checksum will do */
-static void test_checksum_ignored(void)
+/* SMBUSCTL.ICHECKSUM is set at the end of the image: accept any checksum */
+static void test_checksum_ignored(NtbFixture *f)
 {
     static const uint32_t values[] = { 0, R_SMBUSCTL_ICHECKSUM_MASK, 7 };
-    NtbServer *server = ntb_server_start();
-    GByteArray *image = g_byte_array_new();
+    GByteArray *image = image_new(2);
+    g_autoptr(ImagePath) path = NULL;
     NtbPort *p;
-    char *path;
 
-    image_topology(image, 2);
     image_write_many(image, A_SMBUSSTS, values, G_N_ELEMENTS(values));
     image_end_sum(image, sum_of(image, 0, image->len) + 1);
     path = image_save(image);
-    p = boot(server, path, 0, 0);
+    p = attach(f, path, 0, 0);
     g_assert_cmphex(ntb_gas_read(p, A_SMBUSCTL), ==,
                     R_SMBUSCTL_ICHECKSUM_MASK);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* 64 KiB, to the last byte: the checksum */
-static void test_largest(void)
+/* The last byte of 64 KiB is the checksum */
+static void test_largest(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    GByteArray *image = g_byte_array_new();
+    GByteArray *image = image_new(2);
     uint32_t values[IDT_NUM_DOORBELLS];
     unsigned jump_end;
+    g_autoptr(ImagePath) path = NULL;
     NtbPort *p;
-    char *path;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(values); i++) {
         values[i] = i;
     }
-    image_topology(image, 2);
     while (image->len < 65000) {
         image_write_many(image, A_GIDBELLMSK0, values, G_N_ELEMENTS(values));
     }
@@ -603,29 +528,22 @@ static void test_largest(void)
                   sum_of(image, 65536 - 2 - 7, image->len));
     g_assert_cmpuint(image->len, ==, 65536);
     path = image_save(image);
-    p = boot(server, path, 0, 0);
+    p = attach(f, path, 0, 0);
     g_assert_cmphex(ntb_gas_read(p, A_GIDBELLMSK0), ==, 0x5a);
     g_assert_cmphex(ntb_gas_read(p, A_GIDBELLMSK0 + 4 * 31), ==, 31);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/*
- * An image that writes all ones to every dword that does not set the topology,
- * by parts, does no harm
- */
-static void test_every_register(void)
+/* Write all ones to every dword that does not set the topology, by parts */
+static void test_every_register(NtbFixture *f)
 {
     g_autofree uint32_t *ones = g_new(uint32_t, 0x3000);
 
     memset(ones, 0xff, 0x3000 * sizeof(*ones));
     for (uint32_t addr = 0; addr < IDT_GAS_SIZE; addr += 0x3000 * 4) {
-        NtbServer *server = ntb_server_start();
         GByteArray *image = g_byte_array_new();
         uint32_t end = MIN(addr + 0x3000 * 4, IDT_GAS_SIZE);
+        g_autoptr(ImagePath) path = NULL;
         NtbPort *a, *b;
-        char *path;
 
         if (addr < A_SWPART0CTL && end > A_SWPART0CTL) {
             image_write_many(image, addr, ones, (A_SWPART0CTL - addr) / 4);
@@ -639,45 +557,36 @@ static void test_every_register(void)
                                               bar * IDT_BAR_STRIDE), 0);
             }
         }
-        /* Else the tests cannot look */
+        /* The test needs the global address space */
         image_write(image, A_GASAPROT, 0);
         image_topology(image, 2);
-        image_end(image);
-        path = image_save(image);
-        a = boot(server, path, 0, 0);
-        b = boot(server, path, 2, 1);
+        path = image_finish(image);
+        a = attach(f, path, 0, 0);
+        b = attach(f, path, 2, 1);
         g_assert_true(ntb_link_up(a, b->port));
         g_assert_true(ntb_link_up(b, a->port));
-        /* Nothing came, nothing waits */
+        /* Nothing was sent */
         g_assert_cmphex(ntb_read(a, A_INDBELLSTS), ==, 0);
         g_assert_cmphex(ntb_read(a, A_MSGSTS), ==, 0);
-        ntb_quit(a);
-        ntb_quit(b);
-        ntb_server_stop(server);
-        image_free(path);
+        ntb_end(f, 0);
+        ntb_end(f, 1);
     }
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(properties); i++) {
-        g_autofree char *path = g_strdup_printf("idt-ntb/eeprom/made-%s",
-                                                properties[i].name);
+static const NtbTest tests[] = {
+    { "eeprom/defaults-make-the-documented-image", test_made, .q35 = true,
+      .data = &properties[0] },
+    { "eeprom/properties-make-an-image", test_made, .q35 = true,
+      .data = &properties[1] },
+    { "eeprom/sets-the-topology-of-a-board", test_board, .q35 = true },
+    { "eeprom/sets-the-bars-of-each-port", test_bars, .q35 = true },
+    { "eeprom/sets-configuration-space", test_configuration, .q35 = true },
+    { "eeprom/writes-with-effects-act-once", test_deeds, .q35 = true },
+    { "eeprom/sets-what-resets-return-to", test_registers, .q35 = true },
+    { "eeprom/jumps-lead-forward-and-back", test_jumps, .q35 = true },
+    { "eeprom/checksum-can-be-ignored", test_checksum_ignored, .q35 = true },
+    { "eeprom/may-have-64-kib", test_largest, .q35 = true },
+    { "eeprom/all-ones-do-no-harm", test_every_register, .q35 = true },
+};
 
-        qtest_add_data_func(path, &properties[i], test_made);
-    }
-    qtest_add_func("idt-ntb/eeprom/board", test_board);
-    qtest_add_func("idt-ntb/eeprom/bars", test_bars);
-    qtest_add_func("idt-ntb/eeprom/configuration", test_configuration);
-    qtest_add_func("idt-ntb/eeprom/deeds", test_deeds);
-    qtest_add_func("idt-ntb/eeprom/registers", test_registers);
-    qtest_add_func("idt-ntb/eeprom/jumps", test_jumps);
-    qtest_add_func("idt-ntb/eeprom/checksum-ignored", test_checksum_ignored);
-    qtest_add_func("idt-ntb/eeprom/largest", test_largest);
-    qtest_add_func("idt-ntb/eeprom/every-register", test_every_register);
-}
-
-libqos_init(add_tests);
+ntb_tests(tests);

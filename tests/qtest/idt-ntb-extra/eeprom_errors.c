@@ -7,14 +7,11 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/stat.h>
-#include "qemu/atomic.h"
-#include "qemu/module.h"
-#include "hw/misc/idt_ntb/shm.h"
 #include "qobject/qdict.h"
 #include "image.h"
 
 /*
- * Images that are no images.  All begin with a write of 7 bytes, SWCTL = 1.
+ * Bad blocks.  All images begin with a write of 7 bytes, SWCTL = 1.
  */
 
 typedef struct Bad {
@@ -73,10 +70,10 @@ static const Bad bad[] = {
       "byte 0x0007: the checksum is 0x27, but must be 0x26" },
     { "checksum-after-jump", "40 0b00 01 e0 00", false,
       "byte 0x000b: the checksum is 0x00, but must be 0xdb" },
-    /* Right with the byte that is jumped over, which is not read */
+    /* The byte that is jumped over does not count */
     { "checksum-of-all", "40 0b00 01 e0 da", false,
       "byte 0x000b: the checksum is 0xda, but must be 0xdb" },
-    /* SMBUSCTL.ICHECKSUM was set, but is not any more */
+    /* SMBUSCTL.ICHECKSUM was set, and cleared again */
     { "checksum-not-ignored", "00 63fc 00000200 00 63fc fffffdff e0 00", false,
       "byte 0x0015: the checksum is 0x00, but must be 0x" },
     { "jump-selector", "41 0a00", true,
@@ -111,58 +108,50 @@ static GByteArray *image_of(const Bad *of)
     return image;
 }
 
-/* @server refuses to be configured by @path; names it, and all @words */
-static void assert_bad(NtbServer *server, const char *path, const char *words)
+/* QEMU refuses @path, and says its name and all of @words */
+static void assert_bad(NtbFixture *f, const char *path, const char *words)
 {
     g_autofree char *all = g_strdup_printf("%s|%s", path, words);
 
-    ntb_assert_refused_at(server, all, ",eeprom=%s", path);
+    ntb_assert_refused_at(f->server, all, ",eeprom=%s", path);
 }
 
-/* Nothing is left of it: the next one makes its own switch */
-static void test_bad(const void *data)
+/* The refused image leaves nothing behind */
+static void test_bad(NtbFixture *f)
 {
-    const Bad *of = data;
-    NtbServer *server = ntb_server_start();
-    char *path = image_save(image_of(of));
-    NtbPort *p;
+    const Bad *of = f->test->data;
+    g_autoptr(ImagePath) path = image_save(image_of(of));
 
-    assert_bad(server, path, of->words);
-    p = ntb_boot(server, NULL);
-    g_assert_cmphex(ntb_gas_read(p, A_SWCTL), ==, 0);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
+    assert_bad(f, path, of->words);
+    g_assert_cmphex(ntb_gas_read(ntb_start(f, 0, NULL), A_SWCTL), ==, 0);
 }
 
 /*
- * Files that are no images.  None of them can make QEMU wait.
+ * Other files.  None of them can make QEMU wait.
  */
 
-static void test_files(void)
+static void test_files(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
     g_autofree char *path = ntb_tmp_path("file");
     g_autofree char *large = g_malloc0(65537);
 
-    assert_bad(server, path, "No such file or directory");
+    assert_bad(f, path, "No such file or directory");
     g_assert_cmpint(mkdir(path, 0700), ==, 0);
-    assert_bad(server, path, "is no regular file");
+    assert_bad(f, path, "is no regular file");
     g_assert_cmpint(rmdir(path), ==, 0);
     g_assert_cmpint(mkfifo(path, 0600), ==, 0);
-    assert_bad(server, path, "is no regular file");
+    assert_bad(f, path, "is no regular file");
     g_assert_cmpint(g_unlink(path), ==, 0);
-    assert_bad(server, "/dev/zero", "is no regular file");
+    assert_bad(f, "/dev/zero", "is no regular file");
     g_assert_true(g_file_set_contents(path, "", 0, NULL));
-    assert_bad(server, path, "has 0 bytes|1 to 65536");
+    assert_bad(f, path, "has 0 bytes|1 to 65536");
     g_assert_true(g_file_set_contents(path, large, 65537, NULL));
-    assert_bad(server, path, "has 65537 bytes|1 to 65536");
+    assert_bad(f, path, "has 65537 bytes|1 to 65536");
     g_assert_cmpint(g_unlink(path), ==, 0);
-    ntb_server_stop(server);
 }
 
 /*
- * Images that ask for what there is not.  They have two NT ports, and more.
+ * Images with two NT ports and a value that the chip does not have
  */
 
 typedef struct Wrong {
@@ -192,23 +181,18 @@ static const Wrong wrong[] = {
     { "bar-atran", BARSETUP(2), 0x80001940, "BARSETUP2 = 0x80001940|ATRAN" },
 };
 
-static void test_wrong(const void *data)
+static void test_wrong(NtbFixture *f)
 {
-    const Wrong *of = data;
-    NtbServer *server = ntb_server_start();
-    GByteArray *image = g_byte_array_new();
-    char *path;
+    const Wrong *of = f->test->data;
+    GByteArray *image = image_new(2);
+    g_autoptr(ImagePath) path = NULL;
 
-    image_topology(image, 2);
     image_write(image, of->addr, of->value);
-    image_end(image);
-    path = image_save(image);
-    assert_bad(server, path, of->words);
-    ntb_server_stop(server);
-    image_free(path);
+    path = image_finish(image);
+    assert_bad(f, path, of->words);
 }
 
-static void test_wrong_pairs(void)
+static void test_wrong_pairs(NtbFixture *f)
 {
     static const struct {
         uint32_t barsetup[IDT_NUM_BARS];
@@ -219,121 +203,97 @@ static void test_wrong_pairs(void)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(pairs); i++) {
-        NtbServer *server = ntb_server_start();
-        GByteArray *image = g_byte_array_new();
-        char *path;
+        GByteArray *image = image_new(2);
+        g_autoptr(ImagePath) path = NULL;
 
-        image_topology(image, 2);
         image_bars(image, 2, pairs[i].barsetup);
-        image_end(image);
-        path = image_save(image);
-        assert_bad(server, path, pairs[i].words);
-        ntb_server_stop(server);
-        image_free(path);
+        path = image_finish(image);
+        assert_bad(f, path, pairs[i].words);
     }
 }
 
-/* An image that is good, and no use */
-static void test_no_ports(void)
+/* A good image, but no port can attach */
+static void test_no_ports(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
     GByteArray *image = g_byte_array_new();
-    char *path;
+    g_autoptr(ImagePath) path = NULL;
 
     image_partition(image, 0, IDT_PART_STATE_ACTIVE);
     image_port(image, 0, IDT_PORT_MODE_UPSTREAM);
-    image_end(image);
-    path = image_save(image);
-    assert_bad(server, path, "no port|NT function");
-    ntb_server_stop(server);
-    image_free(path);
+    path = image_finish(image);
+    assert_bad(f, path, "no port|NT function");
 }
 
 /*
- * Agreement: an image and the switch that is running
+ * All ports of a switch must agree
  */
 
-/* Three ports; images with another @id differ, their sizes don't */
-static char *some_image(unsigned id)
+/* Three ports; @id makes a difference, but not in size */
+static ImagePath *some_image(unsigned id)
 {
     GByteArray *image = g_byte_array_new();
 
     image_write(image, A_TMPADJ, id);
     image_topology(image, 3);
-    image_end(image);
-    return image_save(image);
+    return image_finish(image);
 }
 
-static void test_agree(void)
+static void test_agree(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    char *path = some_image(1), *same = some_image(1), *other = some_image(2);
-    g_autofree char *image = g_strdup_printf(",eeprom=%s", path);
-    g_autofree char *copy = g_strdup_printf(",eeprom=%s", same);
-    g_autofree char *another = g_strdup_printf(",eeprom=%s", other);
-    NtbPort *a = ntb_boot(server, image);
-    NtbPort *b = ntb_boot(server, copy);
-    NtbPort *c = ntb_boot(server, NULL);
+    g_autoptr(ImagePath) path = some_image(1);
+    g_autoptr(ImagePath) same = some_image(1);
+    g_autoptr(ImagePath) other = some_image(2);
+    NtbPort *a = image_start(f, 0, path, "");
+    NtbPort *b = image_start(f, 1, same, "");
+    NtbPort *c = ntb_start(f, 2, NULL);
 
     g_assert_cmpuint(c->port, ==, 4);
     ntb_assert_talk(a, c);
     ntb_assert_talk(c, b);
-    ntb_quit(c);
-    assert_bad(server, other, "is not the image|the same");
-    ntb_assert_refused_at(server, "EEPROM image|partitions=|eeprom=",
+    ntb_end(f, 2);
+    assert_bad(f, other, "is not the image|the same");
+    ntb_assert_refused_at(f->server, "EEPROM image|partitions=|eeprom=",
                           ",partitions=3");
-    ntb_assert_refused_at(server, "EEPROM image|bar|eeprom=",
+    ntb_assert_refused_at(f->server, "EEPROM image|bar|eeprom=",
                           ",bar1-size=64k");
-    /* The default, too */
-    ntb_assert_refused_at(server, "eeprom= sets|leave out partitions=",
+    /* Even the default value */
+    ntb_assert_refused_at(f->server, "eeprom= sets|leave out partitions=",
                           ",partitions=2,eeprom=%s", path);
-    ntb_assert_refused_at(server, "eeprom= sets|leave out bar2-mode=",
+    ntb_assert_refused_at(f->server, "eeprom= sets|leave out bar2-mode=",
                           ",bar2-mode=off,eeprom=%s", path);
-    ntb_assert_refused_at(server, "eeprom= sets|leave out bar5-prefetch=",
+    ntb_assert_refused_at(f->server, "eeprom= sets|leave out bar5-prefetch=",
                           ",eeprom=%s,bar5-prefetch=off", path);
-    ntb_assert_refused_at(server, "eeprom= sets|leave out bar4-size=",
+    ntb_assert_refused_at(f->server, "eeprom= sets|leave out bar4-size=",
                           ",eeprom=%s,bar4-size=1M", path);
-    ntb_quit(a);
-    ntb_quit(b);
-    /* Nobody is left */
-    a = ntb_boot(server, another);
+    ntb_end(f, 0);
+    ntb_end(f, 1);
+    /* Without ports, there is no switch to agree with */
+    a = image_start(f, 0, other, "");
     g_assert_cmphex(ntb_gas_read(a, A_TMPADJ), ==, 2);
-    assert_bad(server, path, "is not the image");
-    ntb_quit(a);
-    ntb_server_stop(server);
-    image_free(path);
-    image_free(same);
-    image_free(other);
+    assert_bad(f, path, "is not the image");
 }
 
-static void test_agree_properties(void)
+static void test_agree_properties(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    char *path = some_image(0);
-    NtbPort *a = ntb_boot(server, NULL);
+    g_autoptr(ImagePath) path = some_image(0);
 
-    assert_bad(server, path, "configured by properties|leave out eeprom=");
-    ntb_quit(a);
-    ntb_server_stop(server);
-    image_free(path);
+    assert_bad(f, path, "configured by properties|leave out eeprom=");
 }
 
-/* The device goes and another one comes, with another image, or a bad one */
-static void test_hotplug(void)
+/* Devices with different images, and with a bad one, follow each other */
+static void test_hotplug(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    QTestState *qts = ntb_boot_root_port(server);
-    char *paths[] = { some_image(1), image_save(image_of(&bad[0])),
-                      some_image(2) };
+    ImagePath *paths[] = {
+        some_image(1), image_save(image_of(&bad[0])), some_image(2)
+    };
 
     for (unsigned i = 0; i < 6; i++) {
         g_autofree char *props = g_strdup_printf(", 'eeprom': '%s'",
                                                  paths[i % 3]);
-        NtbPort *p;
 
         if (i % 3 == 1) {
             QDict *error = qtest_qmp_assert_failure_ref(
-                qts, "{'execute': 'device_add', 'arguments': {"
+                f->root, "{'execute': 'device_add', 'arguments': {"
                 "'driver': 'idt-ntb', 'id': 'ntb1', 'bus': 'rp0',"
                 "'chardev': 'ntb', 'eeprom': %s}}", paths[1]);
 
@@ -342,85 +302,74 @@ static void test_hotplug(void)
             qobject_unref(error);
             continue;
         }
-        ntb_device_add_with(qts, props);
-        p = ntb_open_plugged(qts);
-        g_assert_cmphex(ntb_gas_read(p, A_TMPADJ), ==, i % 3 ? 2 : 1);
-        ntb_quit(p);
-        ntb_device_del(qts);
+        g_assert_cmphex(ntb_gas_read(ntb_plug(f, 0, props), A_TMPADJ), ==,
+                        i % 3 ? 2 : 1);
+        ntb_unplug(f, 0);
     }
-    qtest_quit(qts);
-    ntb_server_stop(server);
     for (unsigned i = 0; i < G_N_ELEMENTS(paths); i++) {
         image_free(paths[i]);
     }
 }
 
-static bool is_up_in(NtbServer *server, unsigned port)
+/* The image configures the switch of a new server, even without its file */
+static void test_new_server(NtbFixture *f)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
-
-    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
-}
-
-/* The image, not its file, configures the switch of a new server as well */
-static void test_new_server(void)
-{
-    NtbServer *server = ntb_server_start_process();
-    QTestState *qts = ntb_boot_root_port(server);
-    char *path = some_image(1), *same = some_image(1), *other = some_image(2);
+    g_autoptr(ImagePath) same = some_image(1);
+    g_autoptr(ImagePath) other = some_image(2);
+    ImagePath *path = some_image(1);
     g_autofree char *props = g_strdup_printf(", 'eeprom': '%s'", path);
-    NtbPort *a, *b, *c;
+    NtbPort *a = ntb_plug(f, 0, props), *b, *c;
 
-    ntb_device_add_with(qts, props);
-    a = ntb_open_plugged(qts);
     image_free(path);
-    ntb_server_kill(server);
-    ntb_server_restart_empty(server);
-    ntb_wait(is_up_in(server, 0));
-    ntb_settle(qts);
-    assert_bad(server, other, "is not the image");
-    ntb_assert_refused_at(server, "EEPROM image", ",partitions=3");
-    g_free(props);
-    props = g_strdup_printf(",eeprom=%s", same);
-    b = ntb_boot(server, props);
-    c = ntb_boot(server, NULL);
+    ntb_server_kill(f->server);
+    ntb_server_restart_empty(f->server);
+    ntb_wait(ntb_is_up_in(f->server, 0));
+    ntb_settle(f->root);
+    assert_bad(f, other, "is not the image");
+    ntb_assert_refused_at(f->server, "EEPROM image", ",partitions=3");
+    b = image_start(f, 1, same, "");
+    c = ntb_start(f, 2, NULL);
     g_assert_cmpuint(b->port, ==, 2);
     g_assert_cmpuint(c->port, ==, 4);
     ntb_assert_talk(a, c);
     ntb_assert_talk(b, a);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_quit(c);
-    qtest_quit(qts);
-    ntb_server_stop(server);
-    image_free(same);
-    image_free(other);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
-        g_autofree char *path = g_strdup_printf("idt-ntb/eeprom/bad-%s",
-                                                bad[i].name);
+static const NtbTest tests[] = {
+    { "eeprom/refuses-bars-that-exclude-each-other", test_wrong_pairs,
+      .q35 = true },
+    { "eeprom/refuses-an-image-without-nt-ports", test_no_ports, .q35 = true },
+    { "eeprom/refuses-other-files", test_files, .q35 = true },
+    { "eeprom/is-the-same-for-all-ports", test_agree, .q35 = true },
+    { "eeprom/is-refused-with-properties", test_agree_properties, .ports = 1,
+      .q35 = true },
+    { "eeprom/each-device-brings-its-own", test_hotplug, .root_port = true,
+      .q35 = true },
+    { "eeprom/configures-the-switch-of-a-new-server", test_new_server,
+      .server = NTB_SERVER_PROCESS, .root_port = true, .q35 = true,
+      .reconnects = true },
+};
 
-        qtest_add_data_func(path, &bad[i], test_bad);
+ntb_tests(tests);
+
+static void add_refused(const char *name, void (*run)(NtbFixture *f),
+                        const void *data)
+{
+    g_autofree char *path = g_strdup_printf("eeprom/refuses-%s", name);
+
+    ntb_add_test(&(NtbTest) {
+        .path = path, .run = run, .q35 = true, .data = data
+    });
+}
+
+static void add_all_refused(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
+        add_refused(bad[i].name, test_bad, &bad[i]);
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {
-        g_autofree char *path = g_strdup_printf("idt-ntb/eeprom/wrong-%s",
-                                                wrong[i].name);
-
-        qtest_add_data_func(path, &wrong[i], test_wrong);
+        add_refused(wrong[i].name, test_wrong, &wrong[i]);
     }
-    qtest_add_func("idt-ntb/eeprom/wrong-pairs", test_wrong_pairs);
-    qtest_add_func("idt-ntb/eeprom/wrong-no-ports", test_no_ports);
-    qtest_add_func("idt-ntb/eeprom/files", test_files);
-    qtest_add_func("idt-ntb/eeprom/agree", test_agree);
-    qtest_add_func("idt-ntb/eeprom/agree-properties", test_agree_properties);
-    qtest_add_func("idt-ntb/eeprom/hotplug", test_hotplug);
-    ntb_add_reconnect_test("idt-ntb/eeprom/new-server", test_new_server);
 }
 
-libqos_init(add_tests);
+libqos_init(add_all_refused);

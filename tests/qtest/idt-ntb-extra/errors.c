@@ -7,12 +7,11 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
-#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "hw/misc/idt_ntb/shm.h"
-#include "idt-ntb/window.h"
+#include "idt-ntb/fixture.h"
 
-#define RP_SLOT         5
+#define ROOT_DEVFN      QPCI_DEVFN(5, 0)
 #define RP_BAR0         0xe2000000
 #define PORT_DEVFN      0x0100  /* bus 1, device 0 */
 
@@ -42,65 +41,54 @@
 #define MSG_ALL         0x7f
 
 /*
- * A port behind a root port
+ * ports[0] is behind the root port in f->root
  */
 
-static NtbServer *server;
-static QTestState *qts;
-static NtbPort *p;
-static uint64_t root;           /* the root port's configuration space */
-static uint64_t root_aer;
-
-static unsigned find_root_capability(unsigned id)
+/* The root port's configuration space, and its AER capability there */
+static uint64_t root(NtbFixture *f)
 {
-    unsigned at = qtest_readb(qts, root + PCI_CAPABILITY_LIST);
+    return ntb_ecam(f->root, 0, ROOT_DEVFN);
+}
 
-    while (at && qtest_readb(qts, root + at) != id) {
-        at = qtest_readb(qts, root + at + 1);
+static uint64_t root_aer(NtbFixture *f)
+{
+    return root(f) + PCI_CFG_SPACE_SIZE;
+}
+
+static unsigned find_root_capability(NtbFixture *f, unsigned id)
+{
+    unsigned at = qtest_readb(f->root, root(f) + PCI_CAPABILITY_LIST);
+
+    while (at && qtest_readb(f->root, root(f) + at) != id) {
+        at = qtest_readb(f->root, root(f) + at + 1);
     }
     g_assert_cmpuint(at, !=, 0);
     return at;
 }
 
-/* Error messages on, on the whole way */
-static void enable_messages(void)
+/* Enable error messages from the function to the root complex */
+static void enable_messages(NtbFixture *f)
 {
-    unsigned cap = find_root_capability(PCI_CAP_ID_EXP);
+    unsigned cap = find_root_capability(f, PCI_CAP_ID_EXP);
 
-    ntb_cfg_writew(p, DEVCTL, REPORT_ALL);
-    qtest_writew(qts, root + cap + PCI_EXP_DEVCTL, REPORT_ALL);
-    qtest_writew(qts, root + PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_SERR);
-}
-
-static void find_root(void)
-{
-    root = (p->ecam & ~0xfffffULL) - (1 << 20) + (RP_SLOT << 15);
-    root_aer = root + PCI_CFG_SPACE_SIZE;
-    g_assert_cmphex(PCI_EXT_CAP_ID(qtest_readl(qts, root_aer)), ==,
+    g_assert_cmphex(PCI_EXT_CAP_ID(qtest_readl(f->root, root_aer(f))), ==,
                     PCI_EXT_CAP_ID_ERR);
+    ntb_cfg_writew(f->ports[0], DEVCTL, REPORT_ALL);
+    qtest_writew(f->root, root(f) + cap + PCI_EXP_DEVCTL, REPORT_ALL);
+    qtest_writew(f->root, root(f) + PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_SERR);
 }
 
-static void start(void)
+static void prepare(NtbFixture *f)
 {
-    server = ntb_server_start();
-    qts = win_boot_root_port(server, WIN_PLAIN);
-    p = win_plug(qts, WIN_PLAIN);
-    find_root();
-    enable_messages();
+    ntb_plug(f, 0, ", 'completion-timeout': 60000");
+    enable_messages(f);
 }
 
-static void stop(void)
+/* Return which messages the root port has received since the last call */
+static uint32_t take_messages(NtbFixture *f)
 {
-    ntb_quit(p);
-    qtest_quit(qts);
-    ntb_server_stop(server);
-}
-
-/* What messages the root port has received since the last call */
-static uint32_t take_messages(void)
-{
-    uint32_t status = qtest_readl(qts, root_aer + PCI_ERR_ROOT_STATUS);
-    uint32_t source = qtest_readl(qts, root_aer + PCI_ERR_ROOT_ERR_SRC);
+    uint32_t status = qtest_readl(f->root, root_aer(f) + PCI_ERR_ROOT_STATUS);
+    uint32_t source = qtest_readl(f->root, root_aer(f) + PCI_ERR_ROOT_ERR_SRC);
 
     status &= MSG_ALL;
     if (status & PCI_ERR_ROOT_COR_RCV) {
@@ -109,7 +97,7 @@ static uint32_t take_messages(void)
     if (status & PCI_ERR_ROOT_UNCOR_RCV) {
         g_assert_cmphex(source >> 16, ==, PORT_DEVFN);
     }
-    qtest_writel(qts, root_aer + PCI_ERR_ROOT_STATUS, status);
+    qtest_writel(f->root, root_aer(f) + PCI_ERR_ROOT_STATUS, status);
     return status;
 }
 
@@ -127,7 +115,7 @@ static void assert_errors(NtbPort *port, uint32_t uncor, uint32_t cor,
     g_assert_cmphex(ntb_cfg_read(port, UNCOR_STATUS), ==, uncor);
     g_assert_cmphex(ntb_cfg_read(port, COR_STATUS), ==, cor);
     g_assert_cmphex(ntb_cfg_readw(port, DEVSTA), ==, devsta);
-    /* QEMU would write over it */
+    /* QEMU must not write over it */
     g_assert_cmphex(ntb_cfg_read(port, LNKCAP), ==,
                     0x442 | (uint32_t)port->port << 24);
     clear_errors(port);
@@ -149,10 +137,11 @@ static void assert_header(NtbPort *port, uint32_t dw0, uint32_t dw1,
  * Emulation
  */
 
-/* Every uncorrectable error, with the severity that it has and the other one */
-static void test_emulate_uncorrectable(void)
+/* Every uncorrectable error, with either severity */
+static void test_emulate_uncorrectable(NtbFixture *f)
 {
-    start();
+    NtbPort *p = f->ports[0];
+
     for (unsigned i = 0; i < 32; i++) {
         uint32_t bit = BIT(i);
         uint16_t ur = bit == PCI_ERR_UNC_UNSUP ? PCI_EXP_DEVSTA_URD : 0;
@@ -171,21 +160,21 @@ static void test_emulate_uncorrectable(void)
             g_assert_cmphex(PCI_ERR_CAP_FEP(ntb_cfg_read(p, AER_CAP)), ==, i);
             assert_header(p, 0, 0, 0, 0);
             assert_errors(p, bit, 0, devsta);
-            g_assert_cmphex(take_messages(), ==,
+            g_assert_cmphex(take_messages(f), ==,
                             fatal ? MSG_FATAL : MSG_NONFATAL);
         }
         /* Masked: status only */
         ntb_cfg_write(p, UNCOR_MASK, bit);
         ntb_write(p, A_NTUEEM, bit);
         assert_errors(p, bit, 0, ur | PCI_EXP_DEVSTA_FED);
-        g_assert_cmphex(take_messages(), ==, 0);
+        g_assert_cmphex(take_messages(f), ==, 0);
     }
-    stop();
 }
 
-static void test_emulate_correctable(void)
+static void test_emulate_correctable(NtbFixture *f)
 {
-    start();
+    NtbPort *p = f->ports[0];
+
     for (unsigned i = 0; i < 32; i++) {
         uint32_t bit = BIT(i);
 
@@ -196,52 +185,49 @@ static void test_emulate_correctable(void)
         ntb_write(p, A_NTCEEM, bit);
         g_assert_cmphex(ntb_read(p, A_NTCEEM), ==, 0);
         assert_errors(p, 0, bit, PCI_EXP_DEVSTA_CED);
-        g_assert_cmphex(take_messages(), ==, MSG_COR);
+        g_assert_cmphex(take_messages(f), ==, MSG_COR);
         ntb_cfg_write(p, COR_MASK, bit);
         ntb_write(p, A_NTCEEM, bit);
         assert_errors(p, 0, bit, PCI_EXP_DEVSTA_CED);
-        g_assert_cmphex(take_messages(), ==, 0);
+        g_assert_cmphex(take_messages(f), ==, 0);
     }
-    stop();
 }
 
-/* Several at once, by byte lanes; bits without an error; messages off */
-static void test_emulate_bits(void)
+/* Several at once, byte lanes, bits without an error, messages disabled */
+static void test_emulate_bits(NtbFixture *f)
 {
-    start();
+    NtbPort *p = f->ports[0];
+
     ntb_write(p, A_NTUEEM, PCI_ERR_UNC_UNSUP | PCI_ERR_UNC_COMP_ABORT);
     assert_errors(p, PCI_ERR_UNC_UNSUP | PCI_ERR_UNC_COMP_ABORT, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    g_assert_cmphex(take_messages(), ==,
+    g_assert_cmphex(take_messages(f), ==,
                     MSG_NONFATAL | PCI_ERR_ROOT_MULTI_UNCOR_RCV);
 
     ntb_write_sized(p, p->bar0 + A_NTUEEM + 1, 1, 0xff);
     assert_errors(p, 0xf000 & UNCOR_ALL, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_FED);
-    g_assert_cmphex(take_messages(), !=, 0);
+    g_assert_cmphex(take_messages(f), !=, 0);
 
     ntb_write(p, A_NTUEEM, (uint32_t)~UNCOR_ALL);
     ntb_write(p, A_NTCEEM, (uint32_t)~COR_ALL);
-    ntb_settle(qts);
+    ntb_settle(f->root);
     assert_errors(p, 0, 0, 0);
-    g_assert_cmphex(take_messages(), ==, 0);
+    g_assert_cmphex(take_messages(f), ==, 0);
 
     ntb_cfg_writew(p, DEVCTL, 0);
     ntb_write(p, A_NTUEEM, PCI_ERR_UNC_COMP_ABORT);
     ntb_write(p, A_NTCEEM, PCI_ERR_COR_RCVR);
     assert_errors(p, PCI_ERR_UNC_COMP_ABORT, PCI_ERR_COR_RCVR,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_CED);
-    g_assert_cmphex(take_messages(), ==, 0);
-    stop();
+    g_assert_cmphex(take_messages(f), ==, 0);
 }
 
-/* Written by another port: the owner reports it, and shows it to the others */
-static void test_emulate_by_peer(void)
+/* The owner reports what another port writes, and shows it to all */
+static void test_emulate_by_peer(NtbFixture *f)
 {
-    NtbPort *other;
+    NtbPort *p = f->ports[0], *other = ntb_start(f, 1, NULL);
 
-    start();
-    other = ntb_boot(server, NULL);
     for (unsigned i = 0; i < 3; i++) {
         ntb_gas_write(other, ntb_gas_nt(p->port, A_NTUEEM),
                       PCI_ERR_UNC_COMP_ABORT);
@@ -250,48 +236,38 @@ static void test_emulate_by_peer(void)
                         ==, 0);
         ntb_wait(ntb_cfg_read(p, COR_STATUS) &&
                  ntb_cfg_read(p, UNCOR_STATUS));
-        ntb_settle(qts);
+        ntb_settle(f->root);
         g_assert_cmphex(ntb_gas_read(other, ntb_gas_nt(p->port, UNCOR_STATUS)),
                         ==, PCI_ERR_UNC_COMP_ABORT);
         g_assert_cmphex(ntb_gas_read(other, ntb_gas_nt(p->port, COR_STATUS)),
                         ==, PCI_ERR_COR_RCVR);
         assert_errors(p, PCI_ERR_UNC_COMP_ABORT, PCI_ERR_COR_RCVR,
                       PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_CED);
-        g_assert_cmphex(take_messages(), ==, MSG_NONFATAL | MSG_COR);
+        g_assert_cmphex(take_messages(f), ==, MSG_NONFATAL | MSG_COR);
         assert_errors(other, 0, 0, 0);
     }
-    /* The own function through the global address space */
+    /* A port can emulate its own through the global address space */
     ntb_gas_write(p, ntb_gas_nt(p->port, A_NTCEEM), PCI_ERR_COR_RCVR);
     assert_errors(p, 0, PCI_ERR_COR_RCVR, PCI_EXP_DEVSTA_CED);
-    ntb_quit(other);
-    stop();
 }
 
-/* Nobody is there: who comes later has not seen that error */
-static void test_emulate_nobody(void)
+/* A port that attaches later does not see errors of before */
+static void test_emulate_nobody(NtbFixture *f)
 {
-    NtbPort *a, *b;
+    NtbPort *b;
 
-    server = ntb_server_start();
-    a = ntb_boot(server, NULL);
-    ntb_gas_write(a, ntb_gas_nt(2, A_NTUEEM), PCI_ERR_UNC_UNSUP);
-    b = ntb_boot(server, NULL);
+    ntb_gas_write(f->ports[0], ntb_gas_nt(2, A_NTUEEM), PCI_ERR_UNC_UNSUP);
+    b = ntb_start(f, 1, NULL);
     ntb_settle(b->qts);
     assert_errors(b, 0, 0, 0);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-/* Whatever another process has written to the words */
-static void test_emulate_hostile(void)
+/* Another process writes all ones to the words of the memory */
+static void test_emulate_hostile(NtbFixture *f)
 {
-    IdtNtbShm *shm;
-    NtbPort *other;
+    NtbPort *p = f->ports[0], *other = ntb_start(f, 1, NULL);
+    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
 
-    start();
-    other = ntb_boot(server, NULL);
-    shm = (IdtNtbShm *)server->mem;
     qatomic_set(&shm->slot[ntb_slot(p->port)].p.ntueem, UINT32_MAX);
     qatomic_set(&shm->slot[ntb_slot(p->port)].p.ntceem, UINT32_MAX);
     ntb_gas_write(other, ntb_gas_nt(p->port, A_NTSDATA), 1);
@@ -299,8 +275,6 @@ static void test_emulate_hostile(void)
     assert_errors(p, UNCOR_ALL, COR_ALL,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_FED |
                   PCI_EXP_DEVSTA_CED | PCI_EXP_DEVSTA_URD);
-    ntb_quit(other);
-    stop();
 }
 
 /*
@@ -331,8 +305,9 @@ static const Access accesses[] = {
     { WIN_LUT24, 30 * WIN_SIZE, 1, true, 0x60000001, 0x01, 30 * WIN_SIZE },
 };
 
-static void do_access(const Access *a)
+static void do_access(NtbFixture *f, const Access *a)
 {
+    NtbPort *p = f->ports[0];
     uint64_t addr = win_bar(p, a->bar) + a->offset;
 
     if (a->write) {
@@ -343,8 +318,9 @@ static void do_access(const Access *a)
     }
 }
 
-static void assert_access_header(const Access *a)
+static void assert_access_header(NtbFixture *f, const Access *a)
 {
+    NtbPort *p = f->ports[0];
     uint64_t addr = win_bar(p, a->bar) + a->tlp_offset;
 
     if (a->dw0 & 0x20000000) {
@@ -354,81 +330,81 @@ static void assert_access_header(const Access *a)
     }
 }
 
-/* A write is an error, a read an advisory one: its completion tells too */
-static void test_unsupported(void)
+/* A read is an advisory error, because its completion tells it too */
+static void test_unsupported(NtbFixture *f)
 {
+    NtbPort *p = f->ports[0];
     const uint16_t ur = PCI_EXP_DEVSTA_URD;
 
-    start();
     ntb_cfg_write(p, COR_MASK, 0);
     for (unsigned i = 0; i < G_N_ELEMENTS(accesses); i++) {
         const Access *a = &accesses[i];
 
-        do_access(a);
+        do_access(f, a);
         g_assert_cmphex(PCI_ERR_CAP_FEP(ntb_cfg_read(p, AER_CAP)), ==, 20);
-        assert_access_header(a);
+        assert_access_header(f, a);
         assert_errors(p, PCI_ERR_UNC_UNSUP, a->write ? 0 : PCI_ERR_COR_ADV_NFAT,
                       ur | (a->write ? PCI_EXP_DEVSTA_NFED
                                      : PCI_EXP_DEVSTA_CED));
-        g_assert_cmphex(take_messages(), ==, a->write ? MSG_NONFATAL : MSG_COR);
+        g_assert_cmphex(take_messages(f), ==,
+                        a->write ? MSG_NONFATAL : MSG_COR);
     }
 
-    /* Advisory errors masked, as they are in reset */
+    /* Advisory errors are masked in reset */
     ntb_cfg_write(p, COR_MASK, PCI_ERR_COR_ADV_NFAT);
     for (unsigned i = 0; i < 3; i++) {
-        do_access(&accesses[0]);
+        do_access(f, &accesses[0]);
     }
     assert_errors(p, 0, PCI_ERR_COR_ADV_NFAT, ur | PCI_EXP_DEVSTA_CED);
-    g_assert_cmphex(take_messages(), ==, 0);
+    g_assert_cmphex(take_messages(f), ==, 0);
 
-    /* Fatal ones are not advisory */
+    /* Fatal errors are not advisory */
     ntb_cfg_write(p, UNCOR_SEVER, PCI_ERR_UNC_UNSUP);
-    do_access(&accesses[0]);
-    assert_access_header(&accesses[0]);
+    do_access(f, &accesses[0]);
+    assert_access_header(f, &accesses[0]);
     assert_errors(p, PCI_ERR_UNC_UNSUP, 0, ur | PCI_EXP_DEVSTA_FED);
-    g_assert_cmphex(take_messages(), ==, MSG_FATAL);
+    g_assert_cmphex(take_messages(f), ==, MSG_FATAL);
 
-    /* Reporting of unsupported requests off */
+    /* Reporting of unsupported requests is disabled */
     ntb_cfg_writew(p, DEVCTL, REPORT_ALL & ~PCI_EXP_DEVCTL_URRE);
-    do_access(&accesses[1]);
+    do_access(f, &accesses[1]);
     assert_errors(p, PCI_ERR_UNC_UNSUP, 0, ur | PCI_EXP_DEVSTA_FED);
-    g_assert_cmphex(take_messages(), ==, 0);
-    stop();
+    g_assert_cmphex(take_messages(f), ==, 0);
 }
 
-/* The first one stands for all that follow, until it is cleared */
-static void test_unsupported_once(void)
+/* The header log keeps the first one until it is cleared */
+static void test_unsupported_once(NtbFixture *f)
 {
-    start();
+    NtbPort *p = f->ports[0];
+
     for (unsigned round = 0; round < 2; round++) {
         const Access *first = &accesses[1 + 5 * round];
 
-        do_access(first);
-        g_assert_cmphex(take_messages(), ==, MSG_NONFATAL);
+        do_access(f, first);
+        g_assert_cmphex(take_messages(f), ==, MSG_NONFATAL);
         ntb_cfg_writew(p, DEVSTA, UINT16_MAX);
         for (unsigned i = 0; i < G_N_ELEMENTS(accesses); i++) {
-            do_access(&accesses[i]);
+            do_access(f, &accesses[i]);
         }
-        assert_access_header(first);
-        g_assert_cmphex(take_messages(), ==, 0);
+        assert_access_header(f, first);
+        g_assert_cmphex(take_messages(f), ==, 0);
         assert_errors(p, PCI_ERR_UNC_UNSUP, 0, 0);
     }
-    stop();
 }
 
-/* What goes through a window is none; of what goes half through, the rest is */
-static void test_unsupported_limit(void)
+/* Only the part of an access beyond the limit of its window is an error */
+static void test_unsupported_limit(NtbFixture *f)
 {
-    uint64_t base;
+    NtbPort *p = f->ports[0];
+    uint64_t base = win_bar(p, WIN_DIRECT64);
 
-    start();
-    base = win_bar(p, WIN_DIRECT64);
     win_aim(p, WIN_DIRECT64, p->partition, WIN_X);
     win_limit(p, WIN_DIRECT64, base + 0x400 - 1);
     win_assert_shows(p, base, p, WIN_X);
     assert_errors(p, 0, 0, 0);
     ntb_write_sized(p, base + 0x3fd, 8, UINT64_MAX);
-    g_assert_cmphex(qtest_readl(qts, WIN_X + 0x3fd) & 0xffffff, ==, 0xffffff);
+    g_assert_cmphex(qtest_readl(f->root, WIN_X + 0x3fd) & 0xffffff, ==,
+                    0xffffff);
     assert_header(p, 0x60000002, 0x1f, base >> 32, (base & ~3) + 0x400);
     assert_errors(p, PCI_ERR_UNC_UNSUP, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
@@ -437,222 +413,229 @@ static void test_unsupported_limit(void)
     assert_header(p, 0x60000001, 0x0f, base >> 32, base);
     assert_errors(p, PCI_ERR_UNC_UNSUP, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    stop();
 }
 
-/* On the root bus nobody hears of it; the status registers show it */
-static void test_unsupported_root_bus(void)
+/* On the root bus, only the status registers show it */
+static void test_unsupported_root_bus(NtbFixture *f)
 {
-    WinPair w;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
-    win_start(&w, WIN_PLAIN, NULL);
-    ntb_cfg_writew(w.a, DEVCTL, REPORT_ALL);
-    qtest_writel(w.a->qts, win_bar(w.a, WIN_DIRECT32), 0);
-    /* ... and other ports see them */
-    g_assert_cmphex(ntb_gas_read(w.b, ntb_gas_nt(w.a->port, UNCOR_STATUS)), ==,
+    ntb_cfg_writew(a, DEVCTL, REPORT_ALL);
+    qtest_writel(a->qts, win_bar(a, WIN_DIRECT32), 0);
+    /* Other ports see them too */
+    g_assert_cmphex(ntb_gas_read(b, ntb_gas_nt(a->port, UNCOR_STATUS)), ==,
                     PCI_ERR_UNC_UNSUP);
-    assert_errors(w.a, PCI_ERR_UNC_UNSUP, 0,
+    assert_errors(a, PCI_ERR_UNC_UNSUP, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    /* No admission; no bus master there */
-    win_open(w.a, WIN_DIRECT32, w.b->partition, WIN_X);
-    qtest_writel(w.a->qts, win_bar(w.a, WIN_DIRECT32), 0);
-    assert_errors(w.a, 0, 0, 0);
-    win_admit(w.a, false);
-    qtest_writel(w.a->qts, win_bar(w.a, WIN_DIRECT32), 0);
-    assert_errors(w.a, PCI_ERR_UNC_UNSUP, 0,
+    /* Open, then not admitted, then the peer is no bus master */
+    win_open(a, WIN_DIRECT32, b->partition, WIN_X);
+    qtest_writel(a->qts, win_bar(a, WIN_DIRECT32), 0);
+    assert_errors(a, 0, 0, 0);
+    win_admit(a, false);
+    qtest_writel(a->qts, win_bar(a, WIN_DIRECT32), 0);
+    assert_errors(a, PCI_ERR_UNC_UNSUP, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    win_admit(w.a, true);
-    ntb_cfg_writew(w.b, PCI_COMMAND, PCI_COMMAND_MEMORY);
-    qtest_writel(w.a->qts, win_bar(w.a, WIN_DIRECT32), 0);
-    assert_errors(w.a, PCI_ERR_UNC_UNSUP, 0,
+    win_admit(a, true);
+    ntb_cfg_writew(b, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    qtest_writel(a->qts, win_bar(a, WIN_DIRECT32), 0);
+    assert_errors(a, PCI_ERR_UNC_UNSUP, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    /* Where nothing answers there */
-    ntb_cfg_writew(w.b, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-    win_open(w.a, WIN_DIRECT32, w.b->partition, 0xd0000000);
-    g_assert_cmphex(qtest_readl(w.a->qts, win_bar(w.a, WIN_DIRECT32)), ==,
+    /* The target address has no device */
+    ntb_cfg_writew(b, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    win_open(a, WIN_DIRECT32, b->partition, 0xd0000000);
+    g_assert_cmphex(qtest_readl(a->qts, win_bar(a, WIN_DIRECT32)), ==,
                     UINT32_MAX);
-    assert_errors(w.a, 0, PCI_ERR_COR_ADV_NFAT,
+    assert_errors(a, 0, PCI_ERR_COR_ADV_NFAT,
                   PCI_EXP_DEVSTA_CED | PCI_EXP_DEVSTA_URD);
-    assert_errors(w.b, 0, 0, 0);
-    win_stop(&w);
+    assert_errors(b, 0, 0, 0);
 }
 
 /*
  * Completion timeouts
  */
 
-static void test_timeout(void)
+static void test_timeout(NtbFixture *f)
 {
-    WinPair w;
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, WIN_DIRECT64);
 
-    win_start(&w, WIN_PLAIN, ",completion-timeout=2000");
-    base = win_bar(w.a, WIN_DIRECT64);
-    win_open(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
-    win_assert_shows(w.a, base, w.b, WIN_X);
-    ntb_freeze(w.b);
-    /* Posted: nobody waits for it */
-    qtest_writeq(w.a->qts, base, 0x1234);
-    assert_errors(w.a, 0, 0, 0);
+    win_open(a, WIN_DIRECT64, b->partition, WIN_X);
+    win_assert_shows(a, base, b, WIN_X);
+    ntb_freeze(b);
+    /* Do not wait for a posted write */
+    qtest_writeq(a->qts, base, 0x1234);
+    assert_errors(a, 0, 0, 0);
 
-    g_assert_cmphex(qtest_readq(w.a->qts, base), ==, UINT64_MAX);
-    g_assert_cmphex(PCI_ERR_CAP_FEP(ntb_cfg_read(w.a, AER_CAP)), ==, 14);
-    assert_header(w.a, 0, 0, 0, 0);
-    ntb_cfg_writew(w.a, DEVSTA, UINT16_MAX);
-    g_assert_cmphex(qtest_readq(w.a->qts, base), ==, UINT64_MAX);
-    assert_errors(w.a, PCI_ERR_UNC_COMP_TIME, 0, 0);
-    /* Not waited for, but without an answer as before */
-    g_assert_cmphex(qtest_readq(w.a->qts, base), ==, UINT64_MAX);
-    assert_errors(w.a, PCI_ERR_UNC_COMP_TIME, 0, PCI_EXP_DEVSTA_NFED);
+    g_assert_cmphex(qtest_readq(a->qts, base), ==, UINT64_MAX);
+    g_assert_cmphex(PCI_ERR_CAP_FEP(ntb_cfg_read(a, AER_CAP)), ==, 14);
+    assert_header(a, 0, 0, 0, 0);
+    ntb_cfg_writew(a, DEVSTA, UINT16_MAX);
+    g_assert_cmphex(qtest_readq(a->qts, base), ==, UINT64_MAX);
+    assert_errors(a, PCI_ERR_UNC_COMP_TIME, 0, 0);
+    /* The next ones fail without a wait */
+    g_assert_cmphex(qtest_readq(a->qts, base), ==, UINT64_MAX);
+    assert_errors(a, PCI_ERR_UNC_COMP_TIME, 0, PCI_EXP_DEVSTA_NFED);
 
-    ntb_thaw(w.b);
-    ntb_wait(qtest_readq(w.a->qts, base) == 0x1234);
-    clear_errors(w.a);
-    win_assert_shows(w.a, base, w.b, WIN_X);
-    assert_errors(w.a, 0, 0, 0);
+    ntb_thaw(b);
+    ntb_wait(qtest_readq(a->qts, base) == 0x1234);
+    clear_errors(a);
+    win_assert_shows(a, base, b, WIN_X);
+    assert_errors(a, 0, 0, 0);
 
-    /* More than there is room for */
-    ntb_freeze(w.b);
+    /* One write more than fits into the mailbox */
+    ntb_freeze(b);
     for (unsigned i = 0; i < IDT_NTB_MAX_REQUESTS; i++) {
-        qtest_writeb(w.a->qts, base, i & 0x7f);
+        qtest_writeb(a->qts, base, i & 0x7f);
     }
-    assert_errors(w.a, 0, 0, 0);
-    qtest_writeb(w.a->qts, base, 0x55);
-    assert_errors(w.a, PCI_ERR_UNC_COMP_TIME, 0, PCI_EXP_DEVSTA_NFED);
-    ntb_thaw(w.b);
-    ntb_wait(qtest_readb(w.a->qts, base) == 0x7f);
-    win_stop(&w);
+    assert_errors(a, 0, 0, 0);
+    qtest_writeb(a->qts, base, 0x55);
+    assert_errors(a, PCI_ERR_UNC_COMP_TIME, 0, PCI_EXP_DEVSTA_NFED);
+    ntb_thaw(b);
+    ntb_wait(qtest_readb(a->qts, base) == 0x7f);
 }
 
 /*
- * Where the interrupt of an error message may be aimed at
+ * Targets of the interrupt for an error message
  */
 
 /* The root port's interrupt for errors writes @data to @addr */
-static void aim_root_interrupt(uint64_t addr, uint32_t data)
+static void aim_root_interrupt(NtbFixture *f, uint64_t addr, uint32_t data)
 {
-    unsigned cap = find_root_capability(PCI_CAP_ID_MSIX);
-    uint32_t table = qtest_readl(qts, root + cap + PCI_MSIX_TABLE);
+    unsigned cap = find_root_capability(f, PCI_CAP_ID_MSIX);
+    uint32_t table = qtest_readl(f->root, root(f) + cap + PCI_MSIX_TABLE);
 
     g_assert_cmphex(table & PCI_MSIX_TABLE_BIR, ==, 0);
-    qtest_writel(qts, root + PCI_BASE_ADDRESS_0, RP_BAR0);
+    qtest_writel(f->root, root(f) + PCI_BASE_ADDRESS_0, RP_BAR0);
     table = RP_BAR0 + (table & PCI_MSIX_TABLE_OFFSET);
-    qtest_writel(qts, table + PCI_MSIX_ENTRY_LOWER_ADDR, addr);
-    qtest_writel(qts, table + PCI_MSIX_ENTRY_UPPER_ADDR, addr >> 32);
-    qtest_writel(qts, table + PCI_MSIX_ENTRY_DATA, data);
-    qtest_writel(qts, table + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
-    qtest_writew(qts, root + cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE);
-    qtest_writel(qts, root_aer + PCI_ERR_ROOT_COMMAND,
+    qtest_writel(f->root, table + PCI_MSIX_ENTRY_LOWER_ADDR, addr);
+    qtest_writel(f->root, table + PCI_MSIX_ENTRY_UPPER_ADDR, addr >> 32);
+    qtest_writel(f->root, table + PCI_MSIX_ENTRY_DATA, data);
+    qtest_writel(f->root, table + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
+    qtest_writew(f->root, root(f) + cap + PCI_MSIX_FLAGS,
+                 PCI_MSIX_FLAGS_ENABLE);
+    qtest_writel(f->root, root_aer(f) + PCI_ERR_ROOT_COMMAND,
                  PCI_ERR_ROOT_CMD_COR_EN | PCI_ERR_ROOT_CMD_NONFATAL_EN |
                  PCI_ERR_ROOT_CMD_FATAL_EN);
 }
 
-static void test_interrupt(void)
+static void test_interrupt(NtbFixture *f)
 {
-    start();
-    /* At RAM, as it should be */
-    aim_root_interrupt(WIN_X, 0x5afe);
-    do_access(&accesses[1]);
-    g_assert_cmphex(qtest_readl(qts, WIN_X), ==, 0x5afe);
-    assert_errors(p, PCI_ERR_UNC_UNSUP, 0,
-                  PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    g_assert_cmphex(take_messages(), ==, MSG_NONFATAL);
+    NtbPort *p = f->ports[0];
 
-    /* At a closed window.  QEMU blocks what comes out of a BAR of its own */
-    aim_root_interrupt(win_bar(p, WIN_DIRECT64), 0);
-    do_access(&accesses[1]);
-    assert_access_header(&accesses[1]);
+    /* RAM, the usual target */
+    aim_root_interrupt(f, WIN_X, 0x5afe);
+    do_access(f, &accesses[1]);
+    g_assert_cmphex(qtest_readl(f->root, WIN_X), ==, 0x5afe);
     assert_errors(p, PCI_ERR_UNC_UNSUP, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    g_assert_cmphex(take_messages(), ==, MSG_NONFATAL);
+    g_assert_cmphex(take_messages(f), ==, MSG_NONFATAL);
+
+    /* A closed window.  QEMU blocks what a BAR handler does to the same BAR */
+    aim_root_interrupt(f, win_bar(p, WIN_DIRECT64), 0);
+    do_access(f, &accesses[1]);
+    assert_access_header(f, &accesses[1]);
+    assert_errors(p, PCI_ERR_UNC_UNSUP, 0,
+                  PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
+    g_assert_cmphex(take_messages(f), ==, MSG_NONFATAL);
     ntb_cfg_write(p, A_NTUEEM, PCI_ERR_UNC_COMP_ABORT);
     ntb_wait(ntb_cfg_read(p, UNCOR_STATUS) & PCI_ERR_UNC_UNSUP);
     assert_errors(p, PCI_ERR_UNC_UNSUP | PCI_ERR_UNC_COMP_ABORT, 0,
                   PCI_EXP_DEVSTA_NFED | PCI_EXP_DEVSTA_URD);
-    take_messages();
+    take_messages(f);
 
-    /* At the error emulation: another one */
-    aim_root_interrupt(p->bar0 + A_NTUEEM, PCI_ERR_UNC_COMP_ABORT);
+    /* The error emulation: raises another error */
+    aim_root_interrupt(f, p->bar0 + A_NTUEEM, PCI_ERR_UNC_COMP_ABORT);
     ntb_cfg_write(p, A_NTUEEM, PCI_ERR_UNC_COMP_TIME);
     ntb_wait(ntb_cfg_read(p, UNCOR_STATUS) & PCI_ERR_UNC_COMP_ABORT);
     assert_errors(p, PCI_ERR_UNC_COMP_TIME | PCI_ERR_UNC_COMP_ABORT, 0,
                   PCI_EXP_DEVSTA_NFED);
-    stop();
 }
 
-static void write_emulation(void)
+static void write_emulation(NtbFixture *f)
 {
-    ntb_write(p, A_NTUEEM, UNCOR_ALL);
+    ntb_write(f->ports[0], A_NTUEEM, UNCOR_ALL);
 }
 
-static void write_closed_window(void)
+static void write_closed_window(NtbFixture *f)
 {
+    NtbPort *p = f->ports[0];
     uint32_t bar1 = p->bar0 + 1 * MiB;
 
-    qtest_writel(qts, root + PCI_MEMORY_BASE, bar1 | p->bar0 >> 16);
+    qtest_writel(f->root, root(f) + PCI_MEMORY_BASE, bar1 | p->bar0 >> 16);
     ntb_cfg_write(p, PCI_BASE_ADDRESS_1, bar1);
-    qtest_writel(qts, bar1, 0);
+    qtest_writel(f->root, bar1, 0);
 }
 
 /*
- * At the power of our slot: the message unplugs who sends it.  (Not from a
+ * The power of the slot: the message unplugs its sender.  (Not from a
  * configuration cycle: QEMU allows no access to ECAM inside one.)
  */
-static void test_interrupt_unplugs(const void *opaque)
+static void test_interrupt_unplugs(NtbFixture *f)
 {
-    void (*make_error)(void) = opaque;
-    NtbPort *other;
+    void (*make_error)(NtbFixture *f) = f->test->data;
+    NtbPort *other = ntb_start(f, 1, NULL), *p;
     unsigned cap;
 
-    server = ntb_server_start();
-    other = ntb_boot(server, NULL);
-    qts = qtest_initf("%s -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support"
-                      "=off -chardev socket,path=%s,id=ntb "
-                      "-device pcie-root-port,id=rp0,bus=pcie.0,addr=%x.0,"
-                      "chassis=1 -device idt-ntb,id=ntb1,bus=rp0,chardev=ntb",
-                      ntb_next_machine(), server->socket, RP_SLOT);
-    p = ntb_open_plugged(qts);
-    find_root();
-    enable_messages();
-    cap = find_root_capability(PCI_CAP_ID_EXP);
-    qtest_writew(qts, root + cap + PCI_EXP_SLTCTL, PCI_EXP_SLTCTL_PWR_IND_ON);
-    aim_root_interrupt(root + cap + PCI_EXP_SLTCTL,
+    f->root = qtest_initf(
+        "%s -global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off "
+        "-chardev socket,path=%s,id=ntb "
+        "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,chassis=1 "
+        "-device idt-ntb,id=ntb1,bus=rp0,chardev=ntb",
+        ntb_next_machine(), f->server->socket);
+    p = f->ports[0] = ntb_open_plugged(f->root);
+    enable_messages(f);
+    cap = find_root_capability(f, PCI_CAP_ID_EXP);
+    qtest_writew(f->root, root(f) + cap + PCI_EXP_SLTCTL,
+                 PCI_EXP_SLTCTL_PWR_IND_ON);
+    aim_root_interrupt(f, root(f) + cap + PCI_EXP_SLTCTL,
                        PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF);
     g_assert_true(ntb_link_up(other, p->port));
-    make_error();
-    g_assert_cmphex(qtest_readw(qts, root + cap + PCI_EXP_SLTCTL) &
+    make_error(f);
+    g_assert_cmphex(qtest_readw(f->root, root(f) + cap + PCI_EXP_SLTCTL) &
                     PCI_EXP_SLTCTL_PWR_OFF, !=, 0);
     g_assert_cmphex(ntb_cfg_read(p, 0), ==, UINT32_MAX);
-    qtest_qmp_eventwait(qts, "DEVICE_DELETED");
+    qtest_qmp_eventwait(f->root, "DEVICE_DELETED");
     g_assert_false(ntb_link_up(other, p->port));
-    ntb_quit(other);
-    stop();
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/errors/emulate-uncorrectable",
-                   test_emulate_uncorrectable);
-    qtest_add_func("/idt-ntb/errors/emulate-correctable",
-                   test_emulate_correctable);
-    qtest_add_func("/idt-ntb/errors/emulate-bits", test_emulate_bits);
-    qtest_add_func("/idt-ntb/errors/emulate-by-peer", test_emulate_by_peer);
-    qtest_add_func("/idt-ntb/errors/emulate-nobody", test_emulate_nobody);
-    qtest_add_func("/idt-ntb/errors/emulate-hostile", test_emulate_hostile);
-    qtest_add_func("/idt-ntb/errors/unsupported", test_unsupported);
-    qtest_add_func("/idt-ntb/errors/unsupported-once", test_unsupported_once);
-    qtest_add_func("/idt-ntb/errors/unsupported-limit", test_unsupported_limit);
-    qtest_add_func("/idt-ntb/errors/unsupported-root-bus",
-                   test_unsupported_root_bus);
-    qtest_add_func("/idt-ntb/errors/timeout", test_timeout);
-    qtest_add_func("/idt-ntb/errors/interrupt", test_interrupt);
-    qtest_add_data_func("/idt-ntb/errors/interrupt-unplugs-bar",
-                        write_emulation, test_interrupt_unplugs);
-    qtest_add_data_func("/idt-ntb/errors/interrupt-unplugs-window",
-                        write_closed_window, test_interrupt_unplugs);
-}
+static const NtbTest tests[] = {
+    { "errors/emulate-each-uncorrectable-one", test_emulate_uncorrectable,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/emulate-each-correctable-one", test_emulate_correctable,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/emulate-several-at-once", test_emulate_bits, .prepare = prepare,
+      .windows = WIN_ONLY(WIN_PLAIN), .root_port = true, .q35 = true },
+    { "errors/peer-can-emulate-them", test_emulate_by_peer,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/of-a-free-port-are-lost", test_emulate_nobody, .ports = 1,
+      .q35 = true },
+    { "errors/memory-of-all-ones-sets-known-bits", test_emulate_hostile,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/closed-window-is-an-unsupported-request", test_unsupported,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/log-keeps-the-first-one", test_unsupported_once,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/begin-beyond-the-window-limit", test_unsupported_limit,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/on-the-root-bus-show-in-status", test_unsupported_root_bus,
+      .ports = 2, .windows = WIN_ONLY(WIN_PLAIN), .q35 = true },
+    { "errors/stalled-peer-is-a-completion-timeout", test_timeout, .ports = 2,
+      .props = ",completion-timeout=2000", .windows = WIN_ONLY(WIN_PLAIN),
+      .q35 = true },
+    { "errors/interrupt-may-have-any-target", test_interrupt,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
+      .q35 = true },
+    { "errors/interrupt-may-unplug-after-a-bar-write", test_interrupt_unplugs,
+      .q35 = true, .data = write_emulation },
+    { "errors/interrupt-may-unplug-after-a-window-write",
+      test_interrupt_unplugs, .q35 = true, .data = write_closed_window },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

@@ -1,20 +1,17 @@
 /*
  * QTest testcase for idt-ntb: failover
  *
- * Port 0 looks on, port 2 is in partition 1, and port 4 stands by to take its
- * place there.
+ * ports[0] looks on, ports[1] is in partition 1, and ports[2] stands by to take
+ * its place there.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
-#include "qemu/module.h"
-#include "idt-ntb/harness.h"
+#include "idt-ntb/fixture.h"
+#include "control.h"
 #include "image.h"
-#include "idt-ntb/window.h"
 
-#define OMCI    R_SWPORT0STS_OMCI_MASK
-#define OMCC    R_SWPORT0STS_OMCC_MASK
 #define FMCI    R_FCAP0STS_FMCI_MASK
 #define FMCC    R_FCAP0STS_FMCC_MASK
 #define PRIMARY         R_FCAP0CTL_PFTRG_MASK
@@ -24,47 +21,21 @@
 #define LISTEN  (R_SWPORT0CTL_FEN_MASK | CAP << R_SWPORT0CTL_FCAPSEL_SHIFT)
 #define PART    1
 
-static NtbServer *server;
-static NtbPort *a, *b, *c;
-
-static uint32_t port_reg(unsigned port, uint32_t reg0)
-{
-    return reg0 + IDT_SWPORT_STRIDE * port;
-}
-
-static uint32_t part_reg(unsigned part, uint32_t reg0)
-{
-    return reg0 + IDT_PART_STRIDE * part;
-}
-
 static uint32_t cap_reg(unsigned cap, uint32_t reg0)
 {
     return reg0 + IDT_FCAP_STRIDE * cap;
 }
 
-static uint32_t port_ctl(unsigned mode, unsigned part)
-{
-    return FIELD_DP32(mode, SWPORT0CTL, SWPART, part);
-}
-
-/* What SWPORTxFCTL has for both kinds of failover */
+/* SWPORTxFCTL for both kinds of failover */
 static uint32_t port_fctl(uint32_t primary, uint32_t secondary)
 {
     return primary | secondary << IDT_FCAP_SECONDARY;
 }
 
-static void set_port(unsigned port, uint32_t ctl)
+static void clear_status(NtbFixture *f)
 {
-    uint32_t sts = ntb_gas_portsts(port);
+    NtbPort *a = f->ports[0];
 
-    ntb_gas_write(a, port_reg(port, A_SWPORT0CTL), ctl);
-    ntb_wait(ntb_gas_read(a, sts) & OMCC);
-    ntb_gas_write(a, sts, OMCI | OMCC);
-    g_assert_cmphex(ntb_gas_read(a, port_reg(port, A_SWPORT0CTL)), ==, ctl);
-}
-
-static void clear_status(void)
-{
     for (unsigned i = 0; i < NTB_NUM_PORTS; i++) {
         ntb_gas_write(a, ntb_gas_portsts(ntb_ports[i]), UINT32_MAX);
     }
@@ -75,42 +46,28 @@ static void clear_status(void)
     g_assert_cmphex(ntb_gas_read(a, cap_reg(CAP, A_FCAP0STS)), ==, 0);
 }
 
-/* A primary failover puts @c in the place of @b, a secondary one back */
-static void arm(void)
+/* A primary failover puts ports[2] in the place of ports[1] */
+static void arm(NtbFixture *f)
 {
-    set_port(c->port, port_ctl(IDT_PORT_MODE_DISABLED, 2) | LISTEN);
+    NtbPort *a = f->ports[0], *b = f->ports[1], *c = f->ports[2];
+
+    set_port(a, c->port, port_ctl(IDT_PORT_MODE_DISABLED, 2) | LISTEN);
     ntb_gas_write(a, port_reg(c->port, A_SWPORT0FCTL),
                   port_fctl(IDT_PORT_MODE_NT |
                             PART << R_SWPORT0FCTL_PFSWPART_SHIFT |
                             7 << R_SWPORT0FCTL_PFDEVNUM_SHIFT,
                             port_ctl(IDT_PORT_MODE_DISABLED, 2)));
-    set_port(b->port, port_ctl(IDT_PORT_MODE_NT, PART) | LISTEN |
-                      IDT_PORT_OMA_RESET << R_SWPORT0CTL_OMA_SHIFT);
+    set_port(a, b->port, port_ctl(IDT_PORT_MODE_NT, PART) | LISTEN |
+                         IDT_PORT_OMA_RESET << R_SWPORT0CTL_OMA_SHIFT);
     ntb_gas_write(a, port_reg(b->port, A_SWPORT0FCTL),
                   port_fctl(port_ctl(IDT_PORT_MODE_UNATTACHED, PART),
                             port_ctl(IDT_PORT_MODE_NT, PART)));
-    clear_status();
+    clear_status(f);
 }
 
-static void setup(void)
+static void trigger(NtbFixture *f, uint32_t kind)
 {
-    server = ntb_server_start();
-    a = ntb_boot(server, ",partitions=3");
-    b = ntb_boot(server, ",partitions=3");
-    c = ntb_boot(server, ",partitions=3");
-    g_assert_cmpuint(b->partition, ==, PART);
-}
-
-static void teardown(void)
-{
-    ntb_quit(c);
-    ntb_quit(b);
-    ntb_quit(a);
-    ntb_server_stop(server);
-}
-
-static void trigger(uint32_t kind)
-{
+    NtbPort *a = f->ports[0];
     uint32_t sts = cap_reg(CAP, A_FCAP0STS);
 
     ntb_gas_write(a, cap_reg(CAP, A_FCAP0CTL), kind);
@@ -119,9 +76,10 @@ static void trigger(uint32_t kind)
     g_assert_cmphex(ntb_gas_read(a, cap_reg(CAP, A_FCAP0CTL)), ==, 0);
 }
 
-static void assert_port(unsigned port, unsigned mode, unsigned part,
-                        unsigned devnum, uint32_t bits)
+static void assert_port(NtbFixture *f, unsigned port, unsigned mode,
+                        unsigned part, unsigned devnum, uint32_t bits)
 {
+    NtbPort *a = f->ports[0];
     uint32_t sts = ntb_gas_read(a, ntb_gas_portsts(port)) &
                    ~R_SWPORT0STS_LINKUP_MASK;
     uint32_t ctl = ntb_gas_read(a, port_reg(port, A_SWPORT0CTL));
@@ -136,9 +94,11 @@ static void assert_port(unsigned port, unsigned mode, unsigned part,
     g_assert_cmphex(ctl & LISTEN, ==, LISTEN);
 }
 
-/* What is sent to the partition comes to @to, which has taken it over */
-static void assert_takes_over(NtbPort *to)
+/* Messages to the partition come to @to, which has taken it over */
+static void assert_takes_over(NtbFixture *f, NtbPort *to)
 {
+    NtbPort *a = f->ports[0];
+
     ntb_wait(ntb_link_up(a, to->port));
     ntb_setup_function(to);
     to->partition = PART;
@@ -146,47 +106,45 @@ static void assert_takes_over(NtbPort *to)
     ntb_assert_talk(to, a);
 }
 
-static void test_standby(void)
+static void test_standby(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1], *c = f->ports[2];
     const uint32_t primary = OMCI | OMCC | R_SWPORT0STS_PFAILOVER_MASK;
     const uint32_t secondary = OMCI | OMCC | R_SWPORT0STS_SFAILOVER_MASK;
 
-    setup();
-    arm();
+    arm(f);
     g_assert_false(ntb_link_up(a, c->port));
     for (unsigned i = 0; i < 2; i++) {
-        trigger(PRIMARY);
-        assert_port(b->port, IDT_PORT_MODE_UNATTACHED, PART, 0, primary);
-        assert_port(c->port, IDT_PORT_MODE_NT, PART, 7, primary);
+        trigger(f, PRIMARY);
+        assert_port(f, b->port, IDT_PORT_MODE_UNATTACHED, PART, 0, primary);
+        assert_port(f, c->port, IDT_PORT_MODE_NT, PART, 7, primary);
         g_assert_false(ntb_link_up(a, b->port));
-        assert_takes_over(c);
-        clear_status();
-        assert_port(c->port, IDT_PORT_MODE_NT, PART, 7, 0);
+        assert_takes_over(f, c);
+        clear_status(f);
+        assert_port(f, c->port, IDT_PORT_MODE_NT, PART, 7, 0);
 
-        trigger(SECONDARY);
-        assert_port(b->port, IDT_PORT_MODE_NT, PART, 0, secondary);
-        assert_port(c->port, IDT_PORT_MODE_DISABLED, 2, 0, secondary);
+        trigger(f, SECONDARY);
+        assert_port(f, b->port, IDT_PORT_MODE_NT, PART, 0, secondary);
+        assert_port(f, c->port, IDT_PORT_MODE_DISABLED, 2, 0, secondary);
         g_assert_false(ntb_link_up(a, c->port));
-        assert_takes_over(b);
-        clear_status();
+        assert_takes_over(f, b);
+        clear_status(f);
     }
-    /* What is there already is no change, but a failover */
-    trigger(SECONDARY);
-    assert_port(b->port, IDT_PORT_MODE_NT, PART, 0,
+    /* A failover to the same mode changes nothing, but shows in the status */
+    trigger(f, SECONDARY);
+    assert_port(f, b->port, IDT_PORT_MODE_NT, PART, 0,
                 R_SWPORT0STS_SFAILOVER_MASK);
     g_assert_true(ntb_link_up(a, b->port));
-    teardown();
 }
 
-/* A board's EEPROM arms it: the standby guest attaches to an unattached port */
-static void test_standby_of_image(void)
+/* The EEPROM arms it: the standby guest attaches to an unattached port */
+static void test_standby_of_image(NtbFixture *f)
 {
     static const uint32_t bar0[IDT_NUM_BARS] = { 0x800004c0 };
-    GByteArray *image = g_byte_array_new();
-    g_autofree char *props = NULL;
-    char *path;
+    GByteArray *image = image_new(2);
+    g_autoptr(ImagePath) path = NULL;
+    NtbPort *a, *b, *c;
 
-    image_topology(image, 2);
     image_write(image, port_reg(2, A_SWPORT0FCTL),
                 port_ctl(IDT_PORT_MODE_UNATTACHED, PART));
     image_write(image, port_reg(2, A_SWPORT0CTL),
@@ -196,94 +154,87 @@ static void test_standby_of_image(void)
                 port_ctl(IDT_PORT_MODE_NT, PART));
     image_port(image, 4, port_ctl(IDT_PORT_MODE_UNATTACHED, 2) | LISTEN);
     image_bars(image, 4, bar0);
-    image_end(image);
-    path = image_save(image);
-    server = ntb_server_start();
-    props = g_strdup_printf(",port=4,eeprom=%s", path);
-    c = ntb_boot(server, props);
-    a = ntb_boot(server, NULL);
-    b = ntb_boot(server, NULL);
+    path = image_finish(image);
+    c = image_start(f, 2, path, ",port=4");
+    a = ntb_start(f, 0, NULL);
+    b = ntb_start(f, 1, NULL);
     g_assert_cmpuint(a->port, ==, 0);
     g_assert_cmpuint(b->port, ==, 2);
     g_assert_false(ntb_qom_bool(c, "link"));
     ntb_assert_talk(a, b);
-    trigger(PRIMARY);
-    assert_takes_over(c);
+    trigger(f, PRIMARY);
+    assert_takes_over(f, c);
     g_assert_true(ntb_qom_bool(c, "link"));
     g_assert_cmpint(ntb_qom_int(c, "partition"), ==, PART);
-    teardown();
-    image_free(path);
 }
 
-/* FEN and FCAPSEL: a port that listens to another capability, or to none */
-static void test_select(void)
+/* FEN and FCAPSEL: a port obeys one capability, or none */
+static void test_select(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1], *c = f->ports[2];
     uint32_t nt = port_ctl(IDT_PORT_MODE_NT, PART);
     const uint32_t others[] = {
         nt, nt | CAP << R_SWPORT0CTL_FCAPSEL_SHIFT,
         nt | (LISTEN ^ 1 << R_SWPORT0CTL_FCAPSEL_SHIFT),
     };
 
-    setup();
-    arm();
+    arm(f);
     for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
-        set_port(b->port, others[i]);
-        set_port(c->port, port_ctl(IDT_PORT_MODE_DISABLED, 2));
-        clear_status();
+        set_port(a, b->port, others[i]);
+        set_port(a, c->port, port_ctl(IDT_PORT_MODE_DISABLED, 2));
+        clear_status(f);
         ntb_listen_to_links(a);
-        trigger(PRIMARY);
+        trigger(f, PRIMARY);
         g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(b->port)) &
                         (OMCI | OMCC | R_SWPORT0STS_PFAILOVER_MASK), ==, 0);
         g_assert_true(ntb_link_up(a, b->port));
         g_assert_false(ntb_link_up(a, c->port));
         g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
     }
-    /* A mode that the port can't have leaves it as it is */
-    set_port(b->port, nt | LISTEN);
+    /* A mode that the port can't have changes nothing */
+    set_port(a, b->port, nt | LISTEN);
     ntb_gas_write(a, port_reg(b->port, A_SWPORT0FCTL), 0xf);
-    clear_status();
-    trigger(PRIMARY);
-    assert_port(b->port, IDT_PORT_MODE_NT, PART, 0,
+    clear_status(f);
+    trigger(f, PRIMARY);
+    assert_port(f, b->port, IDT_PORT_MODE_NT, PART, 0,
                 R_SWPORT0STS_PFAILOVER_MASK);
-    teardown();
 }
 
-static void test_partition(void)
+static void test_partition(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     const uint32_t listen = R_SWPART0CTL_FEN_MASK |
                             CAP << R_SWPART0CTL_FCAPSEL_SHIFT;
     uint32_t sts = ntb_gas_partsts(PART);
 
-    setup();
     ntb_gas_write(a, part_reg(PART, A_SWPART0CTL),
                   IDT_PART_STATE_ACTIVE | listen);
     /* That was no change of the state */
     g_assert_true(ntb_link_up(a, b->port));
     ntb_gas_write(a, part_reg(PART, A_SWPART0FCTL), IDT_PART_STATE_DISABLED |
                   IDT_PART_STATE_ACTIVE << IDT_FCAP_SECONDARY);
-    clear_status();
-    trigger(PRIMARY);
+    clear_status(f);
+    trigger(f, PRIMARY);
     g_assert_cmphex(ntb_gas_read(a, sts) & 0x6f, ==,
-                    R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK |
-                    R_SWPART0STS_PFAILOVER_MASK);
+                    SCI | SCC | R_SWPART0STS_PFAILOVER_MASK);
     g_assert_cmphex(ntb_gas_read(a, part_reg(PART, A_SWPART0CTL)), ==, listen);
     g_assert_false(ntb_link_up(a, b->port));
-    clear_status();
-    trigger(SECONDARY);
+    clear_status(f);
+    trigger(f, SECONDARY);
     g_assert_cmphex(ntb_gas_read(a, sts) & 0x6f, ==,
-                    R_SWPART0STS_SCI_MASK | R_SWPART0STS_SCC_MASK |
-                    R_SWPART0STS_SFAILOVER_MASK |
+                    SCI | SCC | R_SWPART0STS_SFAILOVER_MASK |
                     IDT_PART_STATE_ACTIVE << R_SWPART0STS_STATE_SHIFT);
-    assert_takes_over(b);
-    /* A state that does not exist */
+    assert_takes_over(f, b);
+    /* A reserved state changes nothing */
     ntb_gas_write(a, part_reg(PART, A_SWPART0FCTL), IDT_PART_STATE_RESERVED);
-    trigger(PRIMARY);
+    trigger(f, PRIMARY);
     g_assert_true(ntb_link_up(a, b->port));
-    teardown();
 }
 
-static void assert_interrupt(uint32_t bits)
+static void assert_interrupt(NtbFixture *f, uint32_t bits)
 {
+    NtbPort *a = f->ports[0];
+
     ntb_assert_msi(a);
     ntb_wait(ntb_read(a, A_NTINTSTS) == bits);
     ntb_write(a, A_NTINTSTS, bits);
@@ -291,27 +242,27 @@ static void assert_interrupt(uint32_t bits)
     ntb_msi_clear(a);
 }
 
-/* FMCI and FMCC of the partitions that select it, and a switch event */
-static void test_events(void)
+/* Partitions that select the capability get FMCI, FMCC; all get SEVENT */
+static void test_events(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
     const uint32_t both = R_NTINTSTS_FMCI_MASK | R_NTINTSTS_FMCC_MASK;
 
-    setup();
-    arm();
+    arm(f);
     ntb_gas_write(a, A_SEMSK, UINT32_MAX);
     ntb_write(a, A_NTINTSTS, UINT32_MAX);
     ntb_write(a, A_NTINTMSK, 0);
-    trigger(PRIMARY);
+    trigger(f, PRIMARY);
     ntb_assert_no_msi(a);
     g_assert_cmphex(ntb_read(a, A_NTINTSTS), ==, 0);
 
     ntb_gas_write(a, part_reg(0, A_SWPART0CTL), IDT_PART_STATE_ACTIVE |
                   CAP << R_SWPART0CTL_FCAPSEL_SHIFT);
-    trigger(SECONDARY);
-    assert_interrupt(both);
+    trigger(f, SECONDARY);
+    assert_interrupt(f, both);
     ntb_write(a, A_NTINTMSK, ~R_NTINTSTS_FMCC_MASK);
-    trigger(PRIMARY);
-    assert_interrupt(both);
+    trigger(f, PRIMARY);
+    assert_interrupt(f, both);
 
     /* SESTS.FAILOVER while FCAPxSTS is not 0, and its three masks */
     ntb_gas_write(a, part_reg(0, A_SWPART0CTL), IDT_PART_STATE_ACTIVE);
@@ -321,54 +272,51 @@ static void test_events(void)
     g_assert_cmphex(ntb_gas_read(a, A_SESTS), ==, 0);
     ntb_gas_write(a, A_SEFOVRMSK, ~(1u << CAP));
     g_assert_cmphex(ntb_gas_read(a, A_SESTS), ==, R_SESTS_FAILOVER_MASK);
-    trigger(SECONDARY);
-    assert_interrupt(R_NTINTSTS_SEVENT_MASK);
+    trigger(f, SECONDARY);
+    assert_interrupt(f, R_NTINTSTS_SEVENT_MASK);
     ntb_gas_write(a, A_SEFOVRMSK, 1u << CAP);
-    trigger(PRIMARY);
+    trigger(f, PRIMARY);
     ntb_assert_no_msi(a);
-    clear_status();
+    clear_status(f);
     ntb_gas_write(a, A_SEFOVRMSK, 0);
     g_assert_cmphex(ntb_gas_read(a, A_SESTS), ==, 0);
-    teardown();
 }
 
-/* The failover from a guest that hangs: it is over when that guest ends */
-static void test_hung(void)
+/* A failover from a guest that hangs completes when that guest ends */
+static void test_hung(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *c = f->ports[2];
     uint32_t sts = cap_reg(CAP, A_FCAP0STS);
 
-    setup();
-    arm();
-    ntb_freeze(b);
+    arm(f);
+    ntb_freeze(f->ports[1]);
     ntb_gas_write(a, cap_reg(CAP, A_FCAP0CTL), PRIMARY);
-    assert_takes_over(c);
+    assert_takes_over(f, c);
     g_assert_cmphex(ntb_gas_read(a, sts), ==, FMCI);
-    ntb_kill(b);
+    ntb_end_by_kill(f, 1);
     ntb_wait(ntb_gas_read(a, sts) == (FMCI | FMCC));
-    assert_port(2, IDT_PORT_MODE_UNATTACHED, PART, 0,
+    assert_port(f, 2, IDT_PORT_MODE_UNATTACHED, PART, 0,
                 OMCI | OMCC | R_SWPORT0STS_PFAILOVER_MASK);
-    assert_takes_over(c);
-    ntb_quit(c);
-    ntb_quit(a);
-    ntb_server_stop(server);
+    assert_takes_over(f, c);
 }
 
-/* OMA decides whether a function that stays one is reset */
-static void test_action(void)
+/* OMA says whether a function that stays one is reset */
+static void test_action(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     ntb_gas_write(a, part_reg(5, A_SWPART0CTL), IDT_PART_STATE_ACTIVE);
     ntb_gas_write(a, port_reg(b->port, A_SWPORT0FCTL),
                   port_fctl(port_ctl(IDT_PORT_MODE_NT, 5),
                             port_ctl(IDT_PORT_MODE_NT, PART)));
     for (unsigned oma = 0; oma < 2; oma++) {
-        set_port(b->port, port_ctl(IDT_PORT_MODE_NT, PART) | LISTEN |
-                          oma << R_SWPORT0CTL_OMA_SHIFT);
-        clear_status();
+        set_port(a, b->port, port_ctl(IDT_PORT_MODE_NT, PART) | LISTEN |
+                             oma << R_SWPORT0CTL_OMA_SHIFT);
+        clear_status(f);
         ntb_setup_function(b);
         ntb_write(b, A_NTSDATA, 0x5afe);
         ntb_listen_to_links(a);
-        trigger(PRIMARY);
+        trigger(f, PRIMARY);
         ntb_wait(ntb_link_up(a, b->port));
         g_assert_cmphex(ntb_gas_read(a, ntb_gas_nt(b->port, A_NTSDATA)), ==,
                         oma ? 0 : 0x5afe);
@@ -378,74 +326,57 @@ static void test_action(void)
         b->partition = 5;
         ntb_assert_talk(a, b);
         ntb_assert_talk(b, a);
-        trigger(SECONDARY);
+        trigger(f, SECONDARY);
         ntb_wait(ntb_link_up(a, b->port));
         b->partition = PART;
     }
-    teardown();
 }
 
 /* A window onto the partition shows the memory of the guest that is there */
-static void test_windows(WinPath path)
+static void test_windows(NtbFixture *f)
 {
-    WinPair w;
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1], *c = f->ports[2];
+    uint64_t base = win_bar(a, WIN_DIRECT32);
 
-    win_start(&w, path, ",partitions=3");
-    a = w.a;
-    b = w.b;
-    c = win_boot(w.server, path, NULL, ",partitions=3");
-    arm();
-    base = win_bar(a, WIN_DIRECT32);
+    arm(f);
     win_open(a, WIN_DIRECT32, PART, WIN_X);
     win_assert_hits(a, base, b, WIN_X, 8);
     win_setup_function(c);
     for (unsigned i = 0; i < 2; i++) {
-        trigger(PRIMARY);
+        trigger(f, PRIMARY);
         ntb_wait(ntb_link_up(a, c->port));
         win_assert_hits(a, base, c, WIN_X, 8);
-        win_assert_path(a, path);
-        trigger(SECONDARY);
+        win_assert_path(a, f->path);
+        trigger(f, SECONDARY);
         ntb_wait(ntb_link_up(a, b->port));
         win_setup_function(b);
         win_assert_hits(a, base, b, WIN_X, 8);
         win_setup_function(c);
     }
-    ntb_quit(c);
-    win_stop(&w);
 }
 
-/* A change without a reset closes the windows all the same */
-static void test_windows_action(WinPath path)
+/* A change without a reset closes windows too */
+static void test_windows_action(NtbFixture *f)
 {
-    WinPair w;
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, WIN_DIRECT32);
 
-    win_start(&w, path, NULL);
-    a = w.a;
-    b = w.b;
-    base = win_bar(a, WIN_DIRECT32);
     ntb_gas_write(a, part_reg(5, A_SWPART0CTL), IDT_PART_STATE_ACTIVE);
     win_open(a, WIN_DIRECT32, PART, WIN_X);
     win_assert_hits(a, base, b, WIN_X, 8);
-    set_port(b->port, port_ctl(IDT_PORT_MODE_NT, 5));
+    set_port(a, b->port, port_ctl(IDT_PORT_MODE_NT, 5));
     win_assert_misses(a, base, b, WIN_X, 8);
     g_assert_cmpuint(win_mappings(a), ==, 0);
-    set_port(b->port, port_ctl(IDT_PORT_MODE_NT, PART));
+    set_port(a, b->port, port_ctl(IDT_PORT_MODE_NT, PART));
     win_assert_hits(a, base, b, WIN_X, 8);
-    win_stop(&w);
 }
 
-/* ... and what was posted before it is not executed after it */
-static void test_posted_action(WinPath path)
+/* Posted writes are not executed after a change without a reset */
+static void test_posted_action(NtbFixture *f)
 {
-    WinPair w;
-    uint64_t base, before;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, WIN_DIRECT32), before;
 
-    win_start(&w, path, ",completion-timeout=2000");
-    a = w.a;
-    b = w.b;
-    base = win_bar(a, WIN_DIRECT32);
     ntb_gas_write(a, part_reg(5, A_SWPART0CTL), IDT_PART_STATE_ACTIVE);
     win_open(a, WIN_DIRECT32, PART, WIN_X);
     win_assert_hits(a, base, b, WIN_X, 8);
@@ -457,29 +388,31 @@ static void test_posted_action(WinPath path)
     ntb_thaw(b);
     ntb_wait(ntb_gas_read(a, ntb_gas_portsts(b->port)) & OMCC);
     ntb_wait(ntb_link_up(a, b->port));
-    set_port(b->port, port_ctl(IDT_PORT_MODE_NT, PART));
+    set_port(a, b->port, port_ctl(IDT_PORT_MODE_NT, PART));
     win_sync(b);
     g_assert_cmphex(ntb_mem_read(b->qts, WIN_X, 8), ==, before);
     ntb_wait(ntb_mem_read(a->qts, base, 8) == before);
-    win_stop(&w);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/failover/standby", test_standby);
-    qtest_add_func("/idt-ntb/failover/standby-of-image",
-                   test_standby_of_image);
-    qtest_add_func("/idt-ntb/failover/select", test_select);
-    qtest_add_func("/idt-ntb/failover/partition", test_partition);
-    qtest_add_func("/idt-ntb/failover/events", test_events);
-    qtest_add_func("/idt-ntb/failover/hung", test_hung);
-    qtest_add_func("/idt-ntb/failover/action", test_action);
-    win_add_case("failover/windows", test_windows);
-    win_add_case("failover/windows-action", test_windows_action);
-    win_add_case_at("failover/posted-action", test_posted_action, WIN_PLAIN);
-}
+static const NtbTest tests[] = {
+    { "failover/standby-port-takes-over-and-back", test_standby, .ports = 3,
+      .q35 = true },
+    { "failover/image-can-arm-it", test_standby_of_image, .q35 = true },
+    { "failover/obeys-the-selected-capability", test_select, .ports = 3,
+      .q35 = true },
+    { "failover/changes-the-partition-state", test_partition, .ports = 3,
+      .q35 = true },
+    { "failover/raises-events", test_events, .ports = 3, .q35 = true },
+    { "failover/from-a-guest-that-hangs", test_hung, .ports = 3, .q35 = true },
+    { "failover/resets-the-function-if-oma-says-so", test_action, .ports = 3,
+      .q35 = true },
+    { "failover/windows-follow-the-partition", test_windows, .ports = 3,
+      .windows = WIN_EACH, .q35 = true },
+    { "failover/change-without-reset-closes-windows", test_windows_action,
+      .ports = 2, .windows = WIN_EACH, .q35 = true },
+    { "failover/change-without-reset-drops-posted-writes", test_posted_action,
+      .ports = 2, .props = ",completion-timeout=2000",
+      .windows = WIN_ONLY(WIN_PLAIN), .q35 = true },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

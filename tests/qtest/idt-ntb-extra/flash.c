@@ -9,7 +9,6 @@
 #include <sys/stat.h>
 #include "qemu/atomic.h"
 #include "qemu/memfd.h"
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "image.h"
 #include "vcpu.h"
@@ -21,7 +20,9 @@
 #define READ        R_EEPROMINTF_OP_MASK
 #define ERASED      0xff
 
-/* The end of an operation, as a driver waits for it; the register then */
+#define WRITABLE    ",eeprom-writable=on"
+#define READ_ONLY   ",eeprom-writable=off"
+
 /* SMBUSSTS without the addresses */
 static uint32_t smbus_status(NtbPort *p)
 {
@@ -29,6 +30,7 @@ static uint32_t smbus_status(NtbPort *p)
                                            R_SMBUSSTS_MSMBADDR_MASK);
 }
 
+/* Wait for the end of an operation, as a driver does; return the register */
 static uint32_t wait_done(NtbPort *p)
 {
     uint32_t value = 0;
@@ -56,19 +58,10 @@ static void rom_write(NtbPort *p, uint16_t addr, uint8_t data)
 
 static void assert_no_errors(NtbPort *p)
 {
-    g_assert_cmphex(smbus_status(p), ==,
-                    R_SMBUSSTS_EEPROMDONE_MASK);
+    g_assert_cmphex(smbus_status(p), ==, R_SMBUSSTS_EEPROMDONE_MASK);
 }
 
-static NtbPort *boot_file(NtbServer *server, const char *path, bool writable)
-{
-    g_autofree char *props = g_strdup_printf(",eeprom=%s,eeprom-writable=%s",
-                                             path, writable ? "on" : "off");
-
-    return ntb_boot(server, props);
-}
-
-/* An image for @ports of them; @id tells two of the same size apart */
+/* An image for @ports ports; @id tells two of the same size apart */
 static GByteArray *make_image(unsigned ports, unsigned id)
 {
     GByteArray *image = g_byte_array_new();
@@ -79,7 +72,7 @@ static GByteArray *make_image(unsigned ports, unsigned id)
     return image;
 }
 
-/* What the file has: @image, and nothing else */
+/* The file has @image, and nothing else */
 static void assert_file(const char *path, const GByteArray *image)
 {
     g_autofree char *bytes = NULL;
@@ -93,14 +86,13 @@ static void assert_file(const char *path, const GByteArray *image)
  * The register
  */
 
-/* The image that was made of the properties, from all ports */
-static void test_read(void)
+/* All ports read the image that the properties made */
+static void test_read(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p[] = { ntb_boot(server, NULL), ntb_boot(server, NULL) };
-    IdtNtbShmHeader *header = &((IdtNtbShm *)server->mem)->header;
+    NtbPort **p = f->ports;
+    IdtNtbShmHeader *header = &((IdtNtbShm *)f->server->mem)->header;
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(p); i++) {
+    for (unsigned i = 0; i < 2; i++) {
         g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
         uint8_t digest[IDT_NTB_DIGEST_SIZE];
         gsize size = sizeof(digest);
@@ -116,39 +108,32 @@ static void test_read(void)
         g_assert_cmphex(rom_read(p[i], 0xffff), ==, ERASED);
         assert_no_errors(p[i]);
     }
-    ntb_quit(p[0]);
-    ntb_quit(p[1]);
-    ntb_server_stop(server);
 }
 
-/* Without a file: for all ports, and as long as there is one */
-static void test_memory(void)
+/* Without a file, all ports share it, as long as one is attached */
+static void test_memory(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, NULL), *b = ntb_boot(server, NULL);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint8_t first = rom_read(a, 0);
 
     rom_write(a, 0, 0x5a);
     rom_write(b, 0xffff, 0xa5);
     g_assert_cmphex(rom_read(b, 0), ==, 0x5a);
     g_assert_cmphex(rom_read(a, 0xffff), ==, 0xa5);
-    ntb_quit(a);
-    a = ntb_boot(server, NULL);
+    ntb_end(f, 0);
+    a = ntb_start(f, 0, NULL);
     g_assert_cmphex(rom_read(a, 0), ==, 0x5a);
-    ntb_quit(a);
-    ntb_quit(b);
-    a = ntb_boot(server, NULL);
+    ntb_end(f, 0);
+    ntb_end(f, 1);
+    a = ntb_start(f, 0, NULL);
     g_assert_cmphex(rom_read(a, 0), ==, first);
     g_assert_cmphex(rom_read(a, 0xffff), ==, ERASED);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
 /* Only a write of DATA starts an operation */
-static void test_lanes(void)
+static void test_lanes(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
+    NtbPort *p = f->ports[0];
     uint64_t data = p->bar0 + A_GASADATA;
 
     rom_write(p, 0x1234, 0x77);
@@ -171,95 +156,69 @@ static void test_lanes(void)
     ntb_write_sized(p, data + 2, 1, 0x88);
     g_assert_cmphex(rom_read(p, 0x1234), ==, 0x88);
     g_assert_cmphex(rom_read(p, 0xffff), ==, ERASED);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
-/* The image itself cannot: the switch reads it */
-static void test_not_by_image(void)
+/* The image cannot start an operation: the switch reads the EEPROM then */
+static void test_not_by_image(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    GByteArray *image = g_byte_array_new();
-    char *path;
+    GByteArray *image = image_new(2);
+    g_autoptr(ImagePath) path = NULL;
     NtbPort *p;
 
-    image_topology(image, 2);
     image_wait(image, A_EEPROMINTF, BUSY, 0);
     image_write(image, A_EEPROMINTF, ADDR(0x8000) | DATA(1));
-    image_end(image);
-    path = image_save(image);
-    p = boot_file(server, path, true);
+    path = image_finish(image);
+    p = image_start(f, 0, path, WRITABLE);
     g_assert_cmphex(ntb_gas_read(p, A_EEPROMINTF), ==, 0);
     g_assert_cmphex(rom_read(p, 0x8000), ==, ERASED);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* What dies within an operation, which the other port sees, ends it */
-static void test_death(void)
+/* An operation ends when the port that does it dies */
+static void test_death(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    IdtNtbShmSwitch *sw = &((IdtNtbShm *)server->mem)->sw;
-    NtbPort *a = ntb_boot(server, NULL), *b = ntb_boot(server, NULL);
+    IdtNtbShmSwitch *sw = &((IdtNtbShm *)f->server->mem)->sw;
+    NtbPort *a = f->ports[0];
 
     qatomic_set(&sw->eepromintf, BUSY | ADDR(5) |
                 1 << R_SHM_EEPROMINTF_SLOT_SHIFT);
     g_assert_cmphex(ntb_gas_read(a, A_EEPROMINTF), ==, BUSY | ADDR(5));
-    /* Ignored */
+    /* Ignored while busy */
     ntb_gas_write(a, A_EEPROMINTF, ADDR(6) | DATA(1));
     g_assert_cmphex(ntb_gas_read(a, A_EEPROMINTF), ==, BUSY | ADDR(5));
-    ntb_kill(b);
+    ntb_end_by_kill(f, 1);
     g_assert_cmphex(wait_done(a), ==, ADDR(5) | DONE);
     g_assert_cmphex(smbus_status(a), ==,
                     R_SMBUSSTS_EEPROMDONE_MASK | R_SMBUSSTS_NAERR_MASK);
     ntb_gas_write(a, A_SMBUSSTS, UINT32_MAX);
     assert_no_errors(a);
     rom_write(a, 6, 1);
-    ntb_quit(a);
-    ntb_server_stop(server);
 }
 
-static bool is_up_in(NtbServer *server, unsigned port)
+/* A switch takes its EEPROM along to a new server */
+static void test_new_server(NtbFixture *f)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+    NtbPort *a = ntb_plug(f, 0, NULL);
 
-    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
-}
-
-/* A switch that goes on at a new server takes its EEPROM along */
-static void test_new_server(void)
-{
-    NtbServer *server = ntb_server_start_process();
-    QTestState *qts = ntb_boot_root_port(server);
-    NtbPort *a;
-
-    ntb_device_add(qts);
-    a = ntb_open_plugged(qts);
     rom_write(a, 0x9000, 0x42);
-    ntb_server_kill(server);
-    ntb_server_restart_empty(server);
-    ntb_wait(is_up_in(server, 0));
-    ntb_settle(qts);
+    ntb_server_kill(f->server);
+    ntb_server_restart_empty(f->server);
+    ntb_wait(ntb_is_up_in(f->server, 0));
+    ntb_settle(f->root);
     g_assert_cmphex(rom_read(a, 0x9000), ==, 0x42);
     assert_no_errors(a);
-    ntb_quit(a);
-    qtest_quit(qts);
-    ntb_server_stop(server);
 }
 
 /*
  * Files
  */
 
-/* A board is flashed, and comes up with the new image when all hosts did */
-static void test_procedure(void)
+/* A board that is flashed uses the new image after all hosts restarted */
+static void test_procedure(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
     g_autoptr(GByteArray) image = make_image(3, 7);
-    char *path = image_save(make_image(2, 0));
-    NtbPort *a = boot_file(server, path, true);
-    NtbPort *b = boot_file(server, path, false), *c;
+    g_autoptr(ImagePath) path = image_save(make_image(2, 0));
+    NtbPort *a = image_start(f, 0, path, WRITABLE);
+    NtbPort *b = image_start(f, 1, path, READ_ONLY), *c;
 
     for (unsigned i = 0; i < image->len; i++) {
         rom_write(a, i, image->data[i]);
@@ -269,47 +228,35 @@ static void test_procedure(void)
     }
     assert_no_errors(a);
     assert_file(path, image);
-    /* A host that starts again finds the switch as it is */
-    ntb_quit(b);
-    ntb_assert_refused_at(server, "port=4|no NT function", ",port=4,eeprom=%s",
-                          path);
-    b = boot_file(server, path, false);
+    /* One host that restarts finds the switch as it is */
+    ntb_end(f, 1);
+    ntb_assert_refused_at(f->server, "port=4|no NT function",
+                          ",port=4,eeprom=%s", path);
+    b = image_start(f, 1, path, READ_ONLY);
     g_assert_cmphex(ntb_gas_read(b, A_TMPADJ), ==, 0);
-    ntb_quit(a);
-    a = boot_file(server, path, true);
+    ntb_end(f, 0);
+    a = image_start(f, 0, path, WRITABLE);
     g_assert_cmphex(ntb_gas_read(a, A_TMPADJ), ==, 0);
-    ntb_quit(a);
-    ntb_quit(b);
+    ntb_end(f, 0);
+    ntb_end(f, 1);
 
-    a = boot_file(server, path, true);
-    b = boot_file(server, path, true);
-    c = boot_file(server, path, false);
+    a = image_start(f, 0, path, WRITABLE);
+    b = image_start(f, 1, path, WRITABLE);
+    c = image_start(f, 2, path, READ_ONLY);
     g_assert_cmpuint(c->port, ==, 4);
     g_assert_cmphex(ntb_gas_read(a, A_TMPADJ), ==, 7);
     ntb_assert_talk(a, c);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_quit(c);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* The same by a guest that runs */
-static void test_vcpu(void)
+/* A running guest writes the EEPROM */
+static void test_vcpu(NtbFixture *f)
 {
     g_autoptr(GByteArray) image = make_image(2, 0);
-    NtbServer *server;
-    g_autofree char *props = NULL;
-    char *path;
-    NtbPort *p;
+    g_autoptr(ImagePath) path = image_save(make_image(2, 0));
+    g_autofree char *props = g_strdup_printf(",eeprom=%s" WRITABLE, path);
+    NtbPort *p = win_boot(f->server, WIN_PLAIN, vcpu_args(), props);
 
-    if (!vcpu_possible()) {
-        return;
-    }
-    server = ntb_server_start();
-    path = image_save(make_image(2, 0));
-    props = g_strdup_printf(",eeprom=%s,eeprom-writable=on", path);
-    p = win_boot(server, WIN_PLAIN, vcpu_args(), props);
+    f->ports[0] = p;
     vcpu_write(p, p->bar0 + A_GASAADDR, 4, A_EEPROMINTF);
     for (unsigned i = 0; i < 64; i++) {
         vcpu_write(p, p->bar0 + A_GASADATA, 4, ADDR(i) | DATA(i + 1));
@@ -319,18 +266,14 @@ static void test_vcpu(void)
         image->data[i] = i + 1;
     }
     assert_file(path, image);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* It grows, erased in between, up to 64 KiB */
-static void test_growth(void)
+/* The file grows, with erased bytes between, up to 64 KiB */
+static void test_growth(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
     g_autoptr(GByteArray) image = make_image(2, 0);
-    char *path = image_save(make_image(2, 0));
-    NtbPort *p = boot_file(server, path, true);
+    g_autoptr(ImagePath) path = image_save(make_image(2, 0));
+    NtbPort *p = image_start(f, 0, path, WRITABLE);
     unsigned size = image->len;
 
     rom_write(p, size - 1, image->data[size - 1]);
@@ -340,46 +283,37 @@ static void test_growth(void)
     memset(image->data + size, ERASED, 0xffff - size);
     image->data[0xffff] = 0x12;
     assert_file(path, image);
-    ntb_quit(p);
-    p = boot_file(server, path, true);
+    ntb_end(f, 0);
+    p = image_start(f, 0, path, WRITABLE);
     g_assert_cmphex(rom_read(p, 0xffff), ==, 0x12);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* Another guest's write is seen, but it is not what our user allowed */
-static void test_other_guest(void)
+/* Ports see the write of another guest, but do not put it into their file */
+static void test_other_guest(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
     g_autoptr(GByteArray) image = make_image(2, 0);
-    char *path = image_save(make_image(2, 0));
-    NtbPort *a = boot_file(server, path, true);
-    NtbPort *b = boot_file(server, path, false);
+    g_autoptr(ImagePath) path = image_save(make_image(2, 0));
+    NtbPort *a = image_start(f, 0, path, WRITABLE);
+    NtbPort *b = image_start(f, 1, path, READ_ONLY);
 
     rom_write(b, 3, 0x33);
     g_assert_cmphex(rom_read(a, 3), ==, 0x33);
     assert_file(path, image);
-    ntb_quit(b);
-    ntb_quit(a);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-/* A file that can't be written any more: the EEPROM keeps what the file has */
-static void test_failure(void)
+/* If the file can't be written any more, the EEPROM keeps what the file has */
+static void test_failure(NtbFixture *f)
 {
     g_autoptr(GByteArray) image = make_image(2, 0);
-    NtbServer *server = ntb_server_start();
     g_autofree char *props = NULL;
     int fd = memfd_create("eeprom", MFD_ALLOW_SEALING);
     NtbPort *p;
 
     g_assert_cmpint(fd, >=, 0);
     g_assert_cmpint(write(fd, image->data, image->len), ==, image->len);
-    props = g_strdup_printf(",eeprom=/dev/fdset/1,eeprom-writable=on "
-                            "-add-fd fd=%d,set=1", fd);
-    p = ntb_boot(server, props);
+    props = g_strdup_printf(",eeprom=/dev/fdset/1" WRITABLE
+                            " -add-fd fd=%d,set=1", fd);
+    p = ntb_start(f, 0, props);
     rom_write(p, 0, 0x20);
     g_assert_cmpint(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), ==, 0);
     ntb_gas_write(p, A_EEPROMINTF, ADDR(0x8000) | DATA(1));
@@ -394,42 +328,36 @@ static void test_failure(void)
     g_assert_cmphex(image->data[0], ==, 0x20);
     g_assert_cmphex(image->data[1], ==, 0x21);
     g_assert_cmpint(lseek(fd, 0, SEEK_END), ==, image->len);
-    ntb_quit(p);
     close(fd);
-    ntb_server_stop(server);
 }
 
-/* What is wrong at start */
-static void test_options(void)
+static void test_options(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    char *path = image_save(make_image(2, 0));
-    char *other = image_save(make_image(2, 0));
+    g_autoptr(ImagePath) path = image_save(make_image(2, 0));
+    g_autoptr(ImagePath) other = image_save(make_image(2, 0));
     NtbPort *a;
 
-    ntb_assert_refused_at(server, "eeprom-writable=on|eeprom=FILE",
+    ntb_assert_refused_at(f->server, "eeprom-writable=on|eeprom=FILE",
                           ",eeprom-writable=on");
-    ntb_assert_refused_at(server, "Is a directory",
+    ntb_assert_refused_at(f->server, "Is a directory",
                           ",eeprom=/,eeprom-writable=on");
-    a = boot_file(server, path, true);
+    a = image_start(f, 0, path, WRITABLE);
     rom_write(a, 0x8000, 1);
-    /* What the switch was configured by, but the EEPROM is another now */
-    ntb_quit(boot_file(server, other, false));
-    ntb_assert_refused_at(server, "does not hold what the EEPROM|one file for "
-                          "all ports", ",eeprom=%s,eeprom-writable=on", other);
-    ntb_quit(boot_file(server, path, true));
-    ntb_quit(a);
-    ntb_server_stop(server);
-    image_free(path);
-    image_free(other);
+    /* The image that configured the switch, but the EEPROM has changed */
+    image_start(f, 1, other, READ_ONLY);
+    ntb_end(f, 1);
+    ntb_assert_refused_at(f->server, "does not hold what the EEPROM|"
+                          "one file for all ports", ",eeprom=%s" WRITABLE,
+                          other);
+    image_start(f, 1, path, WRITABLE);
 }
 
 /*
  * SMBUSSTS: what was wrong when the switch was configured
  */
 
-/* A board that was flashed badly: what is executed until the error stays */
-static void test_bad_flash(void)
+/* A bad image is executed up to the error */
+static void test_bad_flash(NtbFixture *f)
 {
     static const struct {
         const char *tail;       /* in place of the checksum block */
@@ -441,85 +369,78 @@ static void test_bad_flash(void)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
-        NtbServer *server = ntb_server_start();
         GByteArray *image = make_image(2, 9);
+        g_autoptr(ImagePath) path = NULL;
         NtbPort *a, *b;
-        char *path;
 
         g_byte_array_set_size(image, image->len - 2);
         g_byte_array_append(image, (const uint8_t *)bad[i].tail, bad[i].size);
         path = image_save(image);
-        ntb_assert_refused_at(server, path, ",eeprom=%s", path);
-        a = boot_file(server, path, true);
-        b = boot_file(server, path, false);
+        ntb_assert_refused_at(f->server, path, ",eeprom=%s", path);
+        a = image_start(f, 0, path, WRITABLE);
+        b = image_start(f, 1, path, READ_ONLY);
         g_assert_cmphex(smbus_status(b), ==,
                         R_SMBUSSTS_EEPROMDONE_MASK | R_SMBUSSTS_EED_MASK);
         g_assert_cmphex(ntb_gas_read(b, A_TMPADJ), ==, 9);
         ntb_assert_talk(a, b);
         ntb_gas_write(b, A_SMBUSSTS, R_SMBUSSTS_EED_MASK);
         assert_no_errors(a);
-        ntb_quit(a);
-        ntb_quit(b);
-        ntb_server_stop(server);
-        image_free(path);
+        ntb_end(f, 0);
+        ntb_end(f, 1);
     }
 }
 
-/* One of no use ends QEMU, and says what was wrong with it */
-static void test_useless_flash(void)
+/* QEMU ends with an error if a bad image leaves no port */
+static void test_useless_flash(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
     GByteArray *image = g_byte_array_new();
-    char *path;
+    g_autoptr(ImagePath) path = NULL;
 
     g_byte_array_append(image, (const uint8_t *)"\xff\xff", 2);
     path = image_save(image);
-    ntb_assert_refused_at(server, "byte 0x0000: block of unknown type 0xff",
-                          ",eeprom=%s,eeprom-writable=on", path);
-    ntb_server_stop(server);
-    image_free(path);
+    ntb_assert_refused_at(f->server, "byte 0x0000: block of unknown type 0xff",
+                          ",eeprom=%s" WRITABLE, path);
 }
 
-/* A write to what is no port's */
-static void test_unmapped(void)
+/* A write to a port that does not exist */
+static void test_unmapped(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    GByteArray *image = g_byte_array_new();
-    char *path;
+    GByteArray *image = image_new(2);
+    g_autoptr(ImagePath) path = NULL;
     NtbPort *p;
 
-    image_topology(image, 2);
     image_write(image, ntb_gas_nt(1, A_NTCTL), 1);
-    image_end(image);
-    path = image_save(image);
-    p = boot_file(server, path, false);
+    path = image_finish(image);
+    p = image_start(f, 0, path, READ_ONLY);
     g_assert_cmphex(smbus_status(p), ==,
                     R_SMBUSSTS_EEPROMDONE_MASK | R_SMBUSSTS_URIA_MASK);
-    ntb_quit(p);
-    ntb_server_stop(server);
-    image_free(path);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("idt-ntb/flash/read", test_read);
-    qtest_add_func("idt-ntb/flash/memory", test_memory);
-    qtest_add_func("idt-ntb/flash/lanes", test_lanes);
-    qtest_add_func("idt-ntb/flash/not-by-image", test_not_by_image);
-    qtest_add_func("idt-ntb/flash/death", test_death);
-    ntb_add_reconnect_test("idt-ntb/flash/new-server", test_new_server);
-    qtest_add_func("idt-ntb/flash/procedure", test_procedure);
-    qtest_add_func("idt-ntb/flash/vcpu", test_vcpu);
-    qtest_add_func("idt-ntb/flash/growth", test_growth);
-    qtest_add_func("idt-ntb/flash/other-guest", test_other_guest);
-    qtest_add_func("idt-ntb/flash/failure", test_failure);
-    qtest_add_func("idt-ntb/flash/options", test_options);
-    qtest_add_func("idt-ntb/flash/bad", test_bad_flash);
-    qtest_add_func("idt-ntb/flash/useless", test_useless_flash);
-    qtest_add_func("idt-ntb/flash/unmapped", test_unmapped);
-}
+static const NtbTest tests[] = {
+    { "flash/reads-the-image-of-the-switch", test_read, .ports = 2,
+      .q35 = true },
+    { "flash/without-file-is-shared-by-all-ports", test_memory, .ports = 2,
+      .q35 = true },
+    { "flash/write-of-data-starts-an-operation", test_lanes, .ports = 1,
+      .q35 = true },
+    { "flash/image-starts-no-operation", test_not_by_image, .q35 = true },
+    { "flash/operation-ends-with-its-port", test_death, .ports = 2,
+      .q35 = true },
+    { "flash/moves-to-a-new-server", test_new_server,
+      .server = NTB_SERVER_PROCESS, .root_port = true, .q35 = true,
+      .reconnects = true },
+    { "flash/new-image-applies-after-all-restarted", test_procedure,
+      .q35 = true },
+    { "flash/running-guest-writes-the-file", test_vcpu, .q35 = true,
+      .needs = vcpu_possible },
+    { "flash/file-grows-to-64-kib", test_growth, .q35 = true },
+    { "flash/other-guests-do-not-write-our-file", test_other_guest,
+      .q35 = true },
+    { "flash/failed-write-changes-nothing", test_failure, .q35 = true },
+    { "flash/refuses-another-file", test_options, .q35 = true },
+    { "flash/bad-image-acts-up-to-its-error", test_bad_flash, .q35 = true },
+    { "flash/refuses-an-image-without-ports", test_useless_flash, .q35 = true },
+    { "flash/image-that-writes-no-port-sets-uria", test_unmapped, .q35 = true },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

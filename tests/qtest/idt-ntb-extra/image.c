@@ -111,7 +111,15 @@ void image_topology(GByteArray *image, unsigned count)
     }
 }
 
-char *image_save(GByteArray *image)
+GByteArray *image_new(unsigned count)
+{
+    GByteArray *image = g_byte_array_new();
+
+    image_topology(image, count);
+    return image;
+}
+
+ImagePath *image_save(GByteArray *image)
 {
     char *path = ntb_tmp_path("eeprom");
 
@@ -121,8 +129,22 @@ char *image_save(GByteArray *image)
     return path;
 }
 
-void image_free(char *path)
+ImagePath *image_finish(GByteArray *image)
+{
+    image_end(image);
+    return image_save(image);
+}
+
+void image_free(ImagePath *path)
 {
     g_unlink(path);
     g_free(path);
+}
+
+NtbPort *image_start(NtbFixture *f, unsigned i, const ImagePath *path,
+                     const char *props)
+{
+    g_autofree char *all = g_strdup_printf(",eeprom=%s%s", path, props);
+
+    return ntb_start(f, i, all);
 }

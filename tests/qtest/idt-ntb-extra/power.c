@@ -6,10 +6,10 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
-#include "idt-ntb/window.h"
+#include "idt-ntb/fixture.h"
+#include "control.h"
 
 /* Power management of the q35: registers of the LPC bridge, 00:1f.0 */
 #define LPC_DEVFN       (0x1f << 3)
@@ -22,8 +22,6 @@
 #define SLEEP_S5        (1 << 13)
 
 #define D3HOT           3
-
-static WinPair w;
 
 static void sleep_in(NtbPort *p, uint16_t state)
 {
@@ -46,103 +44,103 @@ static void wake(NtbPort *p)
     qtest_qmp_eventwait(p->qts, "WAKEUP");
 }
 
-static void start(WinPath path)
+/* ports[0] has a window into the guest of ports[1], and looks at its link */
+static void prepare(NtbFixture *f)
 {
-    win_start(&w, path, NULL);
-    win_open(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
-    win_assert_shows(w.a, win_bar(w.a, WIN_DIRECT64), w.b, WIN_X);
-    ntb_write(w.b, A_INDBELLMSK, 0);
-    ntb_listen_to_links(w.a);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    win_open(a, WIN_DIRECT64, b->partition, WIN_X);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
+    ntb_write(b, A_INDBELLMSK, 0);
+    ntb_listen_to_links(a);
 }
 
-/* The guest of B is not to be reached: doorbells, messages, windows, link */
-static void assert_unreachable(void)
+/* No doorbell, message or window reaches the guest of b, which has no link */
+static void assert_unreachable(NtbFixture *f)
 {
-    g_assert_false(ntb_link_up(w.a, w.b->port));
-    ntb_write(w.a, A_OUTDBELLSET, 1);
-    ntb_route_message(w.a, 0, w.b->partition, 0);
-    ntb_write(w.a, A_OUTMSG0, 0x1234);
-    g_assert_cmphex(ntb_read(w.a, A_MSGSTS) & R_MSGSTS_OUTMSGSTS_MASK, ==, 1);
-    ntb_listen_to_links(w.a);
-    win_assert_misses(w.a, win_bar(w.a, WIN_DIRECT64), w.b, WIN_X, 8);
-    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    g_assert_false(ntb_link_up(a, b->port));
+    ntb_write(a, A_OUTDBELLSET, 1);
+    ntb_route_message(a, 0, b->partition, 0);
+    ntb_write(a, A_OUTMSG0, 0x1234);
+    g_assert_cmphex(ntb_read(a, A_MSGSTS) & R_MSGSTS_OUTMSGSTS_MASK, ==, 1);
+    ntb_listen_to_links(a);
+    win_assert_misses(a, win_bar(a, WIN_DIRECT64), b, WIN_X, 8);
+    g_assert_cmpuint(win_mappings(a), ==, 0);
 }
 
-/* It is back, and what was sent meanwhile is lost */
-static void assert_returned(void)
+/* It is back; what was sent meanwhile is lost */
+static void assert_returned(NtbFixture *f)
 {
-    g_assert_cmphex(ntb_gas_read(w.a, A_SEFRSTSTS), ==,
-                    1 << w.b->partition);
-    ntb_gas_write(w.a, A_SEFRSTSTS, UINT32_MAX);
-    ntb_assert_link_events(w.a, 0, 1 << w.b->port);
-    g_assert_true(ntb_link_up(w.a, w.b->port));
-    ntb_assert_clean(w.a, w.b->port);
-    win_reopen(&w.b);
-    g_assert_cmphex(ntb_read(w.b, A_INDBELLSTS), ==, 0);
-    ntb_assert_talk(w.a, w.b);
-    ntb_assert_talk(w.b, w.a);
-    win_assert_shows(w.a, win_bar(w.a, WIN_DIRECT64), w.b, WIN_X);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    g_assert_cmphex(ntb_gas_read(a, A_SEFRSTSTS), ==, 1 << b->partition);
+    ntb_gas_write(a, A_SEFRSTSTS, UINT32_MAX);
+    ntb_assert_link_events(a, 0, 1 << b->port);
+    g_assert_true(ntb_link_up(a, b->port));
+    ntb_assert_clean(a, b->port);
+    win_setup_function(b);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
 }
 
-/* S3 is a link down for the others, its end a link up */
-static void test_suspend(WinPath path)
+static void test_suspend(NtbFixture *f)
 {
-    start(path);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     for (unsigned i = 0; i < 2; i++) {
-        ntb_listen_to_links(w.a);
-        suspend(w.b);
-        ntb_assert_link_events(w.a, 1 << w.b->port, 0);
-        assert_unreachable();
-        wake(w.b);
-        assert_returned();
+        ntb_listen_to_links(a);
+        suspend(b);
+        ntb_assert_link_events(a, 1 << b->port, 0);
+        assert_unreachable(f);
+        wake(b);
+        assert_returned(f);
     }
-    win_stop(&w);
 }
 
-/* Nothing that others do wakes the link of a guest that sleeps */
-static void test_asleep(void)
+/* Other ports cannot bring the link of a sleeping guest up */
+static void test_asleep(NtbFixture *f)
 {
-    uint32_t state;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint32_t state = part_reg(b->partition, A_SWPART0CTL);
 
-    start(WIN_SHARED);
-    state = A_SWPART0CTL + IDT_PART_STRIDE * w.b->partition;
-    suspend(w.b);
-    ntb_assert_link_events(w.a, 1 << w.b->port, 0);
-    ntb_gas_write(w.a, state, IDT_PART_STATE_DISABLED);
-    ntb_gas_write(w.a, state, IDT_PART_STATE_ACTIVE);
-    ntb_wait(ntb_gas_read(w.a, ntb_gas_partsts(w.b->partition)) &
+    suspend(b);
+    ntb_assert_link_events(a, 1 << b->port, 0);
+    ntb_gas_write(a, state, IDT_PART_STATE_DISABLED);
+    ntb_gas_write(a, state, IDT_PART_STATE_ACTIVE);
+    ntb_wait(ntb_gas_read(a, ntb_gas_partsts(b->partition)) &
              R_SWPART0STS_SCC_MASK);
-    ntb_settle(w.b->qts);
-    assert_unreachable();
-    /* A reset ends it as well; QEMU then waits to be told to go on */
-    qtest_system_reset(w.b->qts);
-    qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
-    assert_returned();
-    win_stop(&w);
+    ntb_settle(b->qts);
+    assert_unreachable(f);
+    /* A reset wakes it too; QEMU then waits for cont */
+    qtest_system_reset(b->qts);
+    qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+    assert_returned(f);
 }
 
-/* A port that sleeps does not ask the others for anything when it looks */
-static void test_at_rest(void)
+/* When a sleeping port is signalled, it sends no request */
+static void test_at_rest(NtbFixture *f)
 {
-    uint32_t *requests, before;
-    IdtNtbShm *shm;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    uint32_t *requests = &shm->slot[ntb_slot(a->port)].p.close_req, before;
 
-    start(WIN_SHARED);
-    shm = (IdtNtbShm *)w.server->mem;
-    requests = &shm->slot[ntb_slot(w.a->port)].p.close_req;
-    suspend(w.b);
-    ntb_assert_link_events(w.a, 1 << w.b->port, 0);
-    ntb_settle(w.b->qts);
+    suspend(b);
+    ntb_assert_link_events(a, 1 << b->port, 0);
+    ntb_settle(b->qts);
     before = qatomic_read(requests);
     for (unsigned i = 0; i < 5; i++) {
         /* The owner is signalled */
-        ntb_gas_write(w.a, ntb_gas_nt(w.b->port, A_NTSDATA), i);
-        ntb_settle(w.b->qts);
+        ntb_gas_write(a, ntb_gas_nt(b->port, A_NTSDATA), i);
+        ntb_settle(b->qts);
     }
     g_assert_cmphex(qatomic_read(requests), ==, before);
-    win_stop(&w);
 }
 
+/* True in its sleep too */
 static bool is_attached_in(NtbServer *server, unsigned port)
 {
     IdtNtbShm *shm = (IdtNtbShm *)server->mem;
@@ -151,91 +149,85 @@ static bool is_attached_in(NtbServer *server, unsigned port)
            IDT_NTB_PORT_FREE;
 }
 
-/* It goes to a new switch in its sleep */
-static void test_new_switch(void)
+static void test_new_switch(NtbFixture *f)
 {
-    w = (WinPair) { .server = ntb_server_start_process() };
-    w.a = win_boot(w.server, WIN_SHARED, NULL, NULL);
-    w.b = win_boot(w.server, WIN_SHARED, NULL, NULL);
-    suspend(w.b);
-    ntb_server_kill(w.server);
-    ntb_server_restart_empty(w.server);
-    ntb_wait(is_attached_in(w.server, w.a->port) &&
-             is_attached_in(w.server, w.b->port));
-    ntb_settle(w.a->qts);
-    ntb_settle(w.b->qts);
-    g_assert_true(ntb_link_up(w.a, w.a->port));
-    g_assert_false(ntb_link_up(w.a, w.b->port));
-    ntb_listen_to_links(w.a);
-    wake(w.b);
-    ntb_assert_link_events(w.a, 0, 1 << w.b->port);
-    win_stop(&w);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    suspend(b);
+    ntb_server_kill(f->server);
+    ntb_server_restart_empty(f->server);
+    ntb_wait(is_attached_in(f->server, a->port) &&
+             is_attached_in(f->server, b->port));
+    ntb_settle(a->qts);
+    ntb_settle(b->qts);
+    g_assert_true(ntb_link_up(a, a->port));
+    g_assert_false(ntb_link_up(a, b->port));
+    ntb_listen_to_links(a);
+    wake(b);
+    ntb_assert_link_events(a, 0, 1 << b->port);
 }
 
-/* A guest that switched itself off, in a QEMU that stays */
-static void test_off(void)
+/* The QEMU of a guest that switched itself off goes on */
+static void test_off(NtbFixture *f)
 {
-    w = (WinPair) { .server = ntb_server_start() };
-    w.a = win_boot(w.server, WIN_SHARED, NULL, NULL);
-    w.b = win_boot(w.server, WIN_SHARED, "-action shutdown=pause", NULL);
-    win_open(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
-    win_assert_shows(w.a, win_bar(w.a, WIN_DIRECT64), w.b, WIN_X);
-    ntb_listen_to_links(w.a);
-    sleep_in(w.b, SLEEP_S5);
-    qtest_qmp_eventwait(w.b->qts, "STOP");
-    ntb_assert_link_events(w.a, 1 << w.b->port, 0);
-    assert_unreachable();
-    qtest_system_reset(w.b->qts);
-    qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
-    assert_returned();
-    win_stop(&w);
+    NtbPort *b = f->ports[1];
+
+    sleep_in(b, SLEEP_S5);
+    qtest_qmp_eventwait(b->qts, "STOP");
+    ntb_assert_link_events(f->ports[0], 1 << b->port, 0);
+    assert_unreachable(f);
+    qtest_system_reset(b->qts);
+    qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+    assert_returned(f);
 }
 
-/* QEMU ends while its guest sleeps: the link is down already */
-static void test_end(void)
+/* The link is down already when QEMU ends */
+static void test_end(NtbFixture *f)
 {
-    unsigned port;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    unsigned port = b->port;
 
-    start(WIN_SHARED);
-    port = w.b->port;
-    suspend(w.b);
-    ntb_assert_link_events(w.a, 1 << port, 0);
-    ntb_quit(w.b);
-    w.b = win_boot(w.server, WIN_SHARED, NULL, NULL);
-    g_assert_cmpuint(w.b->port, ==, port);
-    ntb_assert_link_events(w.a, 0, 1 << port);
-    win_stop(&w);
+    suspend(b);
+    ntb_assert_link_events(a, 1 << port, 0);
+    ntb_end(f, 1);
+    g_assert_cmpuint(ntb_start(f, 1, NULL)->port, ==, port);
+    ntb_assert_link_events(a, 0, 1 << port);
 }
 
-/* D3hot of the function alone: the link stays, memory is not decoded */
-static void test_d3hot(void)
+/* The function decodes no memory in D3hot */
+static void test_d3hot(NtbFixture *f)
 {
-    start(WIN_SHARED);
-    ntb_cfg_writew(w.b, IDT_CAP_PM + PCI_PM_CTRL, D3HOT);
-    g_assert_true(ntb_link_up(w.a, w.b->port));
-    g_assert_cmphex(ntb_gas_read(w.a, A_SELINKDNSTS), ==, 0);
-    ntb_write(w.a, A_OUTDBELLSET, 1);
-    g_assert_cmphex(ntb_cfg_read(w.b, A_INDBELLSTS), ==, 1);
-    g_assert_cmphex(ntb_read(w.b, A_BARSETUP0), !=, 0x800004c0);
-    win_assert_shows(w.a, win_bar(w.a, WIN_DIRECT64), w.b, WIN_X);
-    ntb_cfg_writew(w.b, IDT_CAP_PM + PCI_PM_CTRL, 0);
-    g_assert_cmphex(ntb_read(w.b, A_BARSETUP0), ==, 0x800004c0);
-    g_assert_cmphex(ntb_read(w.b, A_INDBELLSTS), ==, 1);
-    win_stop(&w);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    ntb_cfg_writew(b, IDT_CAP_PM + PCI_PM_CTRL, D3HOT);
+    g_assert_true(ntb_link_up(a, b->port));
+    g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    ntb_write(a, A_OUTDBELLSET, 1);
+    g_assert_cmphex(ntb_cfg_read(b, A_INDBELLSTS), ==, 1);
+    g_assert_cmphex(ntb_read(b, A_BARSETUP0), !=, 0x800004c0);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
+    ntb_cfg_writew(b, IDT_CAP_PM + PCI_PM_CTRL, 0);
+    g_assert_cmphex(ntb_read(b, A_BARSETUP0), ==, 0x800004c0);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 1);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    win_add_case("power/suspend", test_suspend);
-    qtest_add_func("/idt-ntb/power/asleep", test_asleep);
-    qtest_add_func("/idt-ntb/power/at-rest", test_at_rest);
-    ntb_add_reconnect_test("/idt-ntb/power/new-switch", test_new_switch);
-    qtest_add_func("/idt-ntb/power/off", test_off);
-    qtest_add_func("/idt-ntb/power/end", test_end);
-    qtest_add_func("/idt-ntb/power/d3hot", test_d3hot);
-}
+static const NtbTest tests[] = {
+    { "power/suspend-takes-the-link-down", test_suspend, .ports = 2,
+      .prepare = prepare, .windows = WIN_EACH, .q35 = true },
+    { "power/sleeping-port-has-no-link", test_asleep, .ports = 2,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "power/sleeping-port-asks-for-nothing", test_at_rest, .ports = 2,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "power/sleeping-port-goes-to-a-new-switch", test_new_switch,
+      .server = NTB_SERVER_PROCESS, .ports = 2,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .reconnects = true },
+    { "power/shutdown-takes-the-link-down", test_off, .ports = 2,
+      .args = "-action shutdown=pause", .prepare = prepare,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "power/qemu-can-end-while-asleep", test_end, .ports = 2,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "power/d3hot-keeps-the-link", test_d3hot, .ports = 2,
+      .prepare = prepare, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

@@ -6,40 +6,18 @@
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
-#include "idt-ntb/harness.h"
-#include "idt-ntb/window.h"
-
-#define SCI     R_SWPART0STS_SCI_MASK
-#define SCC     R_SWPART0STS_SCC_MASK
-#define OMCI    R_SWPORT0STS_OMCI_MASK
-#define OMCC    R_SWPORT0STS_OMCC_MASK
+#include "idt-ntb/fixture.h"
+#include "control.h"
 
 #define PORT_B  2               /* and its partition is 1 */
 #define PART_B  1
 
-static NtbServer *server;
-static NtbPort *a, *b;
-
-static void setup(void)
+static void assert_talk_both_ways(NtbFixture *f)
 {
-    server = ntb_server_start();
-    a = ntb_boot(server, ",partitions=3");
-    b = ntb_boot(server, ",partitions=3");
-    g_assert_cmpuint(b->port, ==, PORT_B);
-}
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
-static void teardown(void)
-{
-    ntb_quit(b);
-    ntb_quit(a);
-    ntb_server_stop(server);
-}
-
-static void assert_talk_both_ways(void)
-{
     ntb_setup_function(b);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
@@ -49,27 +27,12 @@ static void assert_talk_both_ways(void)
  * Partitions
  */
 
-static void write_partition(NtbPort *by, unsigned partition, uint32_t state)
+static void write_partition(NtbPort *by, unsigned part, uint32_t state)
 {
-    ntb_gas_write(by, ntb_gas_partsts(partition) - 4, state);
+    ntb_gas_write(by, part_reg(part, A_SWPART0CTL), state);
 }
 
-/* ... and wait until it is done, as an EEPROM image does */
-static void set_partition(NtbPort *by, unsigned partition, uint32_t state)
-{
-    uint32_t sts = ntb_gas_partsts(partition);
-
-    write_partition(by, partition, state);
-    g_assert_cmphex(ntb_gas_read(by, sts) & SCI, ==, SCI);
-    ntb_wait(ntb_gas_read(by, sts) & SCC);
-    ntb_gas_write(by, sts, SCI | SCC);
-    g_assert_cmphex(ntb_gas_read(by, sts) & (SCI | SCC), ==, 0);
-    g_assert_cmpuint(FIELD_EX32(ntb_gas_read(by, sts), SWPART0STS, STATE), ==,
-                     state);
-    g_assert_cmphex(ntb_gas_read(by, sts - 4), ==, state);
-}
-
-/* A message to the partition that @b was in does not arrive */
+/* A message to the partition that ports[1] was in does not arrive */
 static void assert_no_message(NtbPort *from)
 {
     uint32_t sts;
@@ -82,7 +45,7 @@ static void assert_no_message(NtbPort *from)
     ntb_write(from, A_MSGSTS, UINT32_MAX);
 }
 
-/* Nothing of @from reaches @b, which has no link */
+/* Nothing from @from reaches ports[1], which has no link */
 static void assert_cut_off(NtbPort *from)
 {
     ntb_write(from, A_OUTDBELLSET, 0xff00);
@@ -92,13 +55,18 @@ static void assert_cut_off(NtbPort *from)
     assert_no_message(from);
 }
 
-static void check_partition(uint32_t state)
+static const uint32_t state_disabled = IDT_PART_STATE_DISABLED;
+static const uint32_t state_reset = IDT_PART_STATE_RESET;
+
+static void test_no_link(NtbFixture *f)
 {
-    setup();
+    const uint32_t *state = f->test->data;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     for (unsigned i = 0; i < 3; i++) {
         ntb_dirty(b);
         ntb_listen_to_links(a);
-        set_partition(a, PART_B, state);
+        set_partition(a, PART_B, *state);
         g_assert_false(ntb_link_up(a, PORT_B));
         ntb_assert_link_events(a, 1 << PORT_B, 0);
         ntb_assert_clean(a, PORT_B);
@@ -115,25 +83,15 @@ static void check_partition(uint32_t state)
         set_partition(a, PART_B, IDT_PART_STATE_ACTIVE);
         ntb_assert_link_events(a, 0, 1 << PORT_B);
         g_assert_true(ntb_link_up(a, PORT_B));
-        assert_talk_both_ways();
+        assert_talk_both_ways(f);
     }
-    teardown();
-}
-
-static void test_partition_disable(void)
-{
-    check_partition(IDT_PART_STATE_DISABLED);
-}
-
-static void test_partition_reset(void)
-{
-    check_partition(IDT_PART_STATE_RESET);
 }
 
 /* SEFRST tells of a partition that is reset, not of one that is disabled */
-static void test_partition_events(void)
+static void test_partition_events(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0];
+
     ntb_gas_write(a, A_SEMSK, ~R_SESTS_FRST_MASK);
     ntb_gas_write(a, A_SEPMSK, ~(1u << a->partition));
     ntb_gas_write(a, A_SEFRSTMSK, ~(1u << PART_B));
@@ -157,13 +115,13 @@ static void test_partition_events(void)
     g_assert_cmphex(ntb_gas_read(a, A_SESTS), ==, 0);
     g_assert_cmphex(ntb_gas_read(a, A_SEHRSTSTS), ==, 0);
     set_partition(a, PART_B, IDT_PART_STATE_ACTIVE);
-    teardown();
 }
 
-/* A partition that nobody is in changes at once; state 2 does not exist */
-static void test_partition_empty(void)
+/* State 2 does not exist */
+static void test_partition_empty(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     set_partition(a, 7, IDT_PART_STATE_ACTIVE);
     set_partition(a, 7, IDT_PART_STATE_ACTIVE);
     set_partition(b, 7, IDT_PART_STATE_RESET);
@@ -171,13 +129,12 @@ static void test_partition_empty(void)
     g_assert_cmphex(ntb_gas_read(b, ntb_gas_partsts(7)), ==,
                     IDT_PART_STATE_RESET << R_SWPART0STS_STATE_SHIFT);
     set_partition(b, 7, IDT_PART_STATE_DISABLED);
-    teardown();
 }
 
-/* The partition of who writes it */
-static void test_partition_own(void)
+static void test_partition_own(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     ntb_listen_to_links(a);
     write_partition(b, PART_B, IDT_PART_STATE_DISABLED);
     ntb_wait(ntb_gas_read(a, ntb_gas_partsts(PART_B)) & SCC);
@@ -187,18 +144,12 @@ static void test_partition_own(void)
     ntb_setup_function(b);
     set_partition(b, PART_B, IDT_PART_STATE_ACTIVE);
     ntb_assert_link_events(a, 0, 1 << PORT_B);
-    assert_talk_both_ways();
-    teardown();
+    assert_talk_both_ways(f);
 }
 
 /*
  * Ports
  */
-
-static uint32_t port_ctl(unsigned mode, unsigned partition)
-{
-    return FIELD_DP32(mode, SWPORT0CTL, SWPART, partition);
-}
 
 static uint32_t port_sts(unsigned mode, unsigned partition)
 {
@@ -207,58 +158,44 @@ static uint32_t port_sts(unsigned mode, unsigned partition)
     return FIELD_DP32(sts, SWPORT0STS, SWPART, partition);
 }
 
-static void set_port(NtbPort *by, unsigned port, uint32_t ctl)
+static void test_port_disable(NtbFixture *f)
 {
-    uint32_t sts = ntb_gas_portsts(port);
-
-    ntb_gas_write(by, sts - 4, ctl);
-    g_assert_cmphex(ntb_gas_read(by, sts) & OMCI, ==, OMCI);
-    ntb_wait(ntb_gas_read(by, sts) & OMCC);
-    ntb_gas_write(by, sts, OMCI | OMCC);
-    g_assert_cmphex(ntb_gas_read(by, sts) & (OMCI | OMCC), ==, 0);
-    g_assert_cmphex(ntb_gas_read(by, sts - 4), ==, ctl);
-}
-
-static void test_port_disable(void)
-{
+    NtbPort *a = f->ports[0];
     uint32_t nt = port_ctl(IDT_PORT_MODE_NT, PART_B);
 
-    setup();
     for (unsigned i = 0; i < 3; i++) {
-        ntb_dirty(b);
+        ntb_dirty(f->ports[1]);
         ntb_listen_to_links(a);
         set_port(a, PORT_B, port_ctl(IDT_PORT_MODE_DISABLED, PART_B));
         g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(PORT_B)), ==,
                         port_sts(IDT_PORT_MODE_DISABLED, PART_B));
         ntb_assert_link_events(a, 1 << PORT_B, 0);
         assert_cut_off(a);
-        /* Nobody has this function now */
+        /* The function does not exist now */
         g_assert_cmphex(ntb_gas_read(a, ntb_gas_nt(PORT_B, A_BARSETUP0)), ==,
                         0);
 
         set_port(a, PORT_B, nt);
         ntb_assert_link_events(a, 0, 1 << PORT_B);
         ntb_assert_clean(a, PORT_B);
-        assert_talk_both_ways();
+        assert_talk_both_ways(f);
     }
-    /* The same again is no change, but done */
+    /* The same value changes nothing, but completes */
     ntb_listen_to_links(a);
     set_port(a, PORT_B, nt);
     g_assert_true(ntb_link_up(a, PORT_B));
     ntb_assert_no_msi(a);
-    teardown();
 }
 
-/* A port that was disabled becomes one that a guest can have */
-static void test_port_enable(void)
+static void test_port_enable(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     NtbPort *c;
 
-    setup();
     set_port(a, 12, port_ctl(IDT_PORT_MODE_NT, 6));
     g_assert_cmphex(ntb_gas_read(b, ntb_gas_portsts(12)), ==,
                     port_sts(IDT_PORT_MODE_NT, 6));
-    c = ntb_boot(server, ",partitions=3,port=12");
+    c = ntb_start(f, 2, ",port=12");
     g_assert_cmpint(ntb_qom_int(c, "partition"), ==, 6);
     c->partition = 6;
     g_assert_false(ntb_link_up(a, 12));
@@ -268,42 +205,42 @@ static void test_port_enable(void)
     ntb_assert_talk(c, a);
     ntb_assert_talk(a, c);
 
-    /* It may come back to a port that is disabled meanwhile */
+    /* A port that is disabled meanwhile can be attached again */
     set_port(a, 12, port_ctl(IDT_PORT_MODE_DISABLED, 6));
-    ntb_quit(c);
-    ntb_assert_refused_at(server, "port=12|partitions=6|0 2 4",
+    ntb_end(f, 2);
+    ntb_assert_refused_at(f->server, "port=12|partitions=6|0 2 4",
                           ",partitions=3,port=12");
     set_port(a, PORT_B, port_ctl(IDT_PORT_MODE_DISABLED, PART_B));
-    ntb_quit(b);
-    b = ntb_boot(server, ",partitions=3,port=2");
+    ntb_end(f, 1);
+    b = ntb_start(f, 1, ",port=2");
     g_assert_false(ntb_link_up(a, PORT_B));
     set_port(b, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_B));
     ntb_wait(ntb_link_up(a, PORT_B));
-    assert_talk_both_ways();
-    teardown();
+    assert_talk_both_ways(f);
 }
 
-/* What is sent to a partition reaches the port that is in it */
-static void test_port_partition(void)
+/* A message to a partition reaches the port that is in it */
+static void test_port_partition(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     set_port(a, PORT_B, port_ctl(IDT_PORT_MODE_NT, 5));
     set_partition(a, 5, IDT_PART_STATE_ACTIVE);
     ntb_wait(ntb_link_up(a, PORT_B));
     g_assert_cmpint(ntb_qom_int(b, "partition"), ==, 5);
     assert_no_message(a);
     b->partition = 5;
-    assert_talk_both_ways();
+    assert_talk_both_ways(f);
     ntb_gas_write(a, A_GIDBELLMSK0 + 4 * 3, 1 << 5);
     ntb_write(a, A_OUTDBELLSET, 3 << 3);
     ntb_wait(ntb_read(b, A_INDBELLSTS));
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 1 << 4);
-    teardown();
 }
 
-/* Modes without NT function, and those of ports that are not there */
-static void test_port_modes(void)
+/* Modes without NT function; invalid modes and missing ports change nothing */
+static void test_port_modes(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     static const uint8_t modes[] = {
         IDT_PORT_MODE_DOWNSTREAM, IDT_PORT_MODE_UPSTREAM,
         IDT_PORT_MODE_UNATTACHED, IDT_PORT_MODE_UP_DMA,
@@ -315,7 +252,6 @@ static void test_port_modes(void)
         { 23, IDT_PORT_MODE_NT }, { 3, IDT_PORT_MODE_UP_NT },
     };
 
-    setup();
     for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
         uint32_t sts = port_sts(modes[i], 7) | 9 << R_SWPORT0STS_DEVNUM_SHIFT;
 
@@ -339,15 +275,14 @@ static void test_port_modes(void)
         ntb_gas_write(a, sts - 4, wrong[i].mode);
         g_assert_cmphex(ntb_gas_read(a, sts), ==, before);
     }
-    teardown();
 }
 
-/* The change waits for the owner of the port; if that dies, for its end */
-static void test_port_dead(void)
+/* A change waits until the owner of the port applies it, or dies */
+static void test_port_dead(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint32_t sts = ntb_gas_portsts(PORT_B);
 
-    setup();
     ntb_freeze(b);
     ntb_gas_write(a, sts - 4, port_ctl(IDT_PORT_MODE_DISABLED, PART_B));
     write_partition(a, PART_B, IDT_PART_STATE_DISABLED);
@@ -356,31 +291,26 @@ static void test_port_dead(void)
     g_assert_cmphex(ntb_gas_read(a, ntb_gas_partsts(PART_B)) & (SCI | SCC), ==,
                     SCI);
     assert_cut_off(a);
-    ntb_kill(b);
+    ntb_end_by_kill(f, 1);
     ntb_wait(ntb_gas_read(a, sts) ==
              (port_sts(IDT_PORT_MODE_DISABLED, PART_B) | OMCI | OMCC));
     ntb_wait((ntb_gas_read(a, ntb_gas_partsts(PART_B)) & SCC));
     set_partition(a, PART_B, IDT_PART_STATE_ACTIVE);
     set_port(a, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_B));
-    b = ntb_boot(server, ",partitions=3");
+    ntb_start(f, 1, NULL);
     ntb_wait(ntb_link_up(a, PORT_B));
-    assert_talk_both_ways();
-    teardown();
+    assert_talk_both_ways(f);
 }
 
-/*
- * Who writes SWPORTxCTL dies in the middle of it: the change takes place all
- * the same, and nothing hangs
- */
-static void test_port_dead_writer(void)
+/* If the writer of SWPORTxCTL dies in the middle, the change applies anyway */
+static void test_port_dead_writer(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
     const uint32_t pending = 1u << 31;  /* in the stored word */
     uint32_t nt = port_ctl(IDT_PORT_MODE_NT, PART_B);
-    IdtNtbShmSwitch *regs;
+    IdtNtbShmSwitch *regs = &((IdtNtbShm *)f->server->mem)->sw;
 
-    setup();
-    regs = &((IdtNtbShm *)server->mem)->sw;
-    ntb_dirty(b);
+    ntb_dirty(f->ports[1]);
     ntb_listen_to_links(a);
     qatomic_set_mb(&regs->swportctl[PORT_B],
                    port_ctl(IDT_PORT_MODE_DISABLED, PART_B));
@@ -397,45 +327,42 @@ static void test_port_dead_writer(void)
              (OMCI | OMCC));
     g_assert_true(ntb_link_up(a, PORT_B));
 
-    /* A port of nobody, and the same value again */
+    /* A port without owner, and the same value again */
     qatomic_set_mb(&regs->swportctl[12], port_ctl(IDT_PORT_MODE_NT, 6));
     set_port(a, 12, port_ctl(IDT_PORT_MODE_NT, 6));
     g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(12)), ==,
                     port_sts(IDT_PORT_MODE_NT, 6));
     qatomic_set_mb(&regs->swportctl[12], 0);
     g_assert_cmphex(ntb_gas_read(a, ntb_gas_portsts(12)), ==, 0);
-    teardown();
 }
 
-static void test_partition_dead_writer(void)
+static void test_partition_dead_writer(NtbFixture *f)
 {
-    IdtNtbShmSwitch *regs;
+    IdtNtbShmSwitch *regs = &((IdtNtbShm *)f->server->mem)->sw;
+    NtbPort *a = f->ports[0];
 
-    setup();
-    regs = &((IdtNtbShm *)server->mem)->sw;
-    ntb_dirty(b);
+    ntb_dirty(f->ports[1]);
     ntb_listen_to_links(a);
     qatomic_set_mb(&regs->swpartctl[PART_B], IDT_PART_STATE_DISABLED);
     ntb_assert_link_events(a, 1 << PORT_B, 0);
     ntb_assert_clean(a, PORT_B);
     qatomic_set_mb(&regs->swpartctl[PART_B], IDT_PART_STATE_ACTIVE);
     ntb_assert_link_events(a, 0, 1 << PORT_B);
-    assert_talk_both_ways();
-    teardown();
+    assert_talk_both_ways(f);
 }
 
-/* Both ports, and a third process, write anything for a while */
-static void test_random(void)
+/* Both ports write random values to each other's controls */
+static void test_random(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     GRand *rng = g_rand_new_with_seed(g_test_rand_int());
 
-    setup();
     for (unsigned i = 0; i < 1500; i++) {
         NtbPort *p = g_rand_boolean(rng) ? a : b;
         uint32_t value = g_rand_int(rng);
         unsigned n = g_rand_int_range(rng, 0, IDT_MAX_PARTITIONS);
 
-        /* Functions lose their BARs when they are reset: not through those */
+        /* By configuration cycles: a reset function loses its BARs */
         ntb_cfg_write(p, A_GASAADDR, g_rand_boolean(rng) ?
                       ntb_gas_partsts(n) - 4 :
                       ntb_gas_portsts(ntb_ports[n % NTB_NUM_PORTS]) - 4);
@@ -460,130 +387,114 @@ static void test_random(void)
     }
     ntb_wait(ntb_link_up(a, 0) && ntb_link_up(a, PORT_B));
     ntb_setup_function(a);
-    assert_talk_both_ways();
-    teardown();
+    assert_talk_both_ways(f);
     g_rand_free(rng);
 }
 
 /* Windows onto a port without link are closed, and open again with it */
-static void test_windows(WinPath path)
+static void test_windows(NtbFixture *f)
 {
-    WinPair w;
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, WIN_DIRECT32);
 
-    win_start(&w, path, NULL);
-    base = win_bar(w.a, WIN_DIRECT32);
-    win_open(w.a, WIN_DIRECT32, w.b->partition, WIN_X);
-    win_assert_hits(w.a, base, w.b, WIN_X, 8);
-    set_partition(w.a, w.b->partition, IDT_PART_STATE_DISABLED);
-    win_assert_ones(w.a, base);
-    g_assert_cmpint(ntb_qom_int(w.a, "direct-mappings"), ==, 0);
-    win_setup_function(w.b);
-    win_assert_ones(w.a, base);
-    set_partition(w.a, w.b->partition, IDT_PART_STATE_ACTIVE);
-    ntb_wait(ntb_link_up(w.a, w.b->port));
-    win_assert_hits(w.a, base, w.b, WIN_X, 8);
-    win_stop(&w);
+    win_open(a, WIN_DIRECT32, b->partition, WIN_X);
+    win_assert_hits(a, base, b, WIN_X, 8);
+    set_partition(a, b->partition, IDT_PART_STATE_DISABLED);
+    win_assert_ones(a, base);
+    g_assert_cmpint(ntb_qom_int(a, "direct-mappings"), ==, 0);
+    win_setup_function(b);
+    win_assert_ones(a, base);
+    set_partition(a, b->partition, IDT_PART_STATE_ACTIVE);
+    ntb_wait(ntb_link_up(a, b->port));
+    win_assert_hits(a, base, b, WIN_X, 8);
 }
 
 /*
- * A window leads to the lowest port in its partition: one that comes there, or
- * goes, makes it lead elsewhere
+ * A window leads to the lowest port in its partition
  */
 
 #define PART_C  2               /* that of port 4 */
 
-static void setup_lower_port(WinPair *w, WinPath path)
+static void prepare_lower_port(NtbFixture *f)
 {
-    *w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w->a = win_boot(w->server, path, NULL, ",partitions=3");
-    w->b = win_boot(w->server, path, NULL, ",partitions=3,port=4");
-    g_assert_cmpuint(w->b->partition, ==, PART_C);
-    win_open(w->a, WIN_DIRECT32, PART_C, WIN_X);
+    NtbPort *b = ntb_start(f, 1, ",port=4");
+
+    g_assert_cmpuint(b->partition, ==, PART_C);
+    win_open(f->ports[0], WIN_DIRECT32, PART_C, WIN_X);
 }
 
-/* Nobody has the port that comes, and any port may have done it */
-static void test_lower_port_is_free(WinPath path)
+/* The lower port has no owner; either port moves it there */
+static void test_lower_port_is_free(NtbFixture *f)
 {
-    uint64_t base;
-    WinPair w;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, WIN_DIRECT32);
 
-    setup_lower_port(&w, path);
-    base = win_bar(w.a, WIN_DIRECT32);
     for (unsigned i = 0; i < 6; i++) {
-        NtbPort *by = i % 2 ? w.a : w.b;
+        NtbPort *by = i % 2 ? a : b;
 
-        win_assert_hits(w.a, base, w.b, WIN_X, 8);
-        win_assert_path(w.a, path);
+        win_assert_hits(a, base, b, WIN_X, 8);
+        win_assert_path(a, f->path);
         set_port(by, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_C));
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        win_assert_misses(w.a, base, w.b, WIN_X, 8);
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        win_assert_misses(a, base, b, WIN_X, 8);
         set_port(by, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_B));
     }
-    win_assert_hits(w.a, base, w.b, WIN_X, 8);
-    win_stop(&w);
+    win_assert_hits(a, base, b, WIN_X, 8);
 }
 
-static void test_lower_port(WinPath path)
+static void test_lower_port(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint64_t base;
-    NtbPort *c;
-    WinPair w;
+    NtbPort *c = ntb_start(f, 2, NULL);
 
-    setup_lower_port(&w, path);
-    c = win_boot(w.server, path, NULL, ",partitions=3");
     g_assert_cmpuint(c->port, ==, PORT_B);
-    base = win_bar(w.a, WIN_DIRECT32);
+    base = win_bar(a, WIN_DIRECT32);
     for (unsigned i = 0; i < 4; i++) {
-        win_assert_hits(w.a, base, w.b, WIN_X, 8);
-        win_assert_path(w.a, path);
-        set_port(w.b, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_C));
-        ntb_wait(ntb_link_up(w.b, PORT_B));
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+        win_assert_hits(a, base, b, WIN_X, 8);
+        win_assert_path(a, f->path);
+        set_port(b, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_C));
+        ntb_wait(ntb_link_up(b, PORT_B));
+        g_assert_cmpuint(win_mappings(a), ==, 0);
         c->partition = PART_C;
         win_setup_function(c);
-        win_assert_hits(w.a, base, c, WIN_X, 8);
-        win_assert_path(w.a, path);
-        set_port(w.b, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_B));
-        ntb_wait(ntb_link_up(w.b, PORT_B));
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+        win_assert_hits(a, base, c, WIN_X, 8);
+        win_assert_path(a, f->path);
+        set_port(b, PORT_B, port_ctl(IDT_PORT_MODE_NT, PART_B));
+        ntb_wait(ntb_link_up(b, PORT_B));
+        g_assert_cmpuint(win_mappings(a), ==, 0);
         c->partition = PART_B;
         win_setup_function(c);
     }
-    ntb_quit(c);
-    win_stop(&w);
 }
 
-/* Two ports in a partition lose by the same entry of the mapping table */
-static void test_shared_entry(WinPath path)
+/* Two ports in a partition have the same entry of the mapping table */
+static void test_shared_entry(NtbFixture *f)
 {
-    WinPair w;
-    NtbPort *c;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint64_t base;
+    NtbPort *c = f->ports[2];
 
-    win_start(&w, path, ",partitions=3");
-    c = win_boot(w.server, path, NULL, ",partitions=3");
-    set_port(w.a, c->port, port_ctl(IDT_PORT_MODE_NT, w.b->partition));
-    ntb_wait(ntb_link_up(w.a, c->port));
-    c->partition = w.b->partition;
+    set_port(a, c->port, port_ctl(IDT_PORT_MODE_NT, b->partition));
+    ntb_wait(ntb_link_up(a, c->port));
+    c->partition = b->partition;
     win_setup_function(c);
     base = win_bar(c, WIN_DIRECT32);
-    win_open(c, WIN_DIRECT32, w.a->partition, WIN_X);
-    win_assert_hits(c, base, w.a, WIN_X, 8);
-    win_assert_path(c, path);
-    win_admit(w.b, false);
+    win_open(c, WIN_DIRECT32, a->partition, WIN_X);
+    win_assert_hits(c, base, a, WIN_X, 8);
+    win_assert_path(c, f->path);
+    win_admit(b, false);
     g_assert_cmpuint(win_mappings(c), ==, 0);
-    win_assert_misses(c, base, w.a, WIN_X, 8);
-    ntb_quit(c);
-    win_stop(&w);
+    win_assert_misses(c, base, a, WIN_X, 8);
 }
 
 /*
  * Resets as events
  */
 
-static uint32_t resets_seen(void)
+static uint32_t resets_seen(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
     uint32_t seen = ntb_gas_read(a, A_SEFRSTSTS) |
                     ntb_gas_read(a, A_SEHRSTSTS) << 8;
 
@@ -592,36 +503,28 @@ static uint32_t resets_seen(void)
     return seen;
 }
 
-static void test_reset_events(void)
+static void test_reset_events(NtbFixture *f)
 {
-    QTestState *qts;
+    NtbPort *b = ntb_plug(f, 1, NULL);
 
-    server = ntb_server_start();
-    a = ntb_boot(server, NULL);
-    qts = ntb_boot_root_port(server);
-    ntb_device_add(qts);
-    b = ntb_open_plugged(qts);
     /* Power-up resets the switch too */
-    g_assert_cmphex(resets_seen(), ==, 0);
+    g_assert_cmphex(resets_seen(f), ==, 0);
     ntb_cfg_writew(b, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
-    g_assert_cmphex(resets_seen(), ==, 0);
-    ntb_secondary_bus_reset(qts);
-    g_assert_cmphex(resets_seen(), ==, 1 << (8 + b->partition));
-    qtest_system_reset(qts);
-    g_assert_cmphex(resets_seen(), ==, 1 << b->partition);
-    ntb_quit(b);
-    qtest_quit(qts);
-    ntb_quit(a);
-    ntb_server_stop(server);
+    g_assert_cmphex(resets_seen(f), ==, 0);
+    ntb_secondary_bus_reset(f->root);
+    g_assert_cmphex(resets_seen(f), ==, 1 << (8 + b->partition));
+    qtest_system_reset(f->root);
+    g_assert_cmphex(resets_seen(f), ==, 1 << b->partition);
 }
 
 /*
  * Protection
  */
 
-static void test_gasaprot(void)
+static void test_gasaprot(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     ntb_gas_write(a, A_SEMSK, 0x15);
     ntb_gas_write(a, A_GASAPROT, UINT32_MAX & ~(1u << a->partition));
     g_assert_cmphex(ntb_gas_read(a, A_GASAPROT), ==,
@@ -634,7 +537,6 @@ static void test_gasaprot(void)
     g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0);
     ntb_gas_write(a, A_GASAPROT, 0);
     g_assert_cmphex(ntb_gas_read(b, A_SEMSK), ==, 0x15);
-    teardown();
 }
 
 static void write_entry(NtbPort *p, unsigned entry, uint32_t value)
@@ -656,9 +558,10 @@ static bool take_error(NtbPort *p)
     return sts;
 }
 
-static void test_ntmtblprot(void)
+static void test_ntmtblprot(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     ntb_gas_write(a, A_NTMTBLPROT0 + 4 * PART_B, 1 << 5 | 1u << 31);
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         bool kept = i / 2 == 5 || i / 2 == 31;
@@ -667,26 +570,26 @@ static void test_ntmtblprot(void)
         g_assert_cmpint(take_error(b), ==, kept);
         g_assert_cmphex(ntb_mapping_entry(a, i), ==, kept ? 0 : i << 1);
         g_assert_cmpint(take_error(a), ==, false);
-        /* Reading is no error; who is not kept out writes */
+        /* Reading is no error; another partition can write */
         g_assert_cmphex(ntb_mapping_entry(b, i), ==, kept ? 0 : i << 1);
         g_assert_cmpint(take_error(b), ==, false);
         write_entry(a, i, 2);
         g_assert_cmphex(ntb_mapping_entry(b, i), ==, 2);
     }
-    /* Entries that are not there */
+    /* Missing entries */
     write_entry(a, IDT_NUM_MTBL, 1);
     g_assert_true(take_error(a));
     g_assert_cmphex(ntb_mapping_entry(a, 127), ==, 0);
     g_assert_true(take_error(a));
-    teardown();
 }
 
 /*
  * Bridge functions
  */
 
-static void check_bridge(unsigned port, unsigned mode)
+static void check_bridge(NtbFixture *f, unsigned port, unsigned mode)
 {
+    NtbPort *a = f->ports[0];
     uint32_t at = port * IDT_GAS_PORT_STRIDE;
     unsigned cap, count = 0;
 
@@ -719,50 +622,66 @@ static void check_bridge(unsigned port, unsigned mode)
     }
 }
 
-static void test_bridges(void)
+static void test_bridges(NtbFixture *f)
 {
-    setup();
+    NtbPort *a = f->ports[0];
+
     set_port(a, 12, port_ctl(IDT_PORT_MODE_DOWNSTREAM, 0));
     for (unsigned i = 0; i < NTB_NUM_PORTS; i++) {
-        check_bridge(ntb_ports[i], ntb_ports[i] == 12 ?
+        check_bridge(f, ntb_ports[i], ntb_ports[i] == 12 ?
                      IDT_PORT_MODE_DOWNSTREAM : IDT_PORT_MODE_NT);
     }
-    /* Ports that this chip has not */
+    /* Ports that this chip does not have */
     g_assert_cmphex(ntb_gas_read(a, 1 * IDT_GAS_PORT_STRIDE), ==, 0);
     g_assert_cmphex(ntb_gas_read(a, 23 * IDT_GAS_PORT_STRIDE), ==, 0);
-    teardown();
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    qtest_add_func("/idt-ntb/topology/partition-disable",
-                   test_partition_disable);
-    qtest_add_func("/idt-ntb/topology/partition-reset", test_partition_reset);
-    qtest_add_func("/idt-ntb/topology/partition-events",
-                   test_partition_events);
-    qtest_add_func("/idt-ntb/topology/partition-empty", test_partition_empty);
-    qtest_add_func("/idt-ntb/topology/partition-own", test_partition_own);
-    qtest_add_func("/idt-ntb/topology/port-disable", test_port_disable);
-    qtest_add_func("/idt-ntb/topology/port-enable", test_port_enable);
-    qtest_add_func("/idt-ntb/topology/port-partition", test_port_partition);
-    qtest_add_func("/idt-ntb/topology/port-modes", test_port_modes);
-    qtest_add_func("/idt-ntb/topology/port-dead", test_port_dead);
-    qtest_add_func("/idt-ntb/topology/port-dead-writer",
-                   test_port_dead_writer);
-    qtest_add_func("/idt-ntb/topology/partition-dead-writer",
-                   test_partition_dead_writer);
-    qtest_add_func("/idt-ntb/topology/random", test_random);
-    win_add_case("topology/windows", test_windows);
-    win_add_case_shared("topology/lower-port-is-free", test_lower_port_is_free);
-    win_add_case_shared("topology/lower-port", test_lower_port);
-    win_add_case_shared("topology/shared-entry", test_shared_entry);
-    qtest_add_func("/idt-ntb/topology/reset-events", test_reset_events);
-    qtest_add_func("/idt-ntb/protection/gasaprot", test_gasaprot);
-    qtest_add_func("/idt-ntb/protection/ntmtblprot", test_ntmtblprot);
-    qtest_add_func("/idt-ntb/bridge/functions", test_bridges);
-}
+static const NtbTest tests[] = {
+    { "topology/disabled-partition-has-no-link", test_no_link, .ports = 2,
+      .partitions = 3, .q35 = true, .data = &state_disabled },
+    { "topology/reset-partition-has-no-link", test_no_link, .ports = 2,
+      .partitions = 3, .q35 = true, .data = &state_reset },
+    { "topology/reset-partition-raises-an-event", test_partition_events,
+      .ports = 2, .partitions = 3, .q35 = true },
+    { "topology/empty-partition-changes-at-once", test_partition_empty,
+      .ports = 2, .partitions = 3, .q35 = true },
+    { "topology/port-can-disable-its-own-partition", test_partition_own,
+      .ports = 2, .partitions = 3, .q35 = true },
+    { "topology/disabled-port-has-no-link", test_port_disable, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "topology/enabled-port-can-be-taken", test_port_enable, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "topology/port-can-change-its-partition", test_port_partition,
+      .ports = 2, .partitions = 3, .q35 = true },
+    { "topology/status-shows-the-port-mode", test_port_modes, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "topology/stopped-port-changes-when-it-ends", test_port_dead,
+      .ports = 2, .partitions = 3, .q35 = true },
+    { "topology/port-changes-if-its-writer-dies", test_port_dead_writer,
+      .ports = 2, .partitions = 3, .q35 = true },
+    { "topology/partition-changes-if-its-writer-dies",
+      test_partition_dead_writer, .ports = 2, .partitions = 3, .q35 = true },
+    { "topology/random-writes-do-no-harm", test_random, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "topology/windows-follow-the-link", test_windows, .ports = 2,
+      .windows = WIN_EACH, .q35 = true },
+    { "topology/window-onto-a-free-lower-port-is-closed",
+      test_lower_port_is_free, .ports = 1, .partitions = 3,
+      .prepare = prepare_lower_port, .windows = WIN_MOSTLY_SHARED,
+      .q35 = true },
+    { "topology/window-leads-to-the-lowest-port", test_lower_port, .ports = 1,
+      .partitions = 3, .prepare = prepare_lower_port,
+      .windows = WIN_MOSTLY_SHARED, .q35 = true },
+    { "topology/ports-of-a-partition-share-their-admission", test_shared_entry,
+      .ports = 3, .windows = WIN_MOSTLY_SHARED, .q35 = true },
+    { "topology/resets-raise-events", test_reset_events, .ports = 1,
+      .root_port = true, .q35 = true },
+    { "protection/gasaprot-keeps-a-partition-out", test_gasaprot, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "protection/ntmtblprot-keeps-entries", test_ntmtblprot, .ports = 2,
+      .partitions = 3, .q35 = true },
+    { "bridge/function-is-read-only", test_bridges, .ports = 2,
+      .partitions = 3, .q35 = true },
+};
 
-libqos_init(add_tests);
+ntb_tests(tests);

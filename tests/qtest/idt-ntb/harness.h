@@ -298,6 +298,9 @@ void ntb_assert_link_events(NtbPort *p, uint32_t down, uint32_t up);
 
 bool ntb_link_up(NtbPort *p, unsigned port);
 
+/* The same, as the memory of @server says it */
+bool ntb_is_up_in(NtbServer *server, unsigned port);
+
 /* Leave something in all that a reset has to clear */
 void ntb_dirty(NtbPort *p);
 

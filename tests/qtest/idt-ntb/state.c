@@ -6,6 +6,8 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
+#include "qemu/atomic.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "harness.h"
 
@@ -33,6 +35,13 @@ void ntb_assert_link_events(NtbPort *p, uint32_t down, uint32_t up)
 bool ntb_link_up(NtbPort *p, unsigned port)
 {
     return ntb_gas_read(p, ntb_gas_portsts(port)) & R_SWPORT0STS_LINKUP_MASK;
+}
+
+bool ntb_is_up_in(NtbServer *server, unsigned port)
+{
+    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+
+    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }
 
 void ntb_dirty(NtbPort *p)
