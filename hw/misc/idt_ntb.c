@@ -15,7 +15,7 @@
  * A doorbell goes this way, in the process of the port that rings it:
  *
  *   write_bar0()                 the guest stores to OUTDBELLSET
- *   idt_ntb_regs_write()         decodes the address: outdbellset_write()
+ *   idt_ntb_regs_write()         decodes the address: write_outdbellset()
  *   idt_ntb_signals_ring()       sets INDBELLSTS of the other port
  *   idt_ntb_switch_signal()      looks up the client id of that port
  *   idt_ntb_server_signal()      writes the eventfd of that client
