@@ -1,8 +1,8 @@
 /*
- * QTest testcase for idt-ntb: what closes a memory window closes it at once
+ * QTest testcase for idt-ntb: events that close a memory window
  *
- * When the register write (or whatever it is) is over, nothing comes through
- * the window any more, and no alias is left.
+ * After the register write (or another event) nothing comes through the window
+ * any more, and no mapping is left.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -10,49 +10,51 @@
 #include "qemu/osdep.h"
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include "qemu/module.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "vcpu.h"
+#include "idt-ntb/fixture.h"
 
-static WinPair w;
-static uint64_t direct, lut;    /* addresses in @w.a's guest */
+static uint64_t direct, lut;    /* addresses in the guest of ports[0] */
 
 #define ENTRY 21
 #define LUT_X (WIN_X + 2 * WIN_SIZE)
 
-static void open_windows(void)
+static void open_windows(NtbFixture *f)
 {
-    win_open(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
-    win_open_lut(w.a, WIN_LUT24, ENTRY, w.b->partition, LUT_X);
-    direct = win_bar(w.a, WIN_DIRECT64);
-    lut = win_bar(w.a, WIN_LUT24) + ENTRY * WIN_SIZE;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    win_open(a, WIN_DIRECT64, b->partition, WIN_X);
+    win_open_lut(a, WIN_LUT24, ENTRY, b->partition, LUT_X);
+    direct = win_bar(a, WIN_DIRECT64);
+    lut = win_bar(a, WIN_LUT24) + ENTRY * WIN_SIZE;
 }
 
-static void setup_with(WinPath path, const char *props)
+/* The guest of ports[0] has a vCPU */
+static void start_with_vcpu(NtbFixture *f)
 {
-    win_start(&w, path, props);
-    open_windows();
+    ntb_start_args(f, 0, vcpu_args(), NULL);
+    ntb_start(f, 1, NULL);
+    open_windows(f);
 }
 
-static void setup(WinPath path)
+static void assert_open(NtbFixture *f)
 {
-    setup_with(path, NULL);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    win_assert_hits(a, direct, b, WIN_X, 8);
+    win_assert_hits(a, lut + WIN_SIZE - 8, b, LUT_X + WIN_SIZE - 8, 8);
+    win_assert_path(a, f->path);
 }
 
-static void assert_open(void)
+static void assert_shut(NtbFixture *f)
 {
-    win_assert_hits(w.a, direct, w.b, WIN_X, 8);
-    win_assert_hits(w.a, lut + WIN_SIZE - 8, w.b, LUT_X + WIN_SIZE - 8, 8);
-    win_assert_path(w.a, w.path);
-}
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
-static void assert_shut(void)
-{
-    g_assert_cmpuint(win_mappings(w.a), ==, 0);
-    win_assert_misses(w.a, direct, w.b, WIN_X, 8);
-    win_assert_misses(w.a, lut + WIN_SIZE - 8, w.b, LUT_X + WIN_SIZE - 8, 8);
-    g_assert_cmpuint(win_mappings(w.a), ==, 0);
+    g_assert_cmpuint(win_mappings(a), ==, 0);
+    win_assert_misses(a, direct, b, WIN_X, 8);
+    win_assert_misses(a, lut + WIN_SIZE - 8, b, LUT_X + WIN_SIZE - 8, 8);
+    g_assert_cmpuint(win_mappings(a), ==, 0);
 }
 
 /*
@@ -61,106 +63,112 @@ static void assert_shut(void)
 
 typedef struct Event {
     const char *name;
-    void (*shut)(void);
-    void (*open)(void);
+    void (*shut)(NtbFixture *f);
+    void (*open)(NtbFixture *f);
 } Event;
 
-static void clear_protdis(void)
+static void clear_protdis(NtbFixture *f)
 {
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL), R_NTCTL_CPEN_MASK);
+    ntb_gas_write(f->ports[1], ntb_gas_nt(f->ports[0]->port, A_NTCTL),
+                  R_NTCTL_CPEN_MASK);
 }
 
-static void set_protdis(void)
+static void set_protdis(NtbFixture *f)
 {
-    /* From here on it is this bit that admits */
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_NTCTL),
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    /* From here on only this bit admits */
+    ntb_gas_write(b, ntb_gas_nt(a->port, A_NTCTL),
                   R_NTCTL_IDPROTDIS_MASK | R_NTCTL_CPEN_MASK);
-    ntb_write(w.b, A_NTMTBLADDR, w.a->partition);
-    ntb_write(w.b, A_NTMTBLDATA, 0);
+    ntb_write(b, A_NTMTBLADDR, a->partition);
+    ntb_write(b, A_NTMTBLDATA, 0);
 }
 
-static void clear_entry(void)
+static void clear_entry(NtbFixture *f)
 {
-    ntb_write(w.b, A_NTMTBLADDR, w.a->partition);
-    ntb_write(w.b, A_NTMTBLDATA, 0);
+    NtbPort *b = f->ports[1];
+
+    ntb_write(b, A_NTMTBLADDR, f->ports[0]->partition);
+    ntb_write(b, A_NTMTBLDATA, 0);
 }
 
-static void set_entry(void)
+static void set_entry(NtbFixture *f)
 {
-    ntb_write(w.b, A_NTMTBLADDR, w.a->partition);
-    ntb_write(w.b, A_NTMTBLDATA, R_NTMTBLDATA_VALID_MASK |
-                                 w.a->partition << R_NTMTBLDATA_PART_SHIFT);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    ntb_write(b, A_NTMTBLADDR, a->partition);
+    ntb_write(b, A_NTMTBLDATA, R_NTMTBLDATA_VALID_MASK |
+                                 a->partition << R_NTMTBLDATA_PART_SHIFT);
 }
 
-static void invalidate_entry(void)
+static void invalidate_entry(NtbFixture *f)
 {
-    ntb_write(w.b, A_NTMTBLADDR, w.a->partition);
-    qtest_writeb(w.b->qts, w.b->bar0 + A_NTMTBLDATA, 0);
+    NtbPort *b = f->ports[1];
+
+    ntb_write(b, A_NTMTBLADDR, f->ports[0]->partition);
+    qtest_writeb(b->qts, b->bar0 + A_NTMTBLDATA, 0);
 }
 
-static void clear_master(void)
+static void clear_master(NtbFixture *f)
 {
-    ntb_cfg_writew(w.b, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    ntb_set_master(f->ports[1], false);
 }
 
-static void clear_command(void)
+static void clear_command(NtbFixture *f)
 {
-    ntb_cfg_writew(w.b, PCI_COMMAND, 0);
+    ntb_cfg_writew(f->ports[1], PCI_COMMAND, 0);
 }
 
-static void set_master(void)
+static void set_master(NtbFixture *f)
 {
-    ntb_cfg_writew(w.b, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    ntb_set_master(f->ports[1], true);
 }
 
-static void reset_function(void)
+static void reset_function(NtbFixture *f)
 {
-    ntb_cfg_writew(w.b, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
-                   PCI_EXP_DEVCTL_BCR_FLR);
+    ntb_function_reset(f->ports[1]);
 }
 
-static void setup_function(void)
+static void setup_function(NtbFixture *f)
 {
-    win_setup_function(w.b);
+    win_setup_function(f->ports[1]);
 }
 
-static void reset_system(void)
+static void reset_system(NtbFixture *f)
 {
-    qtest_system_reset(w.b->qts);
+    qtest_system_reset(f->ports[1]->qts);
 }
 
-static void setup_system(void)
+static void stop(NtbFixture *f)
 {
-    win_reopen(&w.b);
+    qtest_qmp_assert_success(f->ports[1]->qts, "{'execute': 'stop'}");
 }
 
-static void stop(void)
+static void cont(NtbFixture *f)
 {
-    qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
+    qtest_qmp_assert_success(f->ports[1]->qts, "{'execute': 'cont'}");
 }
 
-static void cont(void)
+/* Any guest may write the registers of another */
+static void shut_by_gas(NtbFixture *f)
 {
-    qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    ntb_gas_write(b, ntb_gas_nt(a->port, win_reg(4, A_BARLIMIT0)), 0);
+    ntb_gas_write(b, ntb_gas_nt(a->port, win_reg(5, A_BARLIMIT0)), 0);
+    ntb_gas_write(b, ntb_gas_nt(a->port, A_LUTUDATA), 0);
 }
 
-/* The registers of the other, as any guest may */
-static void shut_by_gas(void)
+static void open_by_gas(NtbFixture *f)
 {
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, win_reg(4, A_BARLIMIT0)), 0);
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, win_reg(5, A_BARLIMIT0)), 0);
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_LUTUDATA), 0);
-}
-
-static void open_by_gas(void)
-{
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint64_t limit = direct + WIN_SIZE;
 
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, win_reg(4, A_BARLIMIT0)), limit);
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, win_reg(5, A_BARLIMIT0)),
+    ntb_gas_write(b, ntb_gas_nt(a->port, win_reg(4, A_BARLIMIT0)), limit);
+    ntb_gas_write(b, ntb_gas_nt(a->port, win_reg(5, A_BARLIMIT0)),
                   limit >> 32);
-    ntb_gas_write(w.b, ntb_gas_nt(w.a->port, A_LUTUDATA),
-                  R_LUTUDATA_VALID_MASK | w.b->partition);
+    ntb_gas_write(b, ntb_gas_nt(a->port, A_LUTUDATA),
+                  R_LUTUDATA_VALID_MASK | b->partition);
 }
 
 static const Event events[] = {
@@ -170,40 +178,41 @@ static const Event events[] = {
     { "master", clear_master, set_master },
     { "command", clear_command, set_master },
     { "flr", reset_function, setup_function },
-    { "reset", reset_system, setup_system },
+    { "reset", reset_system, setup_function },
     { "stop", stop, cont },
     { "gas", shut_by_gas, open_by_gas },
 };
 
-/* A stopped guest is no good as a witness of reads that must come to an end */
-static void assert_shut_by(const Event *event)
+/* If the target is stopped, an access would wait for it */
+static void assert_shut_by(NtbFixture *f, const Event *event)
 {
     if (event->shut == stop) {
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
+        g_assert_cmpuint(win_mappings(f->ports[0]), ==, 0);
     } else {
-        assert_shut();
+        assert_shut(f);
     }
 }
 
-static void test_event(const Event *event, WinPath path)
+static void test_event(NtbFixture *f)
 {
-    setup(path);
+    NtbPort *a = f->ports[0];
+    const Event *event = f->test->data;
+
     for (unsigned i = 0; i < 5; i++) {
-        event->open();
-        ntb_settle(w.a->qts);
-        assert_open();
-        event->shut();
-        assert_shut_by(event);
+        event->open(f);
+        ntb_settle(a->qts);
+        assert_open(f);
+        event->shut(f);
+        assert_shut_by(f, event);
     }
-    event->open();
-    ntb_settle(w.a->qts);
-    assert_open();
-    win_stop(&w);
+    event->open(f);
+    ntb_settle(a->qts);
+    assert_open(f);
 }
 
 /*
- * Write through the window without end; only this child talks to that QEMU from
- * now on, and it ends with it.
+ * Write through the window without end.  From now on only this child talks to
+ * that QEMU; it ends with it.
  */
 static pid_t start_writer(NtbPort *p, uint64_t addr)
 {
@@ -217,324 +226,271 @@ static pid_t start_writer(NtbPort *p, uint64_t addr)
     }
 }
 
-static uint64_t arrived(void)
+static uint64_t arrived(NtbFixture *f)
 {
-    return qtest_readq(w.b->qts, WIN_X);
+    return qtest_readq(f->ports[1]->qts, WIN_X);
 }
 
-static bool writes_come(void)
+static bool writes_come(NtbFixture *f)
 {
-    uint64_t before = arrived();
+    uint64_t before = arrived(f);
 
-    win_sync(w.b);
-    return arrived() != before;
+    win_sync(f->ports[1]);
+    return arrived(f) != before;
 }
 
-/* The reset has many steps, and is open for a moment in the middle of them */
+/* A reset has many steps, between which a window might open */
 static unsigned rounds_of(const Event *event)
 {
     return (g_test_slow() ? 10 : 1) * (event->shut == reset_function ? 60 : 10);
 }
 
-/* Open and closed, over and over: nothing comes when it is closed */
-static void close_under_fire(const Event *event)
+/* Open and close over and over: nothing comes while the window is closed */
+static void close_under_writes(NtbFixture *f, const Event *event)
 {
     unsigned rounds = rounds_of(event);
 
     for (unsigned i = 0; i < rounds; i++) {
         uint64_t last;
 
-        ntb_wait(writes_come());
+        ntb_wait(writes_come(f));
         g_usleep(i * 371 % 1000);
-        event->shut();
-        last = arrived();
+        event->shut(f);
+        last = arrived(f);
         for (unsigned k = 0; k < 20; k++) {
-            g_assert_cmphex(arrived(), ==, last);
+            g_assert_cmphex(arrived(f), ==, last);
             g_usleep(200);
         }
-        event->open();
+        event->open(f);
     }
-    ntb_wait(writes_come());
+    ntb_wait(writes_come(f));
 }
 
-/* ... while the peer writes all the time */
-static void test_event_under_fire(const Event *event, WinPath path)
+/* Close while the peer writes all the time */
+static void test_event_under_writes(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
+    const Event *event = f->test->data;
     pid_t writer;
 
-    setup(path);
-    event->open();
-    ntb_settle(w.a->qts);
-    assert_open();
-    writer = start_writer(w.a, direct);
-    close_under_fire(event);
-    ntb_kill(w.a);
+    event->open(f);
+    ntb_settle(a->qts);
+    assert_open(f);
+    writer = start_writer(a, direct);
+    close_under_writes(f, event);
+    ntb_end_by_kill(f, 0);
     waitpid(writer, NULL, 0);
-    ntb_quit(w.b);
-    ntb_server_stop(w.server);
 }
 
-/* ... while a vCPU does, which knows where it wrote to last */
-static void test_event_under_vcpu(const Event *event, WinPath path)
+/* Close while a vCPU writes, which remembers the address of its last store */
+static void test_event_under_vcpu(NtbFixture *f)
 {
-    g_autofree char *args = NULL;
+    NtbPort *a = f->ports[0];
+    const Event *event = f->test->data;
 
-    if (!vcpu_possible()) {
-        return;
-    }
-    args = g_strdup(vcpu_args());
-    w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w.a = win_boot(w.server, path, args, VCPU_PROPS);
-    w.b = win_boot(w.server, path, NULL, VCPU_PROPS);
-    open_windows();
-    event->open();
-    ntb_settle(w.a->qts);
-    vcpu_start(w.a, direct);
-    close_under_fire(event);
-    /* The guest has gone on all the time */
-    vcpu_stop(w.a);
-    win_sync(w.b);
-    g_assert_cmphex(arrived(), ==, vcpu_count(w.a));
-    win_stop(&w);
-}
-
-typedef struct EventCase {
-    const Event *event;
-    WinPath path;
-    void (*func)(const Event *event, WinPath path);
-} EventCase;
-
-static void run_event(const void *opaque)
-{
-    const EventCase *c = opaque;
-
-    c->func(c->event, c->path);
-}
-
-static void add_event(const char *group, const Event *event, WinPath path,
-                      void (*func)(const Event *event, WinPath path))
-{
-    g_autofree char *name = g_strdup_printf("/idt-ntb/%s/%s-%s", group,
-                                            event->name, win_path_names[path]);
-    EventCase *c = g_new(EventCase, 1);
-
-    *c = (EventCase) { .event = event, .path = path, .func = func };
-    qtest_add_data_func_full(name, c, run_event, g_free);
+    event->open(f);
+    ntb_settle(a->qts);
+    vcpu_start(a, direct);
+    close_under_writes(f, event);
+    /* The guest did not stop */
+    vcpu_stop(a);
+    win_sync(f->ports[1]);
+    g_assert_cmphex(arrived(f), ==, vcpu_count(a));
 }
 
 /*
- * Events at the holder
+ * Events at the holder, the port whose window it is
  */
 
-static void test_own_registers(WinPath path)
+static void test_own_registers(NtbFixture *f)
 {
-    setup(path);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     for (unsigned i = 0; i < 5; i++) {
-        assert_open();
-        win_close(w.a, WIN_DIRECT64);
-        win_close_lut(w.a, WIN_LUT24, ENTRY);
-        assert_shut();
-        open_windows();
-        assert_open();
+        assert_open(f);
+        win_close(a, WIN_DIRECT64);
+        win_close_lut(a, WIN_LUT24, ENTRY);
+        assert_shut(f);
+        open_windows(f);
+        assert_open(f);
         /* VALID alone */
-        qtest_writeb(w.a->qts, w.a->bar0 + A_LUTUDATA + 3, 0);
-        win_assert_misses(w.a, lut, w.b, LUT_X, 8);
-        win_assert_hits(w.a, direct, w.b, WIN_X, 8);
+        qtest_writeb(a->qts, a->bar0 + A_LUTUDATA + 3, 0);
+        win_assert_misses(a, lut, b, LUT_X, 8);
+        win_assert_hits(a, direct, b, WIN_X, 8);
         /* The partition alone */
-        win_open_lut(w.a, WIN_LUT24, ENTRY, 7, LUT_X);
-        win_aim(w.a, WIN_DIRECT64, 7, WIN_X);
-        assert_shut();
-        open_windows();
-        assert_open();
-        win_admit(w.a, false);
-        assert_shut();
-        ntb_write(w.a, A_NTCTL, R_NTCTL_IDPROTDIS_MASK | R_NTCTL_CPEN_MASK);
-        assert_open();
-        ntb_write(w.a, A_NTCTL, R_NTCTL_CPEN_MASK);
-        assert_shut();
-        win_admit(w.a, true);
+        win_open_lut(a, WIN_LUT24, ENTRY, 7, LUT_X);
+        win_aim(a, WIN_DIRECT64, 7, WIN_X);
+        assert_shut(f);
+        open_windows(f);
+        assert_open(f);
+        win_admit(a, false);
+        assert_shut(f);
+        ntb_write(a, A_NTCTL, R_NTCTL_IDPROTDIS_MASK | R_NTCTL_CPEN_MASK);
+        assert_open(f);
+        ntb_write(a, A_NTCTL, R_NTCTL_CPEN_MASK);
+        assert_shut(f);
+        win_admit(a, true);
     }
-    win_stop(&w);
 }
 
 /* The registers of the holder, while its vCPU writes */
-static void test_own_under_vcpu(WinPath path)
+static void test_own_under_vcpu(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint64_t last;
 
-    if (!vcpu_possible()) {
-        return;
-    }
-    w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w.a = win_boot(w.server, path, vcpu_args(), VCPU_PROPS);
-    w.b = win_boot(w.server, path, NULL, VCPU_PROPS);
-    open_windows();
-    vcpu_start(w.a, direct);
+    vcpu_start(a, direct);
     for (unsigned i = 0; i < 40; i++) {
-        ntb_wait(writes_come());
+        ntb_wait(writes_come(f));
         if (i % 2) {
-            win_close(w.a, WIN_DIRECT64);
+            win_close(a, WIN_DIRECT64);
         } else {
-            win_aim(w.a, WIN_DIRECT64, w.b->partition, LUT_X);
+            win_aim(a, WIN_DIRECT64, b->partition, LUT_X);
         }
-        win_sync(w.b);
-        last = arrived();
+        win_sync(b);
+        last = arrived(f);
         for (unsigned k = 0; k < 5; k++) {
-            g_assert_cmphex(arrived(), ==, last);
+            g_assert_cmphex(arrived(f), ==, last);
             g_usleep(200);
         }
-        open_windows();
+        open_windows(f);
     }
-    vcpu_stop(w.a);
-    win_stop(&w);
+    vcpu_stop(a);
 }
 
-/* Down to a page, to less than a page, and up again */
-static void test_shrinking_limit(WinPath path)
+/* Shrink to a page and to less than a page, and grow again */
+static void test_shrinking_limit(NtbFixture *f)
 {
-    setup(path);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     for (uint64_t size = WIN_SIZE; size; size /= 2) {
         uint64_t end = MAX(size, 0x400);
 
-        win_limit(w.a, WIN_DIRECT64, direct + size - 1);
-        win_assert_hits(w.a, direct, w.b, WIN_X, 8);
-        win_assert_hits(w.a, direct + end - 8, w.b, WIN_X + end - 8, 8);
+        win_limit(a, WIN_DIRECT64, direct + size - 1);
+        win_assert_hits(a, direct, b, WIN_X, 8);
+        win_assert_hits(a, direct + end - 8, b, WIN_X + end - 8, 8);
         if (end < WIN_SIZE) {
-            win_assert_misses(w.a, direct + end, w.b, WIN_X + end, 8);
+            win_assert_misses(a, direct + end, b, WIN_X + end, 8);
         }
     }
     for (uint64_t size = 0x400; size < WIN_SIZE; size += 0x6400) {
-        win_limit(w.a, WIN_DIRECT64, direct + size - 1);
-        win_assert_hits(w.a, direct + size - 8, w.b, WIN_X + size - 8, 8);
-        win_assert_misses(w.a, direct + size, w.b, WIN_X + size, 8);
+        win_limit(a, WIN_DIRECT64, direct + size - 1);
+        win_assert_hits(a, direct + size - 8, b, WIN_X + size - 8, 8);
+        win_assert_misses(a, direct + size, b, WIN_X + size, 8);
     }
-    win_stop(&w);
 }
 
-/* Reset of the holder */
-static void test_holder_reset(WinPath path)
+static void test_holder_reset(NtbFixture *f)
 {
-    setup(path);
+    NtbPort *a = f->ports[0];
+
     for (unsigned i = 0; i < 5; i++) {
-        assert_open();
+        assert_open(f);
         if (i % 2) {
-            qtest_system_reset(w.a->qts);
-            g_assert_cmpuint(win_mappings(w.a), ==, 0);
-            win_reopen(&w.a);
+            qtest_system_reset(a->qts);
         } else {
-            ntb_cfg_writew(w.a, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
-                           PCI_EXP_DEVCTL_BCR_FLR);
-            g_assert_cmpuint(win_mappings(w.a), ==, 0);
-            win_setup_function(w.a);
+            ntb_function_reset(a);
         }
-        assert_shut();
-        open_windows();
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        win_setup_function(a);
+        assert_shut(f);
+        open_windows(f);
     }
-    assert_open();
-    win_stop(&w);
+    assert_open(f);
 }
 
-/* A holder that is stopped, or runs on, at the target's stop and the like */
-static void test_holder_stops(WinPath path)
+/* Stop the holder while the target closes or stops */
+static void test_holder_stops(NtbFixture *f)
 {
-    setup(path);
+    NtbPort *a = f->ports[0];
+
     for (unsigned i = 0; i < 3; i++) {
-        assert_open();
-        qtest_qmp_assert_success(w.a->qts, "{'execute': 'stop'}");
-        clear_master();
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        set_master();
-        qtest_qmp_assert_success(w.a->qts, "{'execute': 'cont'}");
-        assert_open();
-        stop();
-        qtest_qmp_assert_success(w.a->qts, "{'execute': 'stop'}");
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        cont();
-        qtest_qmp_assert_success(w.a->qts, "{'execute': 'cont'}");
+        assert_open(f);
+        qtest_qmp_assert_success(a->qts, "{'execute': 'stop'}");
+        clear_master(f);
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        set_master(f);
+        qtest_qmp_assert_success(a->qts, "{'execute': 'cont'}");
+        assert_open(f);
+        stop(f);
+        qtest_qmp_assert_success(a->qts, "{'execute': 'stop'}");
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        cont(f);
+        qtest_qmp_assert_success(a->qts, "{'execute': 'cont'}");
     }
-    assert_open();
-    win_stop(&w);
+    assert_open(f);
 }
 
 /*
- * Death
+ * Death of a QEMU
  */
 
-static void test_target_dies(WinPath path)
+static void test_target_dies(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0];
     unsigned fds = 0, maps = 0;
 
-    setup(path);
     for (unsigned i = 0; i < 4; i++) {
-        assert_open();
-        ntb_kill(w.b);
-        ntb_wait(win_mappings(w.a) == 0);
-        win_assert_ones(w.a, direct);
-        win_assert_ones(w.a, lut);
-        qtest_writeq(w.a->qts, direct, 1);
+        assert_open(f);
+        ntb_end_by_kill(f, 1);
+        ntb_wait(win_mappings(a) == 0);
+        win_assert_ones(a, direct);
+        win_assert_ones(a, lut);
+        qtest_writeq(a->qts, direct, 1);
         if (i) {
-            /* The dead one's RAM is not kept */
-            ntb_wait(win_count_maps(w.a->qts, "memfd:") <= maps);
-            ntb_wait(ntb_count_fds(w.a->qts) <= fds);
+            /* Keep no RAM of a dead peer */
+            ntb_wait(win_count_maps(a->qts, "memfd:") <= maps);
+            ntb_wait(ntb_count_fds(a->qts) <= fds);
         } else {
-            ntb_wait(!ntb_link_up(w.a, 2));
-            ntb_settle(w.a->qts);
-            fds = ntb_count_fds(w.a->qts);
-            maps = win_count_maps(w.a->qts, "memfd:");
+            ntb_wait(!ntb_link_up(a, 2));
+            ntb_settle(a->qts);
+            fds = ntb_count_fds(a->qts);
+            maps = win_count_maps(a->qts, "memfd:");
         }
-        w.b = win_boot(w.server, path, NULL, NULL);
+        ntb_start(f, 1, NULL);
     }
-    assert_open();
-    win_stop(&w);
+    assert_open(f);
 }
 
-/*
- * Nobody waits for the dead longer than for the living: the target closes as
- * usual, and the next holder is served.
- */
-static void test_holder_dies(WinPath path)
+/* Do not wait for a dead holder: close, and serve the next holder */
+static void test_holder_dies(NtbFixture *f)
 {
-    setup_with(path, ",completion-timeout=5000");
     for (unsigned i = 0; i < 4; i++) {
-        assert_open();
-        qtest_writeq(w.a->qts, direct, 0x1234567812345678);
-        ntb_kill(w.a);
+        assert_open(f);
+        qtest_writeq(f->ports[0]->qts, direct, 0x1234567812345678);
+        ntb_end_by_kill(f, 0);
         for (unsigned k = 0; k < 5; k++) {
-            clear_master();
-            set_master();
+            clear_master(f);
+            set_master(f);
         }
-        win_sync(w.b);
-        g_assert_cmphex(arrived(), ==, 0x1234567812345678);
-        w.a = win_boot(w.server, path, NULL, NULL);
-        open_windows();
+        win_sync(f->ports[1]);
+        g_assert_cmphex(arrived(f), ==, 0x1234567812345678);
+        ntb_start(f, 0, NULL);
+        open_windows(f);
     }
-    assert_open();
-    win_stop(&w);
+    assert_open(f);
 }
 
-/* ... killed while it writes; the target closes at the same time */
-static void test_holder_dies_under_fire(WinPath path)
+/* Kill the holder while it writes; the target closes at the same time */
+static void test_holder_dies_under_writes(NtbFixture *f)
 {
-    setup_with(path, ",completion-timeout=5000");
     for (unsigned i = 0; i < 4; i++) {
         pid_t writer;
 
-        assert_open();
-        writer = start_writer(w.a, direct);
-        ntb_wait(writes_come());
-        kill(qtest_pid(w.a->qts), SIGKILL);
-        clear_master();
-        set_master();
-        ntb_kill(w.a);
+        assert_open(f);
+        writer = start_writer(f->ports[0], direct);
+        ntb_wait(writes_come(f));
+        kill(qtest_pid(f->ports[0]->qts), SIGKILL);
+        clear_master(f);
+        set_master(f);
+        ntb_end_by_kill(f, 0);
         waitpid(writer, NULL, 0);
-        w.a = win_boot(w.server, path, NULL, NULL);
-        open_windows();
+        ntb_start(f, 0, NULL);
+        open_windows(f);
     }
-    assert_open();
-    win_stop(&w);
+    assert_open(f);
 }
 
-/* Returns: false, and the test is skipped, if QEMU needs memory for itself */
 static bool can_limit_memory(void)
 {
     if (g_getenv("ASAN_OPTIONS")) {
@@ -544,53 +500,55 @@ static bool can_limit_memory(void)
     return true;
 }
 
-/*
- * The holder has no memory to put in the place of what it gives up.  The target
- * is told later, and only then is its guest's write over.
- */
-static void limit_memory(struct rlimit *before)
+static bool can_freeze_vcpu(void)
 {
-    pid_t qemu = qtest_pid(w.a->qts);
+    return vcpu_possible() && vcpu_freeze_possible() && can_limit_memory();
+}
+
+/*
+ * Leave the holder no memory that could take the place of the mapping.  The
+ * target is told later, and its guest's write ends only then.
+ */
+static void limit_memory(NtbFixture *f, struct rlimit *before)
+{
+    pid_t qemu = qtest_pid(f->ports[0]->qts);
     struct rlimit none;
 
     g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, NULL, before), ==, 0);
-    /* Linux takes 0 for no limit, in favour of Valgrind */
+    /* Linux treats 0 as no limit, for Valgrind */
     none = (struct rlimit) { .rlim_cur = 1, .rlim_max = before->rlim_max };
     g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, &none, NULL), ==, 0);
 }
 
-static void restore_memory(const struct rlimit *before)
+static void restore_memory(NtbFixture *f, const struct rlimit *before)
 {
-    g_assert_cmpint(prlimit(qtest_pid(w.a->qts), RLIMIT_DATA, before, NULL),
-                    ==, 0);
+    pid_t qemu = qtest_pid(f->ports[0]->qts);
+
+    g_assert_cmpint(prlimit(qemu, RLIMIT_DATA, before, NULL), ==, 0);
 }
 
-static void test_no_memory(WinPath path)
+static void test_no_memory(NtbFixture *f)
 {
-    const IdtNtbShmPort *holder;
+    NtbPort *a = f->ports[0];
+    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    const IdtNtbShmPort *holder = &shm->slot[ntb_slot(a->port)].p;
 
-    if (!can_limit_memory()) {
-        return;
-    }
-    setup(path);
-    holder = &((IdtNtbShm *)w.server->mem)->slot[ntb_slot(w.a->port)].p;
-    assert_open();
-    clear_master();
-    set_master();
+    assert_open(f);
+    clear_master(f);
+    set_master(f);
     for (unsigned i = 0; i < 3; i++) {
         struct rlimit before;
 
-        assert_open();
-        limit_memory(&before);
-        clear_master();
-        restore_memory(&before);
+        assert_open(f);
+        limit_memory(f, &before);
+        clear_master(f);
+        restore_memory(f, &before);
         g_assert_cmpuint(holder->close_ack, ==, holder->close_req);
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        win_assert_misses(w.a, direct, w.b, WIN_X, 8);
-        set_master();
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        win_assert_misses(a, direct, f->ports[1], WIN_X, 8);
+        set_master(f);
     }
-    assert_open();
-    win_stop(&w);
+    assert_open(f);
 }
 
 /*
@@ -598,152 +556,156 @@ static void test_no_memory(WinPath path)
  * the middle of a block of code.  Returns: true if the holder acknowledges
  * before it goes on.
  */
-static bool acknowledges_under_vcpu(void)
+static bool acknowledges_under_vcpu(NtbFixture *f)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)w.server->mem;
-    const IdtNtbShmPort *p = &shm->slot[ntb_slot(w.a->port)].p;
+    NtbPort *a = f->ports[0];
+    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    const IdtNtbShmPort *p = &shm->slot[ntb_slot(a->port)].p;
     uint32_t request = qatomic_read(&p->close_req);
-    pid_t thread = vcpu_freeze(w.a);
+    pid_t thread = vcpu_freeze(a);
     pid_t closer = ntb_fork();
     bool acknowledged;
 
     if (!closer) {
-        clear_master();
+        clear_master(f);
         _exit(0);
     }
     ntb_wait(qatomic_read(&p->close_req) != request);
-    ntb_settle(w.a->qts);
+    ntb_settle(a->qts);
     acknowledged = qatomic_read(&p->close_ack) == qatomic_read(&p->close_req);
     vcpu_thaw(thread);
-    g_assert_cmpint(waitpid(closer, NULL, 0), ==, closer);
+    ntb_end_child(closer);
     return acknowledged;
 }
 
-static void test_vcpu_in_code(WinPath path)
+static void test_vcpu_in_code(NtbFixture *f)
 {
-    if (!vcpu_possible() || !vcpu_freeze_possible() || !can_limit_memory()) {
-        return;
-    }
-    w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w.a = win_boot(w.server, path, vcpu_args(), VCPU_PROPS);
-    w.b = win_boot(w.server, path, NULL, VCPU_PROPS);
-    open_windows();
-    vcpu_start(w.a, direct);
+    NtbPort *a = f->ports[0];
+
+    vcpu_start(a, direct);
     for (unsigned i = 0; i < 6; i++) {
         struct rlimit before;
         uint64_t last;
 
-        ntb_wait(win_mappings(w.a) == 1);
-        ntb_wait(writes_come());
-        /* Without memory to cut it off, that is when the vCPU has left it */
+        ntb_wait(win_mappings(a) == 1);
+        ntb_wait(writes_come(f));
+        /* Without memory, wait until the vCPU has left the mapping */
         if (i % 2) {
-            limit_memory(&before);
-            g_assert_false(acknowledges_under_vcpu());
-            restore_memory(&before);
+            limit_memory(f, &before);
+            g_assert_false(acknowledges_under_vcpu(f));
+            restore_memory(f, &before);
         } else {
-            g_assert_true(acknowledges_under_vcpu());
+            g_assert_true(acknowledges_under_vcpu(f));
         }
-        last = arrived();
+        last = arrived(f);
         for (unsigned k = 0; k < 20; k++) {
-            g_assert_cmphex(arrived(), ==, last);
+            g_assert_cmphex(arrived(f), ==, last);
         }
-        set_master();
+        set_master(f);
     }
-    vcpu_stop(w.a);
-    win_stop(&w);
+    vcpu_stop(a);
 }
 
 /*
  * Unplug
  */
 
-static void test_target_unplugged(WinPath path)
+static void test_target_unplugged(NtbFixture *f)
 {
-    QTestState *qts;
+    NtbPort *a = f->ports[0];
+    QTestState *qts = f->root;
 
-    w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w.a = win_boot(w.server, path, NULL, NULL);
-    qts = win_boot_root_port(w.server, path);
     for (unsigned i = 0; i < 8; i++) {
         uint64_t before = win_value();
 
-        w.b = win_plug(qts, path);
-        open_windows();
-        assert_open();
+        ntb_plug(f, 1, NULL);
+        open_windows(f);
+        assert_open(f);
         qtest_writeq(qts, WIN_X, before);
-        win_unplug(w.b);
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        qtest_writeq(w.a->qts, direct, 0);
-        win_assert_ones(w.a, direct);
+        ntb_unplug(f, 1);
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        qtest_writeq(a->qts, direct, 0);
+        win_assert_ones(a, direct);
         g_assert_cmphex(qtest_readq(qts, WIN_X), ==, before);
     }
-    ntb_quit(w.a);
-    qtest_quit(qts);
-    ntb_server_stop(w.server);
 }
 
-static void test_holder_unplugged(WinPath path)
+static void test_holder_unplugged(NtbFixture *f)
 {
     unsigned fds = 0, maps = 0;
-    QTestState *qts;
+    QTestState *qts = f->root;
 
-    w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w.b = win_boot(w.server, path, NULL, NULL);
-    qts = win_boot_root_port(w.server, path);
+    ntb_start(f, 1, NULL);
     for (unsigned i = 0; i < 12; i++) {
-        w.a = win_plug(qts, path);
-        open_windows();
-        assert_open();
-        win_unplug(w.a);
-        /* Without waiting for one who has gone */
-        clear_master();
-        set_master();
+        ntb_plug(f, 0, NULL);
+        open_windows(f);
+        assert_open(f);
+        ntb_unplug(f, 0);
+        /* Do not wait for a holder that has gone */
+        clear_master(f);
+        set_master(f);
         if (i == 3) {
             fds = ntb_count_fds(qts);
             maps = win_count_maps(qts, "memfd:");
         }
     }
-    /* Give or take the chardev, which may be connected or not */
+    /* The chardev may be connected or not */
     ntb_wait(ntb_count_fds(qts) <= fds + 2);
     ntb_wait(win_count_maps(qts, "memfd:") <= maps + 1);
-    ntb_quit(w.b);
-    qtest_quit(qts);
-    ntb_server_stop(w.server);
 }
 
-static void add_tests(void)
+#define EACH \
+    .ports = 2, .prepare = open_windows, .windows = WIN_EACH, .q35 = true
+#define SHARED .ports = 2, .prepare = open_windows, \
+    .windows = WIN_MOSTLY_SHARED, .q35 = true
+#define VCPU .props = VCPU_PROPS, .prepare = start_with_vcpu, .q35 = true
+
+/* Each has a test for each of the events */
+static const NtbTest groups[] = {
+    { "window-close", test_event, EACH },
+    { "window-close-under-writes", test_event_under_writes, SHARED },
+    { "window-close-under-vcpu", test_event_under_vcpu, VCPU,
+      .windows = WIN_MOSTLY_SHARED, .needs = vcpu_possible },
+};
+
+static void add_events(void)
 {
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    for (unsigned i = 0; i < G_N_ELEMENTS(events); i++) {
-        for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
-            if (win_runs(path)) {
-                add_event("window-close", &events[i], path, test_event);
-            }
-            if (path == WIN_SHARED || g_test_slow()) {
-                add_event("window-close-under-fire", &events[i], path,
-                          test_event_under_fire);
-                add_event("window-close-under-vcpu", &events[i], path,
-                          test_event_under_vcpu);
-            }
+    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++) {
+        for (unsigned k = 0; k < G_N_ELEMENTS(events); k++) {
+            g_autofree char *path = g_strdup_printf("%s/by-%s", groups[i].path,
+                                                    events[k].name);
+            NtbTest test = groups[i];
+
+            test.path = path;
+            test.data = &events[k];
+            ntb_add_test(&test);
         }
     }
-    win_add_case("window-close/own-registers", test_own_registers);
-    win_add_case_at("window-close-under-vcpu/own-registers",
-                    test_own_under_vcpu, WIN_SHARED);
-    win_add_case_shared("window-close/shrinking-limit", test_shrinking_limit);
-    win_add_case_shared("window-close/holder-reset", test_holder_reset);
-    win_add_case_shared("window-close/holder-stops", test_holder_stops);
-    win_add_case_shared("window-close/target-dies", test_target_dies);
-    win_add_case_at("window-close/no-memory", test_no_memory, WIN_SHARED);
-    win_add_case_at("window-close-under-vcpu/in-code", test_vcpu_in_code,
-                    WIN_SHARED);
-    win_add_case("window-close/holder-dies", test_holder_dies);
-    win_add_case_shared("window-close/holder-dies-under-fire",
-                        test_holder_dies_under_fire);
-    win_add_case("window-close/target-unplugged", test_target_unplugged);
-    win_add_case_shared("window-close/holder-unplugged", test_holder_unplugged);
 }
 
-libqos_init(add_tests);
+libqos_init(add_events);
+
+static const NtbTest tests[] = {
+    { "window-close/by-own-registers", test_own_registers, EACH },
+    { "window-close/beyond-a-smaller-limit", test_shrinking_limit, SHARED },
+    { "window-close/by-reset-of-the-holder", test_holder_reset, SHARED },
+    { "window-close/while-the-holder-is-stopped", test_holder_stops, SHARED },
+    { "window-close/by-death-of-the-target", test_target_dies, SHARED },
+    { "window-close/without-memory", test_no_memory, .ports = 2,
+      .prepare = open_windows, .windows = WIN_ONLY(WIN_SHARED),
+      .needs = can_limit_memory, .q35 = true },
+    { "window-close/after-death-of-the-holder", test_holder_dies, EACH,
+      .props = ",completion-timeout=5000" },
+    { "window-close/at-death-of-the-holder", test_holder_dies_under_writes,
+      SHARED, .props = ",completion-timeout=5000" },
+    { "window-close/by-unplug-of-the-target", test_target_unplugged,
+      .ports = 1, .windows = WIN_EACH, .root_port = true, .q35 = true },
+    { "window-close/after-unplug-of-the-holder", test_holder_unplugged,
+      .windows = WIN_MOSTLY_SHARED, .root_port = true, .q35 = true },
+    { "window-close-under-vcpu/by-own-registers", test_own_under_vcpu, VCPU,
+      .windows = WIN_ONLY(WIN_SHARED), .needs = vcpu_possible },
+    { "window-close-under-vcpu/in-the-middle-of-code", test_vcpu_in_code,
+      VCPU, .windows = WIN_ONLY(WIN_SHARED), .needs = can_freeze_vcpu },
+};
+
+ntb_tests(tests);

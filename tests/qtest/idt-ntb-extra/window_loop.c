@@ -6,31 +6,18 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/wait.h>
-#include "qemu/module.h"
-#include "hw/pci/pci_regs.h"
-#include "idt-ntb/window.h"
-
-static WinPair w;
+#include "idt-ntb/fixture.h"
 
 /*
  * Two devices in one QEMU
  */
 
-static void setup_both(WinPath path)
+static void start_both(NtbFixture *f)
 {
-    w = (WinPair) { .server = ntb_server_start(), .path = path };
-    win_boot_both(w.server, path, NULL, &w.a, &w.b);
+    win_boot_both(f->server, f->path, NULL, &f->ports[0], &f->ports[1]);
 }
 
-static void teardown_both(void)
-{
-    g_free(w.b);
-    ntb_quit(w.a);
-    ntb_server_stop(w.server);
-}
-
-static void check_pair(NtbPort *from, NtbPort *to)
+static void check_pair(NtbFixture *f, NtbPort *from, NtbPort *to)
 {
     uint64_t lut = win_bar(from, WIN_LUT24) + 3 * WIN_SIZE;
 
@@ -47,8 +34,8 @@ static void check_pair(NtbPort *from, NtbPort *to)
     win_open_lut(from, WIN_LUT24, 3, to->partition, WIN_X + WIN_SIZE);
     win_assert_shows(from, lut, to, WIN_X + WIN_SIZE);
     /* Inside one QEMU an alias needs no shared RAM */
-    if (w.path != WIN_PLAIN) {
-        win_assert_path(from, w.path);
+    if (f->path != WIN_PLAIN) {
+        win_assert_path(from, f->path);
     }
     win_close(from, 1);
     win_close(from, 4);
@@ -58,90 +45,82 @@ static void check_pair(NtbPort *from, NtbPort *to)
     g_assert_cmpuint(win_mappings(from), ==, 0);
 }
 
-static void test_two_in_one(WinPath path)
+static void test_two_in_one(NtbFixture *f)
 {
-    setup_both(path);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
     for (unsigned i = 0; i < 3; i++) {
-        check_pair(w.a, w.b);
-        check_pair(w.b, w.a);
+        check_pair(f, a, b);
+        check_pair(f, b, a);
     }
-    teardown_both();
 }
 
 /* Events at one of them that close the other's windows */
-static void test_two_in_one_closing(WinPath path)
+static void test_two_in_one_closing(NtbFixture *f)
 {
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, 1);
 
-    setup_both(path);
-    base = win_bar(w.a, 1);
-    win_open(w.a, 1, w.b->partition, WIN_X);
+    win_open(a, 1, b->partition, WIN_X);
     for (unsigned i = 0; i < 3; i++) {
-        win_assert_shows(w.a, base, w.b, WIN_X);
-        ntb_cfg_writew(w.b, PCI_COMMAND, PCI_COMMAND_MEMORY);
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        win_assert_hides(w.a, base, w.b, WIN_X);
-        ntb_cfg_writew(w.b, PCI_COMMAND,
-                       PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-        win_assert_shows(w.a, base, w.b, WIN_X);
-        win_admit(w.a, false);
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        win_assert_hides(w.a, base, w.b, WIN_X);
-        win_admit(w.a, true);
-        win_assert_shows(w.a, base, w.b, WIN_X);
-        ntb_cfg_writew(w.b, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
-                       PCI_EXP_DEVCTL_BCR_FLR);
-        g_assert_cmpuint(win_mappings(w.a), ==, 0);
-        win_assert_hides(w.a, base, w.b, WIN_X);
-        win_setup_function(w.b);
+        win_assert_shows(a, base, b, WIN_X);
+        ntb_set_master(b, false);
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        win_assert_hides(a, base, b, WIN_X);
+        ntb_set_master(b, true);
+        win_assert_shows(a, base, b, WIN_X);
+        win_admit(a, false);
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        win_assert_hides(a, base, b, WIN_X);
+        win_admit(a, true);
+        win_assert_shows(a, base, b, WIN_X);
+        ntb_function_reset(b);
+        g_assert_cmpuint(win_mappings(a), ==, 0);
+        win_assert_hides(a, base, b, WIN_X);
+        win_setup_function(b);
     }
-    teardown_both();
 }
 
 /* The registers of one through a window of the other */
-static void test_two_in_one_registers(WinPath path)
+static void test_two_in_one_registers(NtbFixture *f)
 {
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, 1);
 
-    setup_both(path);
-    base = win_bar(w.a, 1);
     for (unsigned i = 0; i < 2; i++) {
-        NtbPort *to = i ? w.a : w.b;
+        NtbPort *to = i ? a : b;
 
         ntb_write(to, A_NTSDATA, 0x5678);
-        win_open(w.a, 1, w.b->partition, to->bar0);
-        qtest_writel(w.a->qts, base + A_NTSDATA, 0x1234);
-        g_assert_cmphex(qtest_readl(w.a->qts, base + A_NTSDATA), ==,
+        win_open(a, 1, b->partition, to->bar0);
+        qtest_writel(a->qts, base + A_NTSDATA, 0x1234);
+        g_assert_cmphex(qtest_readl(a->qts, base + A_NTSDATA), ==,
                         UINT32_MAX);
         g_assert_cmphex(ntb_read(to, A_NTSDATA), ==, 0x5678);
     }
-    teardown_both();
 }
 
 /*
  * A port onto itself
  */
 
-static void test_own_partition(WinPath path)
+static void test_own_partition(NtbFixture *f)
 {
-    win_start(&w, path, NULL);
-    check_pair(w.a, w.a);
-    check_pair(w.b, w.b);
-    win_stop(&w);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    check_pair(f, a, a);
+    check_pair(f, b, b);
 }
 
-static void test_own_registers(WinPath path)
+static void test_own_registers(NtbFixture *f)
 {
-    uint64_t base;
+    NtbPort *a = f->ports[0];
+    uint64_t base = win_bar(a, 1);
 
-    win_start(&w, path, NULL);
-    base = win_bar(w.a, 1);
-    win_open(w.a, 1, w.a->partition, w.a->bar0);
-    ntb_write(w.a, A_NTSDATA, 0x5678);
-    qtest_writel(w.a->qts, base + A_NTSDATA, 0x1234);
-    win_assert_ones(w.a, base + A_NTSDATA);
-    g_assert_cmphex(ntb_read(w.a, A_NTSDATA), ==, 0x5678);
-    win_stop(&w);
+    win_open(a, 1, a->partition, a->bar0);
+    ntb_write(a, A_NTSDATA, 0x5678);
+    qtest_writel(a->qts, base + A_NTSDATA, 0x1234);
+    win_assert_ones(a, base + A_NTSDATA);
+    g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x5678);
 }
 
 /*
@@ -162,61 +141,58 @@ static void assert_shows_or_hides(uint64_t base, NtbPort *p, uint64_t x)
 }
 
 /* A peer's window that is open, one of another device, one's own */
-static void test_window_on_window(WinPath path)
+static void test_window_on_window(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint64_t base, behind;
 
-    win_start(&w, path, NULL);
-    base = win_bar(w.a, 1);
-    behind = win_bar(w.b, 4);
-    win_open(w.b, 4, w.a->partition, WIN_X);
-    win_assert_shows(w.b, behind, w.a, WIN_X);
-    win_open(w.a, 1, w.b->partition, behind);
-    win_assert_hides(w.a, base, w.a, WIN_X);
-    win_assert_hides(w.a, base + WIN_SIZE - 64, w.a, WIN_X + WIN_SIZE - 64);
+    base = win_bar(a, 1);
+    behind = win_bar(b, 4);
+    win_open(b, 4, a->partition, WIN_X);
+    win_assert_shows(b, behind, a, WIN_X);
+    win_open(a, 1, b->partition, behind);
+    win_assert_hides(a, base, a, WIN_X);
+    win_assert_hides(a, base + WIN_SIZE - 64, a, WIN_X + WIN_SIZE - 64);
     /* The one in between is as before */
-    win_assert_shows(w.b, behind, w.a, WIN_X);
-    win_open(w.a, 1, w.a->partition, base);
-    win_assert_ones(w.a, base);
-    qtest_writeq(w.a->qts, base, 0);
-    win_open(w.a, 4, w.a->partition, WIN_X);
-    win_assert_shows(w.a, win_bar(w.a, 4), w.a, WIN_X);
-    win_open(w.a, 1, w.a->partition, win_bar(w.a, 4));
-    assert_shows_or_hides(base, w.a, WIN_X);
-    win_stop(&w);
+    win_assert_shows(b, behind, a, WIN_X);
+    win_open(a, 1, a->partition, base);
+    win_assert_ones(a, base);
+    qtest_writeq(a->qts, base, 0);
+    win_open(a, 4, a->partition, WIN_X);
+    win_assert_shows(a, win_bar(a, 4), a, WIN_X);
+    win_open(a, 1, a->partition, win_bar(a, 4));
+    assert_shows_or_hides(base, a, WIN_X);
 }
 
 /* Two that show each other: an access ends */
-static void test_ring_of_windows(WinPath path)
+static void test_ring_of_windows(NtbFixture *f)
 {
-    win_start(&w, path, NULL);
-    win_open(w.a, 1, w.b->partition, win_bar(w.b, 1));
-    win_open(w.b, 1, w.a->partition, win_bar(w.a, 1));
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    win_open(a, 1, b->partition, win_bar(b, 1));
+    win_open(b, 1, a->partition, win_bar(a, 1));
     for (unsigned i = 0; i < 20; i++) {
-        win_assert_ones(w.a, win_bar(w.a, 1) + 8 * i);
-        win_assert_ones(w.b, win_bar(w.b, 1) + 8 * i);
-        qtest_writeq(w.a->qts, win_bar(w.a, 1), i);
-        qtest_writeq(w.b->qts, win_bar(w.b, 1), i);
+        win_assert_ones(a, win_bar(a, 1) + 8 * i);
+        win_assert_ones(b, win_bar(b, 1) + 8 * i);
+        qtest_writeq(a->qts, win_bar(a, 1), i);
+        qtest_writeq(b->qts, win_bar(b, 1), i);
     }
-    ntb_assert_talk(w.a, w.b);
-    ntb_assert_talk(w.b, w.a);
-    win_stop(&w);
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
 }
 
-static void test_two_in_one_windows(WinPath path)
+static void test_two_in_one_windows(NtbFixture *f)
 {
-    uint64_t base;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t base = win_bar(a, 1);
 
-    setup_both(path);
-    base = win_bar(w.a, 1);
-    win_open(w.b, 4, w.a->partition, WIN_X);
-    win_assert_shows(w.b, win_bar(w.b, 4), w.a, WIN_X);
-    win_open(w.a, 1, w.b->partition, win_bar(w.b, 4));
-    assert_shows_or_hides(base, w.a, WIN_X);
-    win_open(w.a, 1, w.b->partition, base);
-    win_assert_ones(w.a, base);
-    win_assert_shows(w.b, win_bar(w.b, 4), w.a, WIN_X);
-    teardown_both();
+    win_open(b, 4, a->partition, WIN_X);
+    win_assert_shows(b, win_bar(b, 4), a, WIN_X);
+    win_open(a, 1, b->partition, win_bar(b, 4));
+    assert_shows_or_hides(base, a, WIN_X);
+    win_open(a, 1, b->partition, base);
+    win_assert_ones(a, base);
+    win_assert_shows(b, win_bar(b, 4), a, WIN_X);
 }
 
 /*
@@ -251,98 +227,75 @@ static pid_t start_user(NtbPort *p, uint64_t base, unsigned rounds)
     _exit(0);
 }
 
-static void end_user(pid_t pid)
-{
-    int status;
-
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_true(WIFEXITED(status));
-    g_assert_cmpint(WEXITSTATUS(status), ==, 0);
-}
-
 /* Two that wait for each other */
-static void test_each_other(WinPath path)
+static void test_each_other(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     pid_t users[2];
 
-    win_start(&w, path, NULL);
-    win_open(w.a, 1, w.b->partition, WIN_X);
-    win_open(w.b, 1, w.a->partition, WIN_X);
-    users[0] = start_user(w.a, win_bar(w.a, 1), ROUNDS);
-    users[1] = start_user(w.b, win_bar(w.b, 1), ROUNDS);
-    end_user(users[0]);
-    end_user(users[1]);
-    win_stop(&w);
+    win_open(a, 1, b->partition, WIN_X);
+    win_open(b, 1, a->partition, WIN_X);
+    users[0] = start_user(a, win_bar(a, 1), ROUNDS);
+    users[1] = start_user(b, win_bar(b, 1), ROUNDS);
+    ntb_end_child(users[0]);
+    ntb_end_child(users[1]);
 }
 
 /* Three in a circle */
-static void test_circle(WinPath path)
+static void test_circle(NtbFixture *f)
 {
-    NtbPort *p[3];
+    NtbPort **p = f->ports;
     pid_t users[3];
 
-    win_start(&w, path, ",partitions=3");
-    p[0] = w.a;
-    p[1] = w.b;
-    p[2] = win_boot(w.server, path, NULL, ",partitions=3");
     for (unsigned i = 0; i < 3; i++) {
         win_open(p[i], 1, p[(i + 1) % 3]->partition, WIN_X);
         users[i] = start_user(p[i], win_bar(p[i], 1), ROUNDS / 2);
     }
     for (unsigned i = 0; i < 3; i++) {
-        end_user(users[i]);
+        ntb_end_child(users[i]);
     }
-    ntb_quit(p[2]);
-    win_stop(&w);
 }
 
 /* Many at one: each has its own place */
-static void test_all_at_one(WinPath path)
+static void test_all_at_one(NtbFixture *f)
 {
-    NtbPort *p[3];
+    NtbPort **p = &f->ports[1];
     pid_t users[3];
 
-    win_start(&w, path, ",partitions=4");
-    p[0] = w.b;
-    p[1] = win_boot(w.server, path, NULL, ",partitions=4");
-    p[2] = win_boot(w.server, path, NULL, ",partitions=4");
     for (unsigned i = 0; i < 3; i++) {
-        win_open(p[i], 4, w.a->partition, WIN_X + i * WIN_SIZE);
+        win_open(p[i], 4, f->ports[0]->partition, WIN_X + i * WIN_SIZE);
         users[i] = start_user(p[i], win_bar(p[i], 4), ROUNDS / 2);
     }
     for (unsigned i = 0; i < 3; i++) {
-        end_user(users[i]);
+        ntb_end_child(users[i]);
     }
-    ntb_quit(p[1]);
-    ntb_quit(p[2]);
-    win_stop(&w);
+    
 }
 
 #define MARK 0x123456789a000000
 
 /* They change their windows onto each other while they use them */
-static void test_closing_each_other(WinPath path)
+static void test_closing_each_other(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     pid_t pid;
 
-    win_start(&w, path, NULL);
     for (unsigned i = 0; i < 2; i++) {
-        NtbPort *p = i ? w.b : w.a;
+        NtbPort *p = i ? b : a;
 
         win_open(p, 1, 1 - i, WIN_X);
         qtest_writeq(p->qts, WIN_X, MARK + i);
     }
     pid = ntb_fork();
     for (unsigned i = 0; i < 300; i++) {
-        NtbPort *p = pid ? w.b : w.a;
+        NtbPort *p = pid ? b : a;
         uint64_t base = win_bar(p, 1), value;
 
         value = qtest_readq(p->qts, base);
         /* Closed by the other, or what the other has there */
         g_assert_true(value == UINT64_MAX || value == MARK + (pid ? 0 : 1));
-        ntb_cfg_writew(p, PCI_COMMAND, PCI_COMMAND_MEMORY);
-        ntb_cfg_writew(p, PCI_COMMAND,
-                       PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+        ntb_set_master(p, false);
+        ntb_set_master(p, true);
         win_admit(p, false);
         win_admit(p, true);
         win_limit(p, 1, 0);
@@ -351,32 +304,38 @@ static void test_closing_each_other(WinPath path)
     if (!pid) {
         _exit(0);
     }
-    end_user(pid);
-    win_assert_shows(w.a, win_bar(w.a, 1), w.b, WIN_X);
-    win_assert_shows(w.b, win_bar(w.b, 1), w.a, WIN_X);
-    win_stop(&w);
+    ntb_end_child(pid);
+    win_assert_shows(a, win_bar(a, 1), b, WIN_X);
+    win_assert_shows(b, win_bar(b, 1), a, WIN_X);
 }
 
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    win_add_case("window-loop/two-in-one", test_two_in_one);
-    win_add_case("window-loop/two-in-one-closing", test_two_in_one_closing);
-    win_add_case_shared("window-loop/two-in-one-registers",
-                        test_two_in_one_registers);
-    win_add_case_shared("window-loop/two-in-one-windows",
-                        test_two_in_one_windows);
-    win_add_case("window-loop/own-partition", test_own_partition);
-    win_add_case_shared("window-loop/own-registers", test_own_registers);
-    win_add_case_shared("window-loop/window-on-window", test_window_on_window);
-    win_add_case_shared("window-loop/ring-of-windows", test_ring_of_windows);
-    win_add_case("window-loop/each-other", test_each_other);
-    win_add_case("window-loop/circle", test_circle);
-    win_add_case_shared("window-loop/all-at-one", test_all_at_one);
-    win_add_case_shared("window-loop/closing-each-other",
-                        test_closing_each_other);
-}
+#define BOTH .prepare = start_both, .q35 = true
+#define EACH .ports = 2, .windows = WIN_EACH, .q35 = true
+#define SHARED .ports = 2, .windows = WIN_MOSTLY_SHARED, .q35 = true
 
-libqos_init(add_tests);
+static const NtbTest tests[] = {
+    { "window-loop/devices-of-one-qemu-see-each-other", test_two_in_one,
+      .prepare = start_both, .windows = WIN_EACH, .q35 = true },
+    { "window-loop/device-of-the-same-qemu-closes", test_two_in_one_closing,
+      .prepare = start_both, .windows = WIN_EACH, .q35 = true },
+    { "window-loop/registers-of-the-same-qemu-are-refused",
+      test_two_in_one_registers, .prepare = start_both,
+      .windows = WIN_MOSTLY_SHARED, .q35 = true },
+    { "window-loop/window-of-the-same-qemu-is-the-end",
+      test_two_in_one_windows, .prepare = start_both,
+      .windows = WIN_MOSTLY_SHARED, .q35 = true },
+    { "window-loop/port-sees-its-own-ram", test_own_partition, EACH },
+    { "window-loop/own-registers-are-refused", test_own_registers, SHARED },
+    { "window-loop/window-of-a-peer-is-the-end", test_window_on_window,
+      SHARED },
+    { "window-loop/ring-of-windows-ends", test_ring_of_windows, SHARED },
+    { "window-loop/two-ports-access-each-other", test_each_other, EACH },
+    { "window-loop/three-ports-access-in-a-circle", test_circle, .ports = 3,
+      .windows = WIN_EACH, .q35 = true },
+    { "window-loop/three-ports-access-one", test_all_at_one, .ports = 4,
+      .windows = WIN_MOSTLY_SHARED, .q35 = true },
+    { "window-loop/two-ports-close-each-other", test_closing_each_other,
+      SHARED },
+};
+
+ntb_tests(tests);

@@ -1,75 +1,76 @@
 /*
  * QTest testcase for idt-ntb: memory windows onto a guest that does not answer
  *
- * What counts is how many times a timeout is waited for: once for all accesses
- * to a peer that does not answer, until it does again.
+ * Count the timeouts: there is one for all accesses to a peer that does not
+ * answer, until it answers again.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
-#include "qemu/module.h"
-#include "hw/pci/pci_regs.h"
-#include "idt-ntb/window.h"
+#include "idt-ntb/fixture.h"
 
 /* Enough for an answer on a busy host */
 #define PROPS           ",completion-timeout=2000"
 #define MANY            60
 
-/* Other kinds of traces are not looked at */
+/* Only traces in a log can be counted */
 #ifdef CONFIG_TRACE_LOG
 #define TRACE_IS_LOG    1
 #else
 #define TRACE_IS_LOG    0
 #endif
 
-static WinPair w;
-static uint64_t base;           /* address in @w.a's guest */
+static uint64_t base;           /* address in the guest of ports[0] */
 static char *log_a, *log_b;
 
-static void setup(WinPath path, const char *props)
+static void prepare(NtbFixture *f)
 {
     g_autofree char *args_a = NULL, *args_b = NULL;
+    NtbPort *a, *b;
 
-    g_free(log_a);
-    g_free(log_b);
     log_a = ntb_tmp_path("log");
     log_b = ntb_tmp_path("log");
     args_a = g_strdup_printf("-trace idt_ntb_request_stalled -D %s", log_a);
     args_b = g_strdup_printf("-trace idt_ntb_close_stalled -D %s", log_b);
-    w = (WinPair) { .server = ntb_server_start(), .path = path };
-    w.a = win_boot(w.server, path, args_a, props);
-    w.b = win_boot(w.server, path, args_b, props);
-    win_open(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
-    base = win_bar(w.a, WIN_DIRECT64);
+    a = ntb_start_args(f, 0, args_a, NULL);
+    b = ntb_start_args(f, 1, args_b, NULL);
+    win_open(a, WIN_DIRECT64, b->partition, WIN_X);
+    base = win_bar(a, WIN_DIRECT64);
 }
 
-static void stop(void)
+static void finish(NtbFixture *f)
 {
-    qtest_qmp_assert_success(w.b->qts, "{'execute': 'stop'}");
+    g_clear_pointer(&log_a, g_free);
+    g_clear_pointer(&log_b, g_free);
 }
 
-static void cont(void)
+static void stop(NtbFixture *f)
 {
-    qtest_qmp_assert_success(w.b->qts, "{'execute': 'cont'}");
+    qtest_qmp_assert_success(f->ports[1]->qts, "{'execute': 'stop'}");
 }
 
-static void freeze(void)
+static void cont(NtbFixture *f)
 {
-    ntb_freeze(w.b);
+    qtest_qmp_assert_success(f->ports[1]->qts, "{'execute': 'cont'}");
 }
 
-static void thaw(void)
+static void freeze(NtbFixture *f)
 {
-    ntb_thaw(w.b);
+    ntb_freeze(f->ports[1]);
 }
 
-/* How one stops the peer, and lets it go on */
+static void thaw(NtbFixture *f)
+{
+    ntb_thaw(f->ports[1]);
+}
+
+/* Ways to stop the peer, and to let it go on */
 typedef struct Stop {
     const char *name;
-    void (*stop)(void);
-    void (*cont)(void);
+    void (*stop)(NtbFixture *f);
+    void (*cont)(NtbFixture *f);
 } Stop;
 
 static const Stop stops[] = {
@@ -77,14 +78,14 @@ static const Stop stops[] = {
     { "qmp-stop", stop, cont },
 };
 
-/* How many timeouts there were: each is traced */
+/* Each timeout is traced */
 static unsigned timeouts(void)
 {
     return ntb_count_text(log_a, "idt_ntb_request_stalled port 0: port 2: 1") +
            ntb_count_text(log_b, "idt_ntb_close_stalled port 2: port 0");
 }
 
-/* @times accesses that all together wait for @count timeouts */
+/* Do @access @times: all together wait for @count timeouts */
 #define ASSERT_TIMEOUTS(count, times, access)                           \
     do {                                                                \
         unsigned before_ = timeouts();                                  \
@@ -96,251 +97,241 @@ static unsigned timeouts(void)
         }                                                               \
     } while (0)
 
-/* What stays mapped while the peer has stopped needs none */
+/* An access to RAM that stays mapped needs no answer */
 static bool needs_answer(const Stop *s, WinPath path)
 {
     return path != WIN_SHARED || s->stop == stop;
 }
 
-static void assert_answers(void)
+static void assert_answers(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
     uint64_t value = win_value();
 
-    qtest_writeq(w.b->qts, WIN_X + 0x800, value);
-    ntb_wait(qtest_readq(w.a->qts, base + 0x800) == value);
-    win_assert_shows(w.a, base, w.b, WIN_X);
-    win_assert_path(w.a, w.path);
+    qtest_writeq(b->qts, WIN_X + 0x800, value);
+    ntb_wait(qtest_readq(a->qts, base + 0x800) == value);
+    win_assert_shows(a, base, b, WIN_X);
+    win_assert_path(a, f->path);
 }
 
-/* Reads and writes at one that has stopped; it comes back by itself */
-static void test_stopped(const Stop *s, WinPath path)
+/* Read and write while the peer has stopped; it comes back by itself */
+static void test_stopped(NtbFixture *f)
 {
-    setup(path, PROPS);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    const Stop *s = f->test->data;
+
     for (unsigned round = 0; round < 2; round++) {
-        assert_answers();
-        /* What is mapped needs no answer */
-        win_close(w.a, WIN_DIRECT64);
-        s->stop();
-        win_aim(w.a, WIN_DIRECT64, w.b->partition, WIN_X + 4);
-        win_limit(w.a, WIN_DIRECT64, base + WIN_SIZE);
-        ASSERT_TIMEOUTS(1, MANY, win_assert_ones(w.a, base + 8 * round));
-        ASSERT_TIMEOUTS(0, MANY, qtest_writeq(w.a->qts, base + 8 * round, i));
-        ASSERT_TIMEOUTS(0, MANY, win_assert_ones(w.a, base + 8 * round));
-        s->cont();
-        win_aim(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
+        assert_answers(f);
+        /* Nothing may be mapped */
+        win_close(a, WIN_DIRECT64);
+        s->stop(f);
+        win_aim(a, WIN_DIRECT64, b->partition, WIN_X + 4);
+        win_limit(a, WIN_DIRECT64, base + WIN_SIZE);
+        ASSERT_TIMEOUTS(1, MANY, win_assert_ones(a, base + 8 * round));
+        ASSERT_TIMEOUTS(0, MANY, qtest_writeq(a->qts, base + 8 * round, i));
+        ASSERT_TIMEOUTS(0, MANY, win_assert_ones(a, base + 8 * round));
+        s->cont(f);
+        win_aim(a, WIN_DIRECT64, b->partition, WIN_X);
     }
-    assert_answers();
-    win_stop(&w);
+    assert_answers(f);
 }
 
-/* Posted before anybody knew that it would not be answered */
-static void test_posted(const Stop *s, WinPath path)
+/* Writes that are posted before a timeout are not lost */
+static void test_posted(NtbFixture *f)
 {
+    NtbPort *b = f->ports[1];
+    const Stop *s = f->test->data;
     const unsigned writes = 700, places = 50;
 
-    setup(path, PROPS);
     for (unsigned n = 0; n < 2; n++) {
-        assert_answers();
-        s->stop();
+        assert_answers(f);
+        s->stop(f);
         ASSERT_TIMEOUTS(0, writes,
-                        qtest_writel(w.a->qts, base + i % places * 12 + 2,
+                        qtest_writel(f->ports[0]->qts,
+                                     base + i % places * 12 + 2,
                                      n * writes + i));
-        s->cont();
-        /* All there, the last ones last, when the guest looks */
-        win_sync(w.b);
+        s->cont(f);
+        /* When the guest reads a register, all have arrived in order */
+        win_sync(b);
         for (unsigned i = 0; i < places; i++) {
-            g_assert_cmphex(qtest_readl(w.b->qts, WIN_X + i * 12 + 2), ==,
+            g_assert_cmphex(qtest_readl(b->qts, WIN_X + i * 12 + 2), ==,
                             n * writes + writes - places + i);
         }
     }
-    win_stop(&w);
 }
 
-/* More than there is room for: the first ones arrive, the others do not */
-static void test_too_many(const Stop *s, WinPath path)
+/* If there is no room for all writes, the first ones arrive */
+static void test_too_many(NtbFixture *f)
 {
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    const Stop *s = f->test->data;
     const unsigned writes = 3000;
     unsigned came = 0;
 
-    setup(path, PROPS);
-    assert_answers();
+    assert_answers(f);
     for (unsigned i = 0; i < writes; i++) {
-        qtest_writel(w.b->qts, WIN_X + 4 * i, UINT32_MAX);
+        qtest_writel(b->qts, WIN_X + 4 * i, UINT32_MAX);
     }
-    s->stop();
-    ASSERT_TIMEOUTS(needs_answer(s, path), writes,
-                    qtest_writel(w.a->qts, base + 4 * i, i));
-    ASSERT_TIMEOUTS(0, MANY, qtest_readq(w.a->qts, base));
-    s->cont();
-    ntb_wait(qtest_readl(w.a->qts, base) == 0);
-    win_sync(w.b);
+    s->stop(f);
+    ASSERT_TIMEOUTS(needs_answer(s, f->path), writes,
+                    qtest_writel(a->qts, base + 4 * i, i));
+    ASSERT_TIMEOUTS(0, MANY, qtest_readq(a->qts, base));
+    s->cont(f);
+    ntb_wait(qtest_readl(a->qts, base) == 0);
+    win_sync(b);
     while (came < writes &&
-           qtest_readl(w.b->qts, WIN_X + 4 * came) == came) {
+           qtest_readl(b->qts, WIN_X + 4 * came) == came) {
         came++;
     }
     for (unsigned i = came; i < writes; i++) {
-        g_assert_cmphex(qtest_readl(w.b->qts, WIN_X + 4 * i), ==, UINT32_MAX);
+        g_assert_cmphex(qtest_readl(b->qts, WIN_X + 4 * i), ==, UINT32_MAX);
     }
     g_test_message("%u of %u came", came, writes);
     g_assert_cmpuint(came, >=, 100);
-    assert_answers();
-    win_stop(&w);
+    assert_answers(f);
 }
 
-/* Another one is served as ever */
-static void test_other(const Stop *s, WinPath path)
+/* Requests to another peer are served */
+static void test_other(NtbFixture *f)
 {
-    NtbPort *c;
+    NtbPort *a = f->ports[0];
+    const Stop *s = f->test->data;
+    NtbPort *c = ntb_start(f, 2, NULL);
 
-    setup(path, ",partitions=3" PROPS);
-    c = win_boot(w.server, path, NULL, ",partitions=3" PROPS);
-    win_open_lut(w.a, WIN_LUT24, 0, w.b->partition, WIN_X);
-    win_open_lut(w.a, WIN_LUT24, 1, c->partition, WIN_X + 4);
-    s->stop();
-    ASSERT_TIMEOUTS(path != WIN_SHARED, MANY, {
-        if (path != WIN_SHARED) {
-            win_assert_ones(w.a, win_bar(w.a, WIN_LUT24));
+    win_open_lut(a, WIN_LUT24, 0, f->ports[1]->partition, WIN_X);
+    win_open_lut(a, WIN_LUT24, 1, c->partition, WIN_X + 4);
+    s->stop(f);
+    ASSERT_TIMEOUTS(f->path != WIN_SHARED, MANY, {
+        if (f->path != WIN_SHARED) {
+            win_assert_ones(a, win_bar(a, WIN_LUT24));
         }
-        ntb_wait(qtest_readq(w.a->qts, win_bar(w.a, WIN_LUT24) + WIN_SIZE +
+        ntb_wait(qtest_readq(a->qts, win_bar(a, WIN_LUT24) + WIN_SIZE +
                              0x700) == 0);
-        win_assert_hits(w.a, win_bar(w.a, WIN_LUT24) + WIN_SIZE, c, WIN_X + 4,
+        win_assert_hits(a, win_bar(a, WIN_LUT24) + WIN_SIZE, c, WIN_X + 4,
                         8);
     });
-    ntb_assert_talk(w.a, c);
-    s->cont();
-    ntb_quit(c);
-    win_stop(&w);
+    ntb_assert_talk(a, c);
+    s->cont(f);
 }
 
-/* ... and it dies before it comes back; the next one answers */
-static void test_dies(const Stop *s, WinPath path)
+/* The peer dies before it comes back; the next one answers */
+static void test_dies(NtbFixture *f)
 {
-    setup(path, PROPS);
+    NtbPort *a = f->ports[0];
+    const Stop *s = f->test->data;
+
     for (unsigned round = 0; round < 2; round++) {
-        assert_answers();
-        s->stop();
-        ASSERT_TIMEOUTS(needs_answer(s, path), MANY,
-                        qtest_readq(w.a->qts, base));
-        ASSERT_TIMEOUTS(0, MANY, qtest_writeq(w.a->qts, base, 1));
-        ntb_kill(w.b);
-        ntb_wait(!ntb_link_up(w.a, 2));
-        win_assert_ones(w.a, base);
-        w.b = win_boot(w.server, path, NULL, PROPS);
-        g_assert_cmphex(qtest_readq(w.b->qts, WIN_X), ==, 0);
+        assert_answers(f);
+        s->stop(f);
+        ASSERT_TIMEOUTS(needs_answer(s, f->path), MANY,
+                        qtest_readq(a->qts, base));
+        ASSERT_TIMEOUTS(0, MANY, qtest_writeq(a->qts, base, 1));
+        ntb_end_by_kill(f, 1);
+        ntb_wait(!ntb_link_up(a, 2));
+        win_assert_ones(a, base);
+        ntb_start(f, 1, NULL);
+        g_assert_cmphex(qtest_readq(f->ports[1]->qts, WIN_X), ==, 0);
     }
-    assert_answers();
-    win_stop(&w);
+    assert_answers(f);
 }
 
-/* Resets while the peer has stopped: those wait for nobody */
-static void test_reset(const Stop *s, WinPath path)
+/* A reset does not wait for a stopped peer */
+static void test_reset(NtbFixture *f)
 {
-    setup(path, PROPS);
-    s->stop();
-    ASSERT_TIMEOUTS(needs_answer(s, path), 10, {
-        ntb_cfg_writew(w.a, IDT_CAP_PCIE + PCI_EXP_DEVCTL,
-                       PCI_EXP_DEVCTL_BCR_FLR);
-        win_setup_function(w.a);
-        win_open(w.a, WIN_DIRECT64, w.b->partition, WIN_X);
-        qtest_readq(w.a->qts, base);
+    NtbPort *a = f->ports[0];
+    const Stop *s = f->test->data;
+
+    s->stop(f);
+    ASSERT_TIMEOUTS(needs_answer(s, f->path), 10, {
+        ntb_function_reset(a);
+        win_setup_function(a);
+        win_open(a, WIN_DIRECT64, f->ports[1]->partition, WIN_X);
+        qtest_readq(a->qts, base);
     });
-    s->cont();
-    assert_answers();
-    win_stop(&w);
+    s->cont(f);
+    assert_answers(f);
 }
 
-typedef struct StopCase {
-    const Stop *stop;
-    WinPath path;
-    void (*func)(const Stop *s, WinPath path);
-} StopCase;
-
-static void run_case(const void *opaque)
+/* If the holder of a mapping stops, a port that closes waits for it once */
+static void test_holder_stops(NtbFixture *f)
 {
-    const StopCase *c = opaque;
+    NtbPort *a = f->ports[0], *b = f->ports[1];
 
-    c->func(c->stop, c->path);
-}
-
-/* @all: for all paths, else in slow mode only */
-static void add_case(const char *what, void (*func)(const Stop *, WinPath),
-                     bool all)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(stops); i++) {
-        for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
-            g_autofree char *name = g_strdup_printf(
-                "/idt-ntb/window-stall/%s-%s-%s", what, stops[i].name,
-                win_path_names[path]);
-            StopCase *c = g_new(StopCase, 1);
-
-            *c = (StopCase) { .stop = &stops[i], .path = path, .func = func };
-            if (g_test_slow() || path == WIN_PLAIN ||
-                (all && path == WIN_SHARED)) {
-                qtest_add_data_func_full(name, c, run_case, g_free);
-            }
-        }
-    }
-}
-
-/*
- * The one who has others' RAM mapped stops, and who closes waits for it: once
- */
-static void test_holder_stops(void)
-{
-    setup(WIN_SHARED, PROPS);
     for (unsigned round = 0; round < 2; round++) {
-        assert_answers();
-        ntb_freeze(w.a);
+        assert_answers(f);
+        ntb_freeze(a);
         ASSERT_TIMEOUTS(1, MANY, {
-            ntb_cfg_writew(w.b, PCI_COMMAND, PCI_COMMAND_MEMORY);
-            ntb_cfg_writew(w.b, PCI_COMMAND,
-                           PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+            ntb_set_master(b, false);
+            ntb_set_master(b, true);
         });
-        ntb_cfg_writew(w.b, PCI_COMMAND, PCI_COMMAND_MEMORY);
-        ntb_thaw(w.a);
-        ntb_wait(win_mappings(w.a) == 0);
-        win_assert_hides(w.a, base, w.b, WIN_X);
-        ntb_cfg_writew(w.b, PCI_COMMAND,
-                       PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+        ntb_set_master(b, false);
+        ntb_thaw(a);
+        ntb_wait(win_mappings(a) == 0);
+        win_assert_hides(a, base, b, WIN_X);
+        ntb_set_master(b, true);
     }
-    assert_answers();
-    win_stop(&w);
+    assert_answers(f);
 }
 
-/* One that is slow is not one that has stopped */
-static void test_slow(void)
+/* A slow peer is no stopped peer */
+static void test_slow(NtbFixture *f)
 {
-    setup(WIN_PLAIN, NULL);
+    NtbPort *b = f->ports[1];
+
     for (unsigned i = 0; i < 20; i++) {
         pid_t pid;
 
-        qtest_writeq(w.b->qts, WIN_X, i);
-        ntb_freeze(w.b);
+        qtest_writeq(b->qts, WIN_X, i);
+        ntb_freeze(b);
         pid = ntb_fork();
         if (!pid) {
             g_usleep(20000);
-            kill(qtest_pid(w.b->qts), SIGCONT);
+            kill(qtest_pid(b->qts), SIGCONT);
             _exit(0);
         }
-        g_assert_cmphex(qtest_readq(w.a->qts, base), ==, i);
+        g_assert_cmphex(qtest_readq(f->ports[0]->qts, base), ==, i);
         waitpid(pid, NULL, 0);
     }
-    win_stop(&w);
 }
 
-static void add_tests(void)
+#define STALL .props = PROPS, .prepare = prepare, .finish = finish, .q35 = true
+#define MOSTLY_PLAIN                                                    \
+    (WIN_ONLY(WIN_PLAIN) | WIN_SLOW(WIN_SHARED) | WIN_SLOW(WIN_FORCED))
+
+/* Each is a test for each way to stop the peer */
+static const NtbTest of_peer[] = {
+    { "costs-one-timeout", test_stopped, STALL, .windows = WIN_EACH },
+    { "delays-posted-writes", test_posted, STALL, .windows = MOSTLY_PLAIN },
+    { "loses-the-last-writes", test_too_many, STALL, .windows = MOSTLY_PLAIN },
+    { "stops-no-other-peer", test_other, STALL, .partitions = 3,
+      .windows = MOSTLY_PLAIN },
+    { "ends-with-the-peer", test_dies, STALL, .windows = WIN_EACH },
+    { "does-not-delay-a-reset", test_reset, STALL, .windows = MOSTLY_PLAIN },
+};
+
+static void add_stops(void)
 {
-    if (!ntb_machine_is_q35()) {
-        return;
+    for (unsigned i = 0; i < G_N_ELEMENTS(of_peer); i++) {
+        for (unsigned k = 0; k < G_N_ELEMENTS(stops); k++) {
+            g_autofree char *path = g_strdup_printf(
+                "window-stall/%s-%s", of_peer[i].path, stops[k].name);
+            NtbTest test = of_peer[i];
+
+            test.path = path;
+            test.data = &stops[k];
+            ntb_add_test(&test);
+        }
     }
-    add_case("stopped", test_stopped, true);
-    add_case("posted", test_posted, false);
-    add_case("too-many", test_too_many, false);
-    add_case("other", test_other, false);
-    add_case("dies", test_dies, true);
-    add_case("reset", test_reset, false);
-    qtest_add_func("/idt-ntb/window-stall/holder-stops", test_holder_stops);
-    qtest_add_func("/idt-ntb/window-stall/slow", test_slow);
 }
 
-libqos_init(add_tests);
+libqos_init(add_stops);
+
+static const NtbTest tests[] = {
+    { "window-stall/of-a-holder-costs-one-timeout", test_holder_stops, STALL,
+      .windows = WIN_ONLY(WIN_SHARED) },
+    { "window-stall/below-the-timeout-delays-only", test_slow,
+      .prepare = prepare, .finish = finish, .windows = WIN_ONLY(WIN_PLAIN),
+      .q35 = true },
+};
+
+ntb_tests(tests);

@@ -13,7 +13,8 @@ typedef struct Variant {
     WinPath path;
 } Variant;
 
-NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props)
+NtbPort *ntb_start_args(NtbFixture *f, unsigned i, const char *args,
+                        const char *props)
 {
     const NtbTest *t = f->test;
     unsigned partitions = t->partitions ?: t->ports;
@@ -24,10 +25,15 @@ NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props)
     NtbPort *p;
 
     g_assert_null(f->ports[i]);
-    p = t->windows ? win_boot(f->server, f->path, t->args, all) :
-                     ntb_boot_args(f->server, t->args, all);
+    p = t->windows ? win_boot(f->server, f->path, args, all) :
+                     ntb_boot_args(f->server, args, all);
     f->ports[i] = p;
     return p;
+}
+
+NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props)
+{
+    return ntb_start_args(f, i, f->test->args, props);
 }
 
 void ntb_end(NtbFixture *f, unsigned i)
@@ -42,8 +48,11 @@ void ntb_end_by_kill(NtbFixture *f, unsigned i)
 
 NtbPort *ntb_plug(NtbFixture *f, unsigned i, const char *props)
 {
+    g_autofree char *all = g_strconcat(
+        f->test->windows ? win_plug_props(f->path) : "", props ?: "", NULL);
+
     g_assert_null(f->ports[i]);
-    ntb_device_add_with(f->root, props ?: "");
+    ntb_device_add_with(f->root, all);
     f->ports[i] = f->test->windows ? win_open_plugged(f->root) :
                                      ntb_open_plugged(f->root);
     return f->ports[i];
@@ -83,6 +92,9 @@ static void set_up(NtbFixture *f)
 
 static void tear_down(NtbFixture *f)
 {
+    if (f->test->finish) {
+        f->test->finish(f);
+    }
     for (unsigned i = 0; i < NTB_MAX_PORTS; i++) {
         if (f->ports[i]) {
             ntb_end(f, i);

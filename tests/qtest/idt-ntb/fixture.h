@@ -42,6 +42,7 @@ typedef struct NtbTest {
     unsigned windows;           /* WIN_*; one test for each, 0: no windows */
     bool root_port;             /* one more QEMU, for ntb_plug() */
     void (*prepare)(NtbFixture *f);     /* the last step, if not NULL */
+    void (*finish)(NtbFixture *f);      /* before the ports end, if not NULL */
 
     /* Where it can run */
     bool q35;                   /* it knows the chipset */
@@ -74,10 +75,13 @@ void ntb_run_test(const NtbTest *test, WinPath path);
     libqos_init(add_##table)
 
 /*
- * Start ports[i] as the fixture does, with @props besides; end it, kill it.
- * What runs at the end of the test is ended by the fixture.
+ * Start ports[i] as the fixture does, with @props besides, or with @args
+ * instead of the test's; end it, kill it.  The fixture ends what still runs at
+ * the end of the test.
  */
 NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props);
+NtbPort *ntb_start_args(NtbFixture *f, unsigned i, const char *args,
+                        const char *props);
 void ntb_end(NtbFixture *f, unsigned i);
 void ntb_end_by_kill(NtbFixture *f, unsigned i);
 

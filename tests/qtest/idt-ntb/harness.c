@@ -227,6 +227,14 @@ pid_t ntb_fork(void)
     return 0;
 }
 
+void ntb_end_child(pid_t pid)
+{
+    int status;
+
+    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+    g_assert_cmpint(status, ==, 0);
+}
+
 static void server_fork(NtbServer *server)
 {
     char ready;
@@ -493,6 +501,17 @@ void ntb_secondary_bus_reset(QTestState *qts)
     qpci_config_writew(rp, PCI_BRIDGE_CONTROL, PCI_BRIDGE_CTL_BUS_RESET);
     qpci_config_writew(rp, PCI_BRIDGE_CONTROL, 0);
     g_free(rp);
+}
+
+void ntb_function_reset(NtbPort *p)
+{
+    ntb_cfg_writew(p, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
+}
+
+void ntb_set_master(NtbPort *p, bool master)
+{
+    ntb_cfg_writew(p, PCI_COMMAND,
+                   PCI_COMMAND_MEMORY | (master ? PCI_COMMAND_MASTER : 0));
 }
 
 unsigned ntb_count_text(const char *path, const char *what)

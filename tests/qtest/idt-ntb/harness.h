@@ -183,6 +183,12 @@ void ntb_device_del_send(QTestState *qts);
 
 void ntb_secondary_bus_reset(QTestState *qts);
 
+/* Function level reset */
+void ntb_function_reset(NtbPort *p);
+
+/* Set or clear Bus Master Enable; Memory Space Enable is set */
+void ntb_set_master(NtbPort *p, bool master);
+
 /*
  * A child of the test that may talk to a QEMU in its place, and ends quietly
  * when that QEMU does.  It must not return.
@@ -190,6 +196,9 @@ void ntb_secondary_bus_reset(QTestState *qts);
  * Returns: what fork() does.
  */
 pid_t ntb_fork(void);
+
+/* Wait for the end of such a child: its status must be 0 */
+void ntb_end_child(pid_t pid);
 
 /* How many times @what is in the file @path */
 unsigned ntb_count_text(const char *path, const char *what);

@@ -132,11 +132,16 @@ NtbPort *win_plug_with(QTestState *qts, const char *props)
     return win_open_plugged(qts);
 }
 
+const char *win_plug_props(WinPath path)
+{
+    return path == WIN_FORCED ?
+           ", 'completion-timeout': 60000, 'direct': false" :
+           ", 'completion-timeout': 60000";
+}
+
 NtbPort *win_plug(QTestState *qts, WinPath path)
 {
-    return win_plug_with(qts, path == WIN_FORCED ?
-                         ", 'completion-timeout': 60000, 'direct': false" :
-                         ", 'completion-timeout': 60000");
+    return win_plug_with(qts, win_plug_props(path));
 }
 
 void win_unplug(NtbPort *p)

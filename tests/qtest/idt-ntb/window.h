@@ -54,6 +54,9 @@ void win_boot_both(NtbServer *server, WinPath path, const char *props,
 QTestState *win_boot_root_port(NtbServer *server, WinPath path);
 NtbPort *win_plug(QTestState *qts, WinPath path);
 
+/* Its properties of @path, as JSON: each after a comma */
+const char *win_plug_props(WinPath path);
+
 /* ... with properties, as JSON: each after a comma */
 NtbPort *win_plug_with(QTestState *qts, const char *props);
 void win_unplug(NtbPort *p);
