@@ -2,23 +2,22 @@
  * QTest testcase for idt-ntb: random accesses to memory windows against a model
  *
  * Three ports have windows of all modes onto each other and onto themselves,
- * which change all the time.  The model is what the design says of translation;
- * each access is compared with it, and so is all RAM around, again and again.
+ * which change all the time.  Compare each access with a model of translation,
+ * and again and again all RAM around.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
-#include "qemu/module.h"
-#include "idt-ntb/window.h"
+#include "idt-ntb/fixture.h"
 
 #define NUM_PORTS       3
-#define PROPS ",partitions=3,bar1-size=64k,bar2-size=1M,bar4-mode=lut12," \
+#define PROPS ",bar1-size=64k,bar2-size=1M,bar4-mode=lut12," \
               "bar4-size=256k,bar4-64bit=off,bar5-mode=direct,bar5-size=16k," \
               "bar5-prefetch=on"
 
-/* What windows may show, and what around it nobody may touch */
+/* Windows show the arena; nobody may touch the guards around it */
 #define ARENA           0x60000
 #define GUARD           0x10000
 #define ALL             (ARENA + 2 * GUARD)
@@ -31,7 +30,7 @@ typedef struct ModelBar {
     unsigned entries;           /* 1: direct */
     unsigned usable;
     struct {
-        unsigned target;        /* partition; NUM_PORTS and up: nobody's */
+        unsigned target;        /* partition; NUM_PORTS and up: no port's */
         uint64_t x;
         bool valid;
     } entry[32];
@@ -42,11 +41,10 @@ typedef struct ModelPort {
     NtbPort *p;
     ModelBar bar[IDT_NUM_BARS];
     uint8_t ram[ALL];
-    /* Who wrote here last, through a window: others see it only after a sync */
+    /* Wrote here last, through a window: others see it only after a sync */
     unsigned writer;
 } ModelPort;
 
-static NtbServer *server;
 static ModelPort *ports;
 static GRand *rng;
 static uint64_t num_bytes, num_misses;
@@ -56,11 +54,7 @@ static unsigned below(unsigned end)
     return g_rand_int_range(rng, 0, end);
 }
 
-/*
- * Where a byte of a window leads to.
- *
- * Returns: the port, or NO_PORT.
- */
+/* Return the port that a byte of a window shows, or NO_PORT; set the address */
 static unsigned translate(unsigned from, unsigned bar, uint64_t offset,
                           uint64_t *x)
 {
@@ -86,7 +80,7 @@ static uint8_t *model_byte(unsigned port, uint64_t x)
     return &ports[port].ram[x - ALL_X];
 }
 
-/* @by, or NO_PORT for the guest itself, is going to access @port's RAM */
+/* Call before @by, or NO_PORT for the guest itself, accesses @port's RAM */
 static void take_turn(unsigned port, unsigned by, bool write)
 {
     if (ports[port].writer != by && ports[port].writer != NO_PORT) {
@@ -154,7 +148,7 @@ static void step_program(unsigned from, unsigned bar)
     if (b->entries == 1 && below(2)) {
         set_limit(from, bar);
     } else {
-        /* Also those that show nothing */
+        /* Also write entries that show nothing */
         set_entry(from, bar, b->entries == 1 ? 0 : below(24));
     }
 }
@@ -260,7 +254,7 @@ static void step(void)
     }
 }
 
-/* All RAM, with what is around what the windows show */
+/* Compare all RAM, with the guards */
 static void compare(void)
 {
     g_autofree uint8_t *is = g_malloc(ALL);
@@ -294,14 +288,16 @@ static void setup_bar(unsigned port, unsigned bar, unsigned entries)
     }
 }
 
-static void setup(const WinPath *paths, uint32_t seed)
+static void prepare(NtbFixture *f)
 {
-    server = ntb_server_start();
+    uint32_t seed = g_test_rand_int();
+
+    /* Repeat a run with --seed, which g_test_rand_int() is made from */
+    g_test_message("random accesses: seed 0x%x", seed);
     rng = g_rand_new_with_seed(seed);
     ports = g_new0(ModelPort, NUM_PORTS);
-    num_bytes = num_misses = 0;
     for (unsigned i = 0; i < NUM_PORTS; i++) {
-        ports[i].p = win_boot(server, paths[i], NULL, PROPS);
+        ports[i].p = f->ports[i];
         ports[i].writer = NO_PORT;
         for (unsigned k = 0; k < ALL; k += 4) {
             stl_le_p(ports[i].ram + k, g_rand_int(rng));
@@ -316,24 +312,25 @@ static void setup(const WinPath *paths, uint32_t seed)
     }
 }
 
-static void teardown(void)
+/* The RAM of each port is reached by another path */
+static void prepare_mixed(NtbFixture *f)
 {
-    for (unsigned i = 0; i < NUM_PORTS; i++) {
-        ntb_quit(ports[i].p);
+    for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
+        f->ports[path] = win_boot(f->server, path, NULL, ",partitions=3" PROPS);
     }
-    ntb_server_stop(server);
+    prepare(f);
+}
+
+static void finish(NtbFixture *f)
+{
     g_free(ports);
     g_rand_free(rng);
 }
 
-static void run(const WinPath *paths)
+static void test_random(NtbFixture *f)
 {
-    uint32_t seed = g_test_rand_int();
     unsigned steps = g_test_slow() ? 100000 : 8000;
 
-    /* Repeat a run with --seed, which g_test_rand_int() is made from */
-    g_test_message("random accesses: seed 0x%x", seed);
-    setup(paths, seed);
     for (unsigned i = 0; i < steps; i++) {
         step();
         if (i % 4000 == 3999) {
@@ -345,32 +342,15 @@ static void run(const WinPath *paths)
                    "is", num_bytes, num_misses);
     g_assert_cmpuint(num_misses, >, num_bytes / 100);
     g_assert_cmpuint(num_misses, <, num_bytes / 2);
-    teardown();
 }
 
-static void test_random(WinPath path)
-{
-    const WinPath paths[NUM_PORTS] = { path, path, path };
+static const NtbTest tests[] = {
+    { "window-model/matches-random-accesses", test_random, .ports = NUM_PORTS,
+      .props = PROPS, .prepare = prepare, .finish = finish, .q35 = true,
+      .windows = WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN) |
+                 WIN_ONLY(WIN_FORCED) },
+    { "window-model/matches-random-accesses-mixed", test_random,
+      .prepare = prepare_mixed, .finish = finish, .q35 = true },
+};
 
-    run(paths);
-}
-
-static void test_random_mixed(void)
-{
-    const WinPath paths[NUM_PORTS] = { WIN_SHARED, WIN_PLAIN, WIN_FORCED };
-
-    run(paths);
-}
-
-static void add_tests(void)
-{
-    if (!ntb_machine_is_q35()) {
-        return;
-    }
-    for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
-        win_add_case_at("window-model/random", test_random, path);
-    }
-    qtest_add_func("/idt-ntb/window-model/random-mixed", test_random_mixed);
-}
-
-libqos_init(add_tests);
+ntb_tests(tests);

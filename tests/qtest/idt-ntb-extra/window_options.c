@@ -6,13 +6,12 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include "qemu/module.h"
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
-#include "idt-ntb/window.h"
+#include "idt-ntb/fixture.h"
 
 /*
- * Layouts that are good, and what the registers and the header make of them
+ * Layouts, and what the registers and the header say of them
  */
 
 #define EN      R_BARSETUP0_EN_MASK
@@ -26,7 +25,7 @@ typedef struct Layout {
     const char *name;
     const char *props;
     uint32_t setup[IDT_NUM_BARS];       /* BAR0 is always the same */
-    bool only_q35;      /* elsewhere a BAR at 0 is one, and in BAR0's way */
+    bool q35;           /* elsewhere it is at 0, in the way of BAR0 */
 } Layout;
 
 static const Layout layouts[] = {
@@ -87,12 +86,11 @@ static void assert_header(NtbPort *p, const Layout *layout)
     }
 }
 
-/* The other port's guest does not exist yet: its registers are right */
-static void test_layout(const void *opaque)
+/* The registers of the other port, which has no QEMU, are the same */
+static void test_layout(NtbFixture *f)
 {
-    const Layout *layout = opaque;
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, layout->props);
+    const Layout *layout = f->test->data;
+    NtbPort *p = f->ports[0];
 
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         uint32_t reg = win_reg(bar, A_BARSETUP0);
@@ -106,74 +104,82 @@ static void test_layout(const void *opaque)
     }
     g_assert_cmphex(ntb_read(p, A_BARSETUP0), ==, 0x800004c0);
     assert_header(p, layout);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
+
+static void add_layouts(void)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(layouts); i++) {
+        g_autofree char *path = g_strdup_printf("window-layout/%s",
+                                                layouts[i].name);
+
+        ntb_add_test(&(NtbTest) {
+            .path = path, .run = test_layout, .ports = 1,
+            .props = layouts[i].props, .q35 = layouts[i].q35,
+            .data = &layouts[i]
+        });
+    }
+}
+
+libqos_init(add_layouts);
 
 /*
- * Those that are not
+ * Properties that are refused
  */
 
-static void test_bad_size(void)
-{
-    NtbServer *server = ntb_server_start();
+typedef struct Refused {
+    const char *props;
+    const char *words;
+} Refused;
 
-    ntb_assert_refused_at(server, "bar1-size", ",bar1-size=1000");
-    ntb_assert_refused_at(server, "bar1-size|512", ",bar1-size=256");
-    ntb_assert_refused_at(server, "bar1-size", ",bar1-size=0");
-    ntb_assert_refused_at(server, "bar2-size", ",bar2-size=33M");
-    ntb_assert_refused_at(server, "bar4-size", ",bar4-size=3T");
-    ntb_assert_refused_at(server, "bar1-size|32 bits", ",bar1-size=4G");
-    ntb_assert_refused_at(server, "bar2-size|32 bits",
-                          ",bar2-64bit=off,bar2-size=4G");
-    ntb_assert_refused_at(server, "bar5-size",
-                          ",bar4-64bit=off,bar5-mode=direct,bar5-size=5k");
-    ntb_server_stop(server);
+static void test_refused(NtbFixture *f)
+{
+    for (const Refused *r = f->test->data; r->props; r++) {
+        ntb_assert_refused_at(f->server, r->words, "%s", r->props);
+    }
 }
 
-static void test_bad_mode(void)
+static const Refused sizes[] = {
+    { ",bar1-size=1000", "bar1-size" },
+    { ",bar1-size=256", "bar1-size|512" },
+    { ",bar1-size=0", "bar1-size" },
+    { ",bar2-size=33M", "bar2-size" },
+    { ",bar4-size=3T", "bar4-size" },
+    { ",bar1-size=4G", "bar1-size|32 bits" },
+    { ",bar2-64bit=off,bar2-size=4G", "bar2-size|32 bits" },
+    { ",bar4-64bit=off,bar5-mode=direct,bar5-size=5k", "bar5-size" },
+    { }
+};
+
+static const Refused modes[] = {
+    { ",bar1-mode=lut12", "bar1-mode|BAR2" },
+    { ",bar1-mode=lut24", "bar1-mode|BAR2" },
+    { ",bar2-64bit=off,bar3-mode=lut24", "bar3-mode" },
+    { ",bar4-64bit=off,bar5-mode=lut12", "bar5-mode" },
+    { ",bar4-mode=lut24", "bar4-mode|lut24" },
+    { ",bar2-mode=lut36", "mode|lut36" },
+    { }
+};
+
+static const Refused odd_64bit[] = {
+    { ",bar1-64bit=on", "bar1-64bit" },
+    { ",bar2-mode=off,bar3-mode=direct,bar3-64bit=on", "bar3-64bit" },
+    { ",bar4-64bit=off,bar5-mode=direct,bar5-64bit=on", "bar5-64bit" },
+    { }
+};
+
+static const Refused upper_halves[] = {
+    { ",bar3-mode=direct", "bar3-mode|bar2-64bit" },
+    { ",bar5-mode=direct,bar5-size=4k", "bar5-mode|bar4-64bit" },
+    { }
+};
+
+/* Once BAR2 is off, BAR3 can be used */
+static void test_bar3_alone(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-
-    ntb_assert_refused_at(server, "bar1-mode|BAR2", ",bar1-mode=lut12");
-    ntb_assert_refused_at(server, "bar1-mode|BAR2", ",bar1-mode=lut24");
-    ntb_assert_refused_at(server, "bar3-mode",
-                          ",bar2-64bit=off,bar3-mode=lut24");
-    ntb_assert_refused_at(server, "bar5-mode",
-                          ",bar4-64bit=off,bar5-mode=lut12");
-    ntb_assert_refused_at(server, "bar4-mode|lut24", ",bar4-mode=lut24");
-    ntb_assert_refused_at(server, "mode|lut36", ",bar2-mode=lut36");
-    ntb_server_stop(server);
-}
-
-static void test_bad_64bit(void)
-{
-    NtbServer *server = ntb_server_start();
-
-    ntb_assert_refused_at(server, "bar1-64bit", ",bar1-64bit=on");
-    ntb_assert_refused_at(server, "bar3-64bit",
-                          ",bar2-mode=off,bar3-mode=direct,bar3-64bit=on");
-    ntb_assert_refused_at(server, "bar5-64bit",
-                          ",bar4-64bit=off,bar5-mode=direct,bar5-64bit=on");
-    /* The upper half of the one below */
-    ntb_assert_refused_at(server, "bar3-mode|bar2-64bit",
-                          ",bar3-mode=direct");
-    ntb_assert_refused_at(server, "bar5-mode|bar4-64bit",
-                          ",bar5-mode=direct,bar5-size=4k");
-    ntb_server_stop(server);
-}
-
-/* Once BAR2 is off, or is small, BAR3 can be used */
-static void test_bar3_alone(void)
-{
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, ",bar2-mode=off,bar3-mode=direct,"
-                          "bar3-size=64k");
+    NtbPort *p = f->ports[0];
 
     g_assert_cmphex(ntb_read(p, win_reg(2, A_BARSETUP0)), ==, 0);
     g_assert_cmphex(ntb_read(p, win_reg(3, A_BARSETUP0)), ==, EN | LOG2(16));
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
@@ -185,7 +191,7 @@ typedef struct Mismatch {
     const char *words;
 } Mismatch;
 
-static void test_mismatch(void)
+static void test_mismatch(NtbFixture *f)
 {
     static const Mismatch mismatches[] = {
         { "", ",bar1-size=2M", "bar1|bar1-size=2|bar1-size=1" },
@@ -200,26 +206,24 @@ static void test_mismatch(void)
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(mismatches); i++) {
-        NtbServer *server = ntb_server_start();
-        NtbPort *p = ntb_boot(server, mismatches[i].first);
+        const Mismatch *m = &mismatches[i];
 
-        ntb_assert_refused_at(server, mismatches[i].words, "%s",
-                              mismatches[i].second);
-        /* The switch goes on, and takes one that is right */
-        ntb_quit(ntb_boot(server, mismatches[i].first));
-        ntb_quit(p);
-        /* After the last one anything goes again */
-        ntb_quit(ntb_boot(server, mismatches[i].second));
-        ntb_server_stop(server);
+        ntb_start(f, 0, m->first);
+        ntb_assert_refused_at(f->server, m->words, "%s", m->second);
+        /* The switch goes on, and takes a port with the right properties */
+        ntb_start(f, 1, m->first);
+        ntb_end(f, 1);
+        ntb_end(f, 0);
+        /* Without ports, the switch takes any properties */
+        ntb_start(f, 0, m->second);
+        ntb_end(f, 0);
     }
 }
 
-/* What is each port's own business */
-static void test_own_properties(void)
+static void test_own_properties(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    NtbPort *a = ntb_boot(server, ",direct=off,completion-timeout=7");
-    NtbPort *b = ntb_boot(server, ",trust-peers=on,completion-timeout=1000");
+    NtbPort *a = ntb_start(f, 0, ",direct=off,completion-timeout=7");
+    NtbPort *b = ntb_start(f, 1, ",trust-peers=on,completion-timeout=1000");
 
     g_assert_false(ntb_qom_bool(a, "direct"));
     g_assert_true(ntb_qom_bool(b, "direct"));
@@ -229,109 +233,76 @@ static void test_own_properties(void)
     g_assert_cmpint(ntb_qom_int(b, "completion-timeout"), ==, 1000);
     g_assert_cmpint(ntb_qom_int(a, "direct-mappings"), ==, 0);
     ntb_assert_talk(a, b);
-    ntb_quit(a);
-    a = ntb_boot(server, NULL);
+    ntb_end(f, 0);
+    a = ntb_start(f, 0, NULL);
     g_assert_cmpint(ntb_qom_int(a, "completion-timeout"), ==, 100);
-    ntb_quit(a);
-    ntb_quit(b);
-    ntb_server_stop(server);
 }
 
-/* What has gone into the BARs does not change them later */
-static void test_read_only(void)
+/* Refuse to set what the BARs were made from, and what is only shown */
+static void test_read_only(NtbFixture *f)
 {
-    static const char *const names[] = { "direct-mappings", "windows" };
-    NtbServer *server = ntb_server_start();
-    NtbPort *p = ntb_boot(server, NULL);
-    QDict *error;
+    static const char *const names[] = {
+        "direct-mappings", "windows", "bar1-size"
+    };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
-        error = qtest_qmp_assert_failure_ref(p->qts, "{'execute': 'qom-set',"
-            "'arguments': {'path': '/machine/peripheral/ntb0',"
-            " 'property': %s, 'value': 1}}", names[i]);
+        QDict *error = qtest_qmp_assert_failure_ref(f->ports[0]->qts,
+            "{'execute': 'qom-set', 'arguments': {'property': %s,"
+            " 'path': '/machine/peripheral/ntb0', 'value': 4096}}", names[i]);
+
         qobject_unref(error);
     }
-    error = qtest_qmp_assert_failure_ref(p->qts, "{'execute': 'qom-set',"
-        "'arguments': {'path': '/machine/peripheral/ntb0',"
-        " 'property': 'bar1-size', 'value': 4096}}");
-    qobject_unref(error);
-    ntb_quit(p);
-    ntb_server_stop(server);
 }
 
 /*
  * Warnings
  */
 
-/* Start and end a QEMU.  Returns: what it says */
-static char *said_at_start(NtbServer *server, const char *args,
-                           const char *props)
+/* Start and end a QEMU: its messages have all the @words, NULL: are empty */
+static void assert_says(NtbFixture *f, const char *props, const char *words)
 {
     g_autofree char *log = ntb_tmp_path("stderr");
-    g_autofree char *redirect = g_strdup_printf("%s 2>%s", args, log);
-    NtbPort *p = win_boot(server, WIN_SHARED, redirect, props);
-    char *text;
+    g_autofree char *args = g_strdup_printf("2>%s", log);
+    g_auto(GStrv) word = g_strsplit(words ?: "", "|", 0);
+    g_autofree char *text = NULL;
 
-    ntb_settle(p->qts);
-    ntb_quit(p);
+    ntb_settle(ntb_start_args(f, 0, args, props)->qts);
+    ntb_end(f, 0);
     g_assert_true(g_file_get_contents(log, &text, NULL, NULL));
     g_unlink(log);
-    return text;
-}
-
-static void assert_warns(const char *props, const char *words)
-{
-    NtbServer *server = ntb_server_start();
-    g_autofree char *text = said_at_start(server, "", props);
-    g_auto(GStrv) word = g_strsplit(words, "|", 0);
-
     g_test_message("%s", text);
-    g_assert_nonnull(strstr(text, "warning"));
+    g_assert_cmpint(!*text, ==, !words);
     for (unsigned i = 0; word[i]; i++) {
         if (!strstr(text, word[i])) {
             ntb_fail("'%s' is not in: %s", word[i], text);
         }
     }
-    ntb_server_stop(server);
 }
 
-static void assert_silent(const char *props)
+static void test_warnings(NtbFixture *f)
 {
-    NtbServer *server = ntb_server_start();
-    g_autofree char *text = said_at_start(server, "", props);
-
-    g_assert_cmpstr(text, ==, "");
-    ntb_server_stop(server);
+    assert_says(f, ",bar4-size=2G", "warning|bar4-size|Linux");
+    assert_says(f, ",bar4-mode=lut12,bar4-size=16M", "warning|37|29");
+    assert_says(f, "", NULL);
+    assert_says(f, ",bar4-size=1G", NULL);
+    /* 29 windows */
+    assert_says(f, ",bar2-mode=lut12,bar4-mode=lut12", NULL);
 }
 
-static void test_warnings(void)
-{
-    assert_warns(",bar4-size=2G", "bar4-size|Linux");
-    assert_warns(",bar4-mode=lut12,bar4-size=16M", "37|29");
-    assert_silent("");
-    assert_silent(",bar4-size=1G");
-    /* 29 of them */
-    assert_silent(",bar2-mode=lut12,bar4-mode=lut12");
-}
+static const NtbTest tests[] = {
+    { "window-options/refuse-bad-sizes", test_refused, .data = sizes },
+    { "window-options/refuse-bad-modes", test_refused, .data = modes },
+    { "window-options/refuse-odd-64-bit-bars", test_refused,
+      .data = odd_64bit },
+    { "window-options/refuse-upper-halves-as-bars", test_refused,
+      .data = upper_halves },
+    { "window-options/take-bar3-without-bar2", test_bar3_alone, .ports = 1,
+      .props = ",bar2-mode=off,bar3-mode=direct,bar3-size=64k" },
+    { "window-options/refuse-another-layout", test_mismatch },
+    { "window-options/of-a-port-may-differ", test_own_properties },
+    { "window-options/do-not-change-later", test_read_only, .ports = 1 },
+    { "window-options/warn-of-what-linux-cannot-use", test_warnings,
+      .windows = WIN_ONLY(WIN_SHARED) },
+};
 
-static void add_tests(void)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(layouts); i++) {
-        g_autofree char *path = g_strdup_printf("/idt-ntb/window-layout/%s",
-                                                layouts[i].name);
-
-        if (ntb_machine_is_q35() || !layouts[i].only_q35) {
-            qtest_add_data_func(path, &layouts[i], test_layout);
-        }
-    }
-    qtest_add_func("/idt-ntb/window-options/bad-size", test_bad_size);
-    qtest_add_func("/idt-ntb/window-options/bad-mode", test_bad_mode);
-    qtest_add_func("/idt-ntb/window-options/bad-64bit", test_bad_64bit);
-    qtest_add_func("/idt-ntb/window-options/bar3-alone", test_bar3_alone);
-    qtest_add_func("/idt-ntb/window-options/mismatch", test_mismatch);
-    qtest_add_func("/idt-ntb/window-options/own", test_own_properties);
-    qtest_add_func("/idt-ntb/window-options/read-only", test_read_only);
-    qtest_add_func("/idt-ntb/window-options/warnings", test_warnings);
-}
-
-libqos_init(add_tests);
+ntb_tests(tests);
