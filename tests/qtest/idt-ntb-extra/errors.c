@@ -80,7 +80,7 @@ static void enable_messages(NtbFixture *f)
 
 static void prepare(NtbFixture *f)
 {
-    ntb_plug(f, 0, ", 'completion-timeout': 60000");
+    ntb_plug(f, 0, NULL);
     enable_messages(f);
 }
 

@@ -41,7 +41,7 @@ WinPath win_path_to(NtbPort *p, WinPath path)
     return ntb_machine_of(p->qts)->has_iommu ? WIN_PLAIN : path;
 }
 
-/* Who is late is so by a fault, not since the host is busy */
+/* Long enough for a busy host */
 static const char *path_props(WinPath path)
 {
     return path == WIN_FORCED ? ",completion-timeout=60000,direct=off"
@@ -55,7 +55,7 @@ NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
     QTestState *qts;
     NtbPort *p;
 
-    /* A server that comes back is met again */
+    /* Connect again to a server that comes back */
     qts = qtest_initf("%s %s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=%x.0%s%s",
                       machine, args ?: "", server->socket, NTB0_SLOT,
@@ -64,11 +64,6 @@ NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
     p->owns_qemu = true;
     win_setup_function(p);
     return p;
-}
-
-NtbPort *win_boot_ram(NtbServer *server, const char *ram, const char *props)
-{
-    return win_boot(server, WIN_PLAIN, ram, props);
 }
 
 void win_boot_both(NtbServer *server, WinPath path, const char *props,
@@ -100,30 +95,30 @@ QTestState *win_boot_root_port(NtbServer *server, WinPath path)
                        "chassis=1", machine, server->socket, RP0_SLOT);
 }
 
-/* All BARs of the device are in the windows of the bridge above it */
-static void open_bridge(QTestState *qts, uint64_t bridge)
+/* Have the root port forward all BARs of the device behind it */
+static void open_root_port(QTestState *qts)
 {
-    qtest_writel(qts, bridge + PCI_MEMORY_BASE,
-                 ((BAR0_END - 1) >> 16 & 0xfff0) << 16 |
-                 ntb_machine_of(qts)->bar32 >> 16);
-    qtest_writel(qts, bridge + PCI_PREF_MEMORY_BASE, 0xfff00000);
-    qtest_writel(qts, bridge + PCI_PREF_BASE_UPPER32,
-                 ntb_machine_of(qts)->bar64 >> 32);
-    qtest_writel(qts, bridge + PCI_PREF_LIMIT_UPPER32, 0xff);
+    NtbBus bus;
+    QPCIDevice *rp = qpci_device_find(ntb_machine_bus(&bus, qts, NULL),
+                                      QPCI_DEVFN(RP0_SLOT, 0));
+
+    qpci_config_writel(rp, PCI_MEMORY_BASE,
+                       ((BAR0_END - 1) >> 16 & 0xfff0) << 16 |
+                       ntb_machine_of(qts)->bar32 >> 16);
+    qpci_config_writel(rp, PCI_PREF_MEMORY_BASE, 0xfff00000);
+    qpci_config_writel(rp, PCI_PREF_BASE_UPPER32,
+                       ntb_machine_of(qts)->bar64 >> 32);
+    qpci_config_writel(rp, PCI_PREF_LIMIT_UPPER32, 0xff);
+    g_free(rp);
 }
 
 NtbPort *win_open_plugged(QTestState *qts)
 {
     NtbPort *p = ntb_open_plugged(qts);
 
-    open_bridge(qts, win_root_port(p));
+    open_root_port(qts);
     win_setup_function(p);
     return p;
-}
-
-uint64_t win_root_port(NtbPort *p)
-{
-    return (p->ecam & ~0xfffffULL) - (1 << 20) + (RP0_SLOT << 15);
 }
 
 NtbPort *win_plug_with(QTestState *qts, const char *props)
@@ -150,11 +145,6 @@ void win_unplug(NtbPort *p)
 
     ntb_quit(p);
     ntb_device_del(qts);
-}
-
-void win_reopen(NtbPort **p)
-{
-    win_setup_function(*p);
 }
 
 void win_start(WinPair *w, WinPath path, const char *props)

@@ -32,7 +32,7 @@ extern const char *const win_path_names[WIN_NUM_PATHS];
 /* ntb_next_machine(), with RAM as @path asks for it */
 char *win_next_machine(WinPath path);
 
-/* The path that windows into @p's guest have: its machine may rule out some */
+/* The path of windows into @p's guest: its machine may rule out some */
 WinPath win_path_to(NtbPort *p, WinPath path);
 
 /*
@@ -42,9 +42,6 @@ WinPath win_path_to(NtbPort *p, WinPath path);
  */
 NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
                   const char *props);
-
-/* The same with @ram, QEMU's command line, instead of a path */
-NtbPort *win_boot_ram(NtbServer *server, const char *ram, const char *props);
 
 /* Two devices in one QEMU, the second is *@b; ends with *@a */
 void win_boot_both(NtbServer *server, WinPath path, const char *props,
@@ -61,12 +58,8 @@ const char *win_plug_props(WinPath path);
 NtbPort *win_plug_with(QTestState *qts, const char *props);
 void win_unplug(NtbPort *p);
 
-/* The device that is there already, and where the root port's registers are */
+/* Use the device that was plugged already */
 NtbPort *win_open_plugged(QTestState *qts);
-uint64_t win_root_port(NtbPort *p);
-
-/* The whole machine was reset */
-void win_reopen(NtbPort **p);
 
 /* A server and two ports; @props of both */
 typedef struct WinPair {
@@ -157,15 +150,15 @@ unsigned win_mappings(NtbPort *p);
 char *win_describe(NtbPort *p);
 
 /*
- * The guest's RAM, of WIN_RAM_SIZE, mapped here: what is there now, without the
- * QEMU's doing.  Not for WIN_PLAIN; to be unmapped.
+ * Map the guest's RAM, of WIN_RAM_SIZE, into the test.  Not for WIN_PLAIN; the
+ * caller unmaps it.
  */
 uint8_t *win_map_ram(NtbPort *p);
 
 /* Lines of /proc/PID/maps that name @what */
 unsigned win_count_maps(QTestState *qts, const char *what);
 
-/* There are some if the path has them */
+/* There are mappings only if the path has them */
 void win_assert_path(NtbPort *p, WinPath path);
 
 #endif
