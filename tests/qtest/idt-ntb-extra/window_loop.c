@@ -269,7 +269,6 @@ static void test_all_at_one(NtbFixture *f)
     for (unsigned i = 0; i < 3; i++) {
         ntb_end_child(users[i]);
     }
-    
 }
 
 #define MARK 0x123456789a000000
