@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The patch series, what puts the device into a source tree, the models."""
+"""The patch series, and what puts the device into a source tree."""
 
 import os
 import pathlib
@@ -12,7 +12,6 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 RELEASES = subprocess.run(
     [TOP / 'scripts/qemu-source', '--list'], stdout=subprocess.PIPE, text=True,
     check=True).stdout.split()
-MODELS = sorted(path.stem for path in (TOP / 'docs/spin').glob('*.promela'))
 # Exit status of a script that has nothing to work with
 SKIPPED = 77
 
@@ -63,8 +62,3 @@ def test_series_compiles(release):
 def test_series_builds(release):
     """After each patch."""
     run('series-build', release)
-
-
-@pytest.mark.parametrize('model', MODELS)
-def test_model(model):
-    run('model', TOP / f'docs/spin/{model}.promela')
