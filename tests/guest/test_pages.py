@@ -58,10 +58,11 @@ exec '{server}' "$@"
 
 # In place of "tmux": shows what would run in a pane, and starts nothing
 TMUX_SHIM = r'''#!/bin/sh
-for command; do :; done
-case "$*" in
-    *new-session*|*split-window*) cat ${command#sh } ;;
-esac
+for command; do
+    case $command in
+        "sh "*) cat "${command#sh }" ;;
+    esac
+done
 '''
 
 

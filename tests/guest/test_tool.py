@@ -24,7 +24,7 @@ LUT24_16M = 0x8000118c
 SMALL = 'bar1-size=4K,bar2-size=128K,bar4-size=4K'
 
 # What QEMU says, once, when windows to a guest have no direct path
-SLOW = 'memory-backend-memfd'
+SLOW = 'is not shared'
 
 
 def shared_memory(test):
