@@ -59,7 +59,7 @@ class Dump(unittest.TestCase):
         """The text without numbers that differ from run to run."""
         for name, pid in zip('ab', self.pair.pids()):
             text = text.replace(f'PID {pid}', f'PID {name}')
-        return re.sub(r'(?m)^(  \d  0x\S+ +\d+ [KM]iB +0x\S+ +)\d+$', r'\1fd',
+        return re.sub(r'(?m)^(  \d +0x\S+ +\d+ [KM]iB +0x\S+ +)\d+$', r'\1fd',
                       text)
 
     def test_text(self):

@@ -201,7 +201,8 @@ class Terminal:
         self.wait(r'\(qemu\) ', start)
         for line in text.splitlines():
             start = self.type(line)
-            self.wait(r'^\(qemu\) $', start)
+            # The guest may still print its prompt behind that
+            self.wait(r'^\(qemu\) ', start)
         answer = self.log[start:]
         os.write(self._master, b'\1c')
         return answer
