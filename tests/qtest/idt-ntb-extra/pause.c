@@ -230,8 +230,28 @@ static int step_once(Pause *pause, bool may_end)
 
 #endif
 
+/* Forget the fault, if it is in the page, and tell where it was; else 0 */
+static uint64_t take_fault(Pause *pause, int stop)
+{
+    uint64_t address;
+    siginfo_t info;
+
+    if (stop != SIGSEGV) {
+        return 0;
+    }
+    g_assert_cmpint(ptrace(PTRACE_GETSIGINFO, pause->qemu, 0, &info), ==, 0);
+    address = (uintptr_t)info.si_addr;
+    if ((address ^ pause->watched) & -(uint64_t)qemu_real_host_page_size()) {
+        return 0;
+    }
+    pause->signo = 0;
+    return address;
+}
+
 /*
- * Execute one instruction, without the handler of a signal before it.
+ * Execute one instruction, without the handler of a signal before it.  A fault
+ * of before can be reported now, if QEMU was interrupted at that moment: the
+ * instruction that faulted is executed again.
  *
  * Returns: false when it @may_end and the write is over; QEMU runs.
  */
@@ -243,7 +263,7 @@ static bool step(Pause *pause, bool may_end)
     do {
         pause->signo = 0;
         stop = step_once(pause, may_end);
-        g_assert_cmpint(stop, !=, SIGSEGV);
+        g_assert_true(stop != SIGSEGV || take_fault(pause, stop));
         held = pause->signo ?: held;
     } while (stop && stop != SIGTRAP);
     pause->signo = held;
@@ -341,24 +361,6 @@ static void protect(Pause *pause, int prot)
     get_regs(pause->qemu, &regs);
     g_assert_cmpint(syscall_result(&regs), ==, 0);
     set_regs(pause->qemu, &before);
-}
-
-/* Forget the fault, if it is in the page, and tell where it was; else 0 */
-static uint64_t take_fault(Pause *pause, int stop)
-{
-    uint64_t address;
-    siginfo_t info;
-
-    if (stop != SIGSEGV) {
-        return 0;
-    }
-    g_assert_cmpint(ptrace(PTRACE_GETSIGINFO, pause->qemu, 0, &info), ==, 0);
-    address = (uintptr_t)info.si_addr;
-    if ((address ^ pause->watched) & -(uint64_t)qemu_real_host_page_size()) {
-        return 0;
-    }
-    pause->signo = 0;
-    return address;
 }
 
 /* QEMU runs to its end of this without being stopped */
