@@ -22,7 +22,7 @@
  *
  * and in the process of the other port, from its main loop:
  *
- *   handle_signal()              server.c calls it after it read the eventfd
+ *   look_at_others()             server.c calls it after it read the eventfd
  *   serve_requests()             completes earlier window writes
  *   evaluate_level()             derives NTINTSTS from INDBELLSTS and the masks
  *   update_msi()                 sends the MSI, since bit DBELL rose
@@ -421,11 +421,6 @@ static void reap_soon(IdtNtbState *s)
     timer_mod(s->reap_timer, now);
 }
 
-static void handle_signal(void *opaque)
-{
-    look_at_others(opaque);
-}
-
 static void handle_joined(void *opaque, unsigned id)
 {
     IdtNtbState *s = opaque;
@@ -477,7 +472,7 @@ static bool handle_server_ready(void *opaque, Error **errp)
 }
 
 static const IdtNtbServerOps server_ops = {
-    .signalled = handle_signal,
+    .signalled = look_at_others,
     .joined = handle_joined,
     .left = handle_left,
     .server_lost = handle_server_lost,
@@ -543,8 +538,7 @@ static void handle_shutdown(Notifier *notifier, void *data)
 {
     /* If QEMU exits instead, the port is free at once */
     if (shutdown_action == SHUTDOWN_ACTION_PAUSE) {
-        power_off(container_of(notifier, IdtNtbState,
-                               shutdown_notifier));
+        power_off(container_of(notifier, IdtNtbState, shutdown_notifier));
     }
 }
 

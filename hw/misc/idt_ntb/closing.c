@@ -21,32 +21,19 @@ typedef struct CloseWait {
     uint32_t request[IDT_MAX_NT_PORTS];
 } CloseWait;
 
-static IdtNtbShmPort *port_block(const IdtNtbClosing *c, unsigned slot)
-{
-    const IdtNtbSwitch *sw = c->request->sw;
-
-    return idt_ntb_switch_block(sw, slot);
-}
-
-static bool has_link(const IdtNtbClosing *c, unsigned slot)
-{
-    const IdtNtbSwitch *sw = c->request->sw;
-
-    return idt_ntb_switch_link(sw, slot);
-}
-
 static bool has_closed(const CloseWait *w, unsigned slot)
 {
-    IdtNtbShmPort *p = port_block(w->c, slot);
+    const IdtNtbSwitch *sw = w->c->request->sw;
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
     uint32_t ack = qatomic_load_acquire(&p->close_ack);
     uint32_t holds = qatomic_load_acquire(&p->holds);
 
     /* A dead port has no link and holds nothing; one in reset can hold */
-    if (!holds && !has_link(w->c, slot)) {
+    if (!holds && !idt_ntb_switch_link(sw, slot)) {
         return true;
     }
     return (int32_t)(ack - w->request[slot]) >= 0 &&
-           !(w->all && holds & BIT(w->c->request->sw->slot));
+           !(w->all && holds & BIT(sw->slot));
 }
 
 static bool all_have_closed(void *opaque)
@@ -64,11 +51,11 @@ static bool all_have_closed(void *opaque)
 /* True for a holder that let us wait before and still does. */
 static bool is_silent(IdtNtbClosing *c, unsigned slot)
 {
+    IdtNtbShmPort *p = idt_ntb_switch_block(c->request->sw, slot);
     IdtNtbHolder *holder = &c->holder[slot];
 
     if (holder->silent &&
-        (int32_t)(qatomic_read(&port_block(c, slot)->close_ack) -
-                  holder->awaited) >= 0) {
+        (int32_t)(qatomic_read(&p->close_ack) - holder->awaited) >= 0) {
         holder->silent = false;
     }
     return holder->silent;
@@ -100,12 +87,11 @@ static void ask_holders(CloseWait *w, uint32_t holders)
 
     for (unsigned slot = 0; slot < sw->num_slots; slot++) {
         if (slot == sw->slot || !(holders & BIT(slot)) ||
-            (!qatomic_read(&port_block(w->c, slot)->holds) &&
-             !has_link(w->c, slot))) {
+            (!qatomic_read(&idt_ntb_switch_block(sw, slot)->holds) &&
+             !idt_ntb_switch_link(sw, slot))) {
             continue;
         }
-        w->request[slot] =
-            idt_ntb_gate_ask_close(sw, slot);
+        w->request[slot] = idt_ntb_gate_ask_close(sw, slot);
         if (!is_silent(w->c, slot)) {
             w->pending |= BIT(slot);
         }

@@ -137,7 +137,7 @@ void idt_ntb_config_cleanup(IdtNtbConfig *config)
     }
 }
 
-/* What a reset returns to */
+/* Reset values */
 
 /* The bits of header and capabilities that an image can change */
 static uint32_t image_mask(unsigned offset)

@@ -35,9 +35,7 @@ typedef struct MapRange {
 
 static IdtNtbShmPort *port_block(const IdtNtbMapping *d, unsigned slot)
 {
-    const IdtNtbSwitch *sw = d->sw;
-
-    return idt_ntb_switch_block(sw, slot);
+    return idt_ntb_switch_block(d->sw, slot);
 }
 
 /* Closes the RAM of a peer; nothing of it is mapped. */
@@ -92,8 +90,7 @@ static MemoryRegionSection find_local(IdtNtbRequest *local, uint64_t addr,
 
 static bool local_is_allowed(const IdtNtbMapping *d, const IdtNtbAlias *m)
 {
-    IdtNtbRequest *local = idt_ntb_request_local(d->request,
-                                                 m->slot);
+    IdtNtbRequest *local = idt_ntb_request_local(d->request, m->slot);
     MemoryRegionSection section;
     bool same;
 
@@ -424,8 +421,7 @@ static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
         taken->generation = generation;
         taken->number = ram->fd;
         taken->refused = false;
-        taken->job = idt_ntb_ram_open(d->sw, slot, ram,
-                                      d->trust_peers);
+        taken->job = idt_ntb_ram_open(d->sw, slot, ram, d->trust_peers);
         timeout_ms = idt_ntb_request_access_ms(d->request) / 2;
     }
     if (!idt_ntb_ram_open_wait(taken->job, timeout_ms)) {
@@ -484,8 +480,8 @@ static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
     const char *why;
     int fd;
 
-    if (!idt_ntb_ram_find(d->sw, t->slot,
-                          t->addr + (offset - t->start), &ram) ||
+    if (!idt_ntb_ram_find(d->sw, t->slot, t->addr + (offset - t->start),
+                          &ram) ||
         !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
                     &range) ||
         idt_ntb_request_is_stalled(d->request, t->slot) ||
@@ -572,7 +568,6 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
 {
     uint64_t page = map_page_size();
     uint64_t guest = idt_ntb_translate_bar_addr(d->sw, d->pci, bar) + offset;
-    const IdtNtbSwitch *sw = d->sw;
     IdtNtbRequest *local;
     IdtNtbAlias *m;
 
@@ -582,8 +577,7 @@ void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
             break;
         }
     }
-    if (!m && d->enabled &&
-        idt_ntb_gate_has_completions(sw, sw->slot)) {
+    if (!m && d->enabled && idt_ntb_gate_has_completions(d->sw, d->sw->slot)) {
         local = idt_ntb_request_local(d->request, t->slot);
         if (local) {
             map_local(d, local, bar, offset, t);

@@ -107,7 +107,7 @@ void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to, const IdtNtbShmSwitch *from)
 
 /* The decoder */
 
-/* What answers at an address. */
+/* The kinds of registers at an address. */
 typedef enum TargetKind {
     TARGET_NONE,
     TARGET_REG,                 /* a register of one of the tables */

@@ -18,7 +18,7 @@
 
 typedef struct IdtNtbFlash IdtNtbFlash;
 
-/* What the decoder works on: one NT function and its switch. */
+/* The decoder's state: one NT function and its switch. */
 typedef struct IdtNtbRegs {
     IdtNtbSwitch *sw;
     PCIDevice *pci;             /* header and capabilities */
@@ -32,7 +32,7 @@ typedef struct IdtNtbRegs {
     uint32_t gasaaddr;
 } IdtNtbRegs;
 
-/* What the caller has to do after a write. */
+/* The effects of a write, which the caller follows. */
 typedef struct IdtNtbEffects {
     uint32_t windows_changed;   /* slots whose windows may lead elsewhere */
     uint32_t memory_closed;     /* slots whose memory may be out of reach */

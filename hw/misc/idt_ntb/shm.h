@@ -114,7 +114,7 @@ typedef enum IdtNtbPortState {
     IDT_NTB_PORT_GOING_DOWN,    /* link down, LINKDN is not signalled yet */
 } IdtNtbPortState;
 
-/* What a port counts of its own doing, from its claim on */
+/* Counters of a port, which its owner starts at 0 */
 typedef enum IdtNtbCounter {
     IDT_NTB_COUNT_DOORBELLS_SENT,
     IDT_NTB_COUNT_DOORBELLS_MASKED, /* by GODBELLMSK or GIDBELLMSK */

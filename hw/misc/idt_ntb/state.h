@@ -37,7 +37,7 @@ struct IdtNtbState {
     bool trust_peers;
     IdtNtbBarConfig bars[IDT_NUM_BARS];
 
-    IdtNtbConfig image;        /* reset image of a new switch */
+    IdtNtbConfig image;         /* reset image of a new switch */
     IdtNtbFlash *flash;         /* the image file, if the guest may write it */
     IdtNtbServer server;
     IdtNtbSwitch sw;

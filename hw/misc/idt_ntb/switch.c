@@ -102,7 +102,7 @@ static bool control_is_applied(const IdtNtbSwitch *sw, unsigned port,
            idt_ntb_switch_port_config(ctl);
 }
 
-static bool state_is_applied(const IdtNtbSwitch *sw, unsigned slot)
+bool idt_ntb_switch_state_is_applied(const IdtNtbSwitch *sw, unsigned slot)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
 
@@ -114,7 +114,7 @@ bool idt_ntb_switch_port_is_changing(const IdtNtbSwitch *sw, unsigned port)
     int slot = idt_ntb_switch_slot(sw, port);
 
     return !control_is_applied(sw, port, port_status(sw, port)) ||
-           (slot >= 0 && !state_is_applied(sw, slot));
+           (slot >= 0 && !idt_ntb_switch_state_is_applied(sw, slot));
 }
 
 bool idt_ntb_switch_mode_has_nt(unsigned mode)
@@ -180,7 +180,7 @@ bool idt_ntb_switch_is_changing(const IdtNtbSwitch *sw, unsigned slot)
     unsigned port = idt_ntb_switch_port(sw, slot);
 
     return !control_is_applied(sw, port, port_status(sw, port)) ||
-           !state_is_applied(sw, slot);
+           !idt_ntb_switch_state_is_applied(sw, slot);
 }
 
 /* Called several times for each request: read no word twice */
@@ -190,7 +190,8 @@ bool idt_ntb_switch_allows_link(const IdtNtbSwitch *sw, unsigned slot)
     uint32_t sts = port_status(sw, port);
     unsigned part = FIELD_EX32(sts, SWPORT0STS, SWPART);
 
-    return control_is_applied(sw, port, sts) && state_is_applied(sw, slot) &&
+    return control_is_applied(sw, port, sts) &&
+           idt_ntb_switch_state_is_applied(sw, slot) &&
            idt_ntb_switch_mode_has_nt(FIELD_EX32(sts, SWPORT0STS, MODE)) &&
            idt_ntb_switch_partition_state(sw, part) == IDT_PART_STATE_ACTIVE;
 }

@@ -147,6 +147,9 @@ unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned slot);
 bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned slot);
 bool idt_ntb_switch_is_changing(const IdtNtbSwitch *sw, unsigned slot);
 
+/* True if the port has applied the last change of its partition's state. */
+bool idt_ntb_switch_state_is_applied(const IdtNtbSwitch *sw, unsigned slot);
+
 /*
  * True if the port may have a link: it has an NT function, its partition is
  * active, and it is not changing.

@@ -39,7 +39,6 @@ bool idt_ntb_topology_can_have_mode(const IdtNtbSwitch *sw, unsigned port,
 
 bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned slot)
 {
-    IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
     unsigned port = idt_ntb_switch_port(sw, slot);
     uint32_t ctl = qatomic_read(&sw->shm->sw.swportctl[port]);
     unsigned part = FIELD_EX32(ctl, SWPORT0CTL, SWPART);
@@ -48,7 +47,7 @@ bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned slot)
            idt_ntb_switch_mode_has_nt(FIELD_EX32(ctl, SWPORT0CTL, MODE)) &&
            idt_ntb_switch_has_nt(sw, slot) &&
            idt_ntb_switch_partition_state(sw, part) == IDT_PART_STATE_ACTIVE &&
-           qatomic_read(&p->topology_req) == qatomic_read(&p->topology_ack);
+           idt_ntb_switch_state_is_applied(sw, slot);
 }
 
 static bool is_owned(const IdtNtbSwitch *sw, int slot)

@@ -13,7 +13,7 @@
 #include "switch.h"
 
 /*
- * What an offset of a BAR translates to.  All offsets from @start to @end
+ * The translation of an offset of a BAR.  All offsets from @start to @end
  * translate in the same way.
  */
 typedef struct IdtNtbTranslation {
