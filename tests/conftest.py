@@ -98,13 +98,10 @@ class Tally:
                 self.print(report.longreprtext)
         for title, text in reports[-1].sections:
             self.print(f'{title}:\n{text}')
-        seeds = [value for report in reports[-1:]
-                 for key, value in getattr(report, 'user_properties', ())
-                 if key == 'seed']
         options = [f'--{option}' for option in ('all', 'soak')
                    if self.config.getoption(option)]
-        for seed in seeds:
-            options += ['--seed', seed]
+        for key, value in getattr(reports[-1], 'user_properties', ()):
+            options += [f'--{key}', value]
         self.failed.append(name)
         self.print(f'not ok - {name}\n    repeat it: ' + shlex.join(
             ['./ntb', 'check', *options, '--test', name]))

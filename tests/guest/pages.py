@@ -173,7 +173,8 @@ class Terminal:
         # What is typed is echoed, so that it must not look like the answer
         end = f'echo "end-$?"-{self._count}'
         start = self.type(f'{text.rstrip()}\n{end}')
-        found = self.wait(rf'end-(\d+)-{self._count}$', start)
+        # Wait for the prompt too, so that it is not in the way of what follows
+        found = self.wait(rf'end-(\d+)-{self._count}\n[^\n]*[$#] ', start)
         typed = {line.strip() for line in text.splitlines()} | {end}
         answer = '\n'.join(
             line for line in self.log[start:start + found.start()].split('\n')
@@ -201,8 +202,7 @@ class Terminal:
         self.wait(r'\(qemu\) ', start)
         for line in text.splitlines():
             start = self.type(line)
-            # The guest may still print its prompt behind that
-            self.wait(r'^\(qemu\) ', start)
+            self.wait(r'^\(qemu\) $', start)
         answer = self.log[start:]
         os.write(self._master, b'\1c')
         return answer

@@ -4,6 +4,7 @@
 import pytest
 from guest import wait_until
 from ntbperf import FIXED, PAGE, TOTAL_ORDER, UNMODIFIED, Perf
+from test_tool import SLOW
 
 MODULES = ('ntb', 'ntb_hw_idt')
 direct = pytest.mark.guests(modules=MODULES, shared=True)
@@ -63,6 +64,6 @@ def test_fixed(guests):
 @pytest.mark.machines('newest')
 def test_fixed_by_request(lab):
     """RAM is not shared: each store is a request."""
-    lab.expect_qemu_log('is not shared')
+    lab.expect_qemu_log(SLOW)
     check_fixed(lab.pair('bar1-size=4K,bar2-size=128K,bar4-size=4K',
                          modules=MODULES))

@@ -135,7 +135,8 @@ def test_server_killed(lab):
 def test_new_server(lab, fresh_memory):
     """The server is killed and another one started; ports whose chardev
     reconnects meet there again, and no guest has to do anything."""
-    lab.expect_qemu_log('ivshmem-server|new server|Unable to connect')
+    lab.expect_qemu_log(
+        'ivshmem-server|reconnect-ms|new server|Unable to connect')
     pair = [lab.guest(name, lab.switch.port(reconnect=True), boot=False,
                       append=DELAY) for name in 'AB']
     lab.boot_all()

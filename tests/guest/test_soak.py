@@ -299,6 +299,7 @@ class Soak:
         self.guests = lab.guests
         lab.expect_qemu_log(
             'ivshmem-server|new server|Unable to connect|is not shared|'
+            'memory-backend-memfd|reconnect-ms|'
             'has not given up its windows|windows onto the memory of port')
         for name, port in zip('ABCD', PORTS):
             options = f'port={port},bus=port1,{PORT}'
