@@ -113,7 +113,7 @@ static void test_late_notice(NtbFixture *f)
 static void test_claim_before_notice(NtbFixture *f)
 {
     NtbPort *a = f->ports[0], *b = f->ports[1], *c = f->ports[2];
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
 
     ntb_dirty(b);
     ntb_listen_to_links(a);
@@ -330,7 +330,7 @@ static void test_server_returns(NtbFixture *f)
 static void test_server_returns_to_disabled(NtbFixture *f)
 {
     const uint32_t nobody = 0xdead;     /* no client has this id */
-    IdtNtbShmPort *p = &((IdtNtbShm *)f->server->mem)->slot[1].p;
+    IdtNtbShmPort *p = &f->server->mem->slot[1].p;
     NtbPort *a = f->ports[0], *b = f->ports[1];
 
     ntb_gas_write(a, ntb_gas_portsts(2) - 4, IDT_PORT_MODE_DISABLED);
@@ -350,7 +350,7 @@ static void test_server_returns_to_disabled(NtbFixture *f)
 
 static bool is_up(NtbFixture *f, unsigned port)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
 
     return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }
@@ -377,13 +377,6 @@ static void test_server_returns_empty(NtbFixture *f)
     }
 }
 
-static bool is_logged(const char *log, const char *what)
-{
-    g_autofree char *text = NULL;
-
-    return g_file_get_contents(log, &text, NULL, NULL) && strstr(text, what);
-}
-
 /*
  * On the new memory is a switch in which the reset image of @a is broken: @a
  * goes on without.
@@ -401,11 +394,11 @@ static void test_server_returns_other(NtbFixture *f)
     ntb_server_kill(f->server);
     ntb_server_restart_empty(f->server);
     b = ntb_start(f, 1, ",port=2");
-    shm = (IdtNtbShm *)f->server->mem;
+    shm = f->server->mem;
     barsetup = shm->reset_image[0].p.barsetup[1];
     shm->reset_image[0].p.barsetup[1] = R_BARSETUP0_EN_MASK;
     ntb_thaw(a);
-    ntb_wait(is_logged(log, "port 0: BARSETUP1 = 0x80000000: SIZE"));
+    ntb_wait(ntb_is_logged(log, "port 0: BARSETUP1 = 0x80000000: SIZE"));
     assert_marked(a);
     g_assert_true(ntb_link_up(a, 0));
     g_assert_false(ntb_link_up(b, 0));

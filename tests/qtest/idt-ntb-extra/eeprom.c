@@ -95,7 +95,7 @@ static void test_made(NtbFixture *f)
     unsigned size = image->len;
     g_autoptr(GString) made = g_string_new(NULL);
     g_autoptr(ImagePath) path = image_save(image);
-    IdtNtbShmHeader *header = &((IdtNtbShm *)f->server->mem)->header;
+    IdtNtbShmHeader *header = &f->server->mem->header;
     NtbPort *a = ntb_start(f, 0, of->props), *b;
 
     g_assert_cmpuint(header->image_size, ==, size);

@@ -266,7 +266,7 @@ static void test_emulate_nobody(NtbFixture *f)
 static void test_emulate_hostile(NtbFixture *f)
 {
     NtbPort *p = f->ports[0], *other = ntb_start(f, 1, NULL);
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
 
     qatomic_set(&shm->slot[ntb_slot(p->port)].p.ntueem, UINT32_MAX);
     qatomic_set(&shm->slot[ntb_slot(p->port)].p.ntceem, UINT32_MAX);

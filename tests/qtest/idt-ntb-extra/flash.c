@@ -90,7 +90,7 @@ static void assert_file(const char *path, const GByteArray *image)
 static void test_read(NtbFixture *f)
 {
     NtbPort **p = f->ports;
-    IdtNtbShmHeader *header = &((IdtNtbShm *)f->server->mem)->header;
+    IdtNtbShmHeader *header = &f->server->mem->header;
 
     for (unsigned i = 0; i < 2; i++) {
         g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
@@ -176,7 +176,7 @@ static void test_not_by_image(NtbFixture *f)
 /* An operation ends when the port that does it dies */
 static void test_death(NtbFixture *f)
 {
-    IdtNtbShmSwitch *sw = &((IdtNtbShm *)f->server->mem)->sw;
+    IdtNtbShmSwitch *sw = &f->server->mem->sw;
     NtbPort *a = f->ports[0];
 
     qatomic_set(&sw->eepromintf, BUSY | ADDR(5) |

@@ -477,7 +477,7 @@ static void watch(Pause *pause, NtbServer *server, const void *word,
                      0);
     pause->word = word;
     pause->size = size;
-    pause->watched = start + ((uint8_t *)word - server->mem);
+    pause->watched = start + ((uint8_t *)word - (uint8_t *)server->mem);
     pause->syscall_insn = find_syscall_insn(pause->qemu);
 }
 

@@ -20,11 +20,6 @@
 #include "idt-ntb/fixture.h"
 #include "peers.h"
 
-static IdtNtbShm *shm(NtbFixture *f)
-{
-    return (IdtNtbShm *)f->server->mem;
-}
-
 /* Send a message of the server to port 0, which is client 0 */
 static void say(NtbFixture *f, int64_t value, int fd)
 {
@@ -57,15 +52,15 @@ static void play_port(NtbFixture *f, unsigned id)
         port_lock = open(path, O_RDWR | O_CLOEXEC);
         g_assert_cmpint(fcntl(port_lock, F_OFD_SETLK, &lock), ==, 0);
     }
-    shm(f)->slot[1].p.client = id;
-    shm(f)->slot[1].p.indbellmsk = 0;
-    qatomic_set_mb(&shm(f)->slot[1].p.state, IDT_NTB_PORT_UP);
+    f->server->mem->slot[1].p.client = id;
+    f->server->mem->slot[1].p.indbellmsk = 0;
+    qatomic_set_mb(&f->server->mem->slot[1].p.state, IDT_NTB_PORT_UP);
 }
 
 static void leave_port(NtbFixture *f)
 {
     if (port_lock >= 0) {
-        qatomic_set_mb(&shm(f)->slot[1].p.state, IDT_NTB_PORT_FREE);
+        qatomic_set_mb(&f->server->mem->slot[1].p.state, IDT_NTB_PORT_FREE);
         close(port_lock);
         port_lock = -1;
     }
@@ -404,7 +399,7 @@ static void test_bad_return(NtbFixture *f)
     assert_told_once(log, bad->reason);
     g_assert_cmphex(ntb_read(a, A_NTSDATA), ==, 0x77);
     g_assert_true(ntb_qom_bool(a, "link"));
-    g_assert_cmphex(shm(f)->slot[0].p.state, ==, IDT_NTB_PORT_UP);
+    g_assert_cmphex(f->server->mem->slot[0].p.state, ==, IDT_NTB_PORT_UP);
     ntb_write(a, A_NTINTMSK, 0);
     ntb_write(a, A_INDBELLMSK, 0);
     fake_send(fake->sockets[1], 42, fake->eventfds[3]);
@@ -556,10 +551,10 @@ void peers_test_signals(NtbFixture *f)
     ntb_write(a, A_OUTDBELLSET, 1 << 30);
     g_assert_true(was_signalled(eventfd));
     /* A masked doorbell need not wake it, but is there */
-    shm(f)->slot[1].p.indbellmsk = 1 << 29;
+    f->server->mem->slot[1].p.indbellmsk = 1 << 29;
     ntb_write(a, A_OUTDBELLSET, 1 << 29);
     g_assert_false(was_signalled(eventfd));
-    g_assert_cmphex(shm(f)->slot[1].p.indbellsts, ==, 3u << 29);
+    g_assert_cmphex(f->server->mem->slot[1].p.indbellsts, ==, 3u << 29);
     ntb_write(a, A_OUTDBELLSET, 3 << 28);
     g_assert_true(was_signalled(eventfd));
     ntb_route_message(a, 2, 1, 3);
@@ -698,11 +693,11 @@ static void test_lying_port(NtbFixture *f)
     for (unsigned i = 0; i < 40; i++) {
         uint32_t lies[] = { 0, 1, 2, 3, 77, UINT32_MAX, 0x80000000, 65536 };
 
-        shm(f)->slot[1].p.state = lies[i % 8];
-        shm(f)->slot[1].p.client = lies[i / 5];
-        shm(f)->slot[1].p.generation = lies[(i + 3) % 8];
-        shm(f)->slot[1].p.ntmtbladdr = lies[(i + 1) % 8];
-        shm(f)->sw.msgctl[0][0] = lies[(i + 2) % 8] << 4 | lies[i / 5];
+        f->server->mem->slot[1].p.state = lies[i % 8];
+        f->server->mem->slot[1].p.client = lies[i / 5];
+        f->server->mem->slot[1].p.generation = lies[(i + 3) % 8];
+        f->server->mem->slot[1].p.ntmtbladdr = lies[(i + 1) % 8];
+        f->server->mem->sw.msgctl[0][0] = lies[(i + 2) % 8] << 4 | lies[i / 5];
         ntb_write(a, A_OUTDBELLSET, UINT32_MAX);
         ntb_write(a, A_OUTMSG0, i);
         ntb_write(a, A_NTGSIGNAL, 1);

@@ -125,7 +125,7 @@ static void test_asleep(NtbFixture *f)
 static void test_at_rest(NtbFixture *f)
 {
     NtbPort *a = f->ports[0], *b = f->ports[1];
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
     uint32_t *requests = &shm->slot[ntb_slot(a->port)].p.close_req, before;
 
     suspend(b);
@@ -143,7 +143,7 @@ static void test_at_rest(NtbFixture *f)
 /* True in its sleep too */
 static bool is_attached_in(NtbServer *server, unsigned port)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+    IdtNtbShm *shm = server->mem;
 
     return qatomic_read(&shm->slot[ntb_slot(port)].p.state) !=
            IDT_NTB_PORT_FREE;

@@ -11,15 +11,10 @@
 #include "pause.h"
 #include "idt-ntb/fixture.h"
 
-static IdtNtbShm *shm_of(NtbFixture *f)
-{
-    return (IdtNtbShm *)f->server->mem;
-}
-
 /* The registers of ports[@i] */
 static IdtNtbShmPort *block(NtbFixture *f, unsigned i)
 {
-    return &shm_of(f)->slot[i].p;
+    return &f->server->mem->slot[i].p;
 }
 
 static void unmask(NtbPort *p)
@@ -249,8 +244,8 @@ static void test_doorbell_mask(NtbFixture *f)
         Pause pause;
 
         ring_and_take(f);
-        stop_in_write(f, &pause, 1, A_INDBELLMSK, UINT32_MAX, &block(f,
-                      1)->indbellmsk, 4, PAUSE_ON_WRITE);
+        stop_in_write(f, &pause, 1, A_INDBELLMSK, UINT32_MAX,
+                      &block(f, 1)->indbellmsk, 4, PAUSE_ON_WRITE);
         pause_step(&pause, step);
         ring_other(f);
         pause_end(&pause);
@@ -294,8 +289,8 @@ static void test_sender_late(NtbFixture *f)
     Pause pause;
 
     for (unsigned i = 0; i < 10; i++) {
-        stop_in_write(f, &pause, 0, A_OUTDBELLSET, 1 << 7, &block(f,
-                      1)->indbellsts, 4, PAUSE_ON_WRITE);
+        stop_in_write(f, &pause, 0, A_OUTDBELLSET, 1 << 7,
+                      &block(f, 1)->indbellsts, 4, PAUSE_ON_WRITE);
         clear_ring(f);
         pause_end(&pause);
         ntb_settle(b->qts);
@@ -313,8 +308,8 @@ static void test_two_senders(NtbFixture *f)
     Pause pause;
 
     for (uint32_t i = 0; i < 10; i++) {
-        stop_in_write(f, &pause, 0, A_OUTMSG0, 0xaaa0 + i, &block(f,
-                      1)->inmsg[0], 8, PAUSE_ON_ACCESS);
+        stop_in_write(f, &pause, 0, A_OUTMSG0, 0xaaa0 + i,
+                      &block(f, 1)->inmsg[0], 8, PAUSE_ON_ACCESS);
         ntb_write(c, A_OUTMSG0, 0xccc0 + i);
         g_assert_cmphex(ntb_read(c, A_MSGSTS), ==, 0);
         pause_end(&pause);
@@ -335,8 +330,8 @@ static void test_two_ringers(NtbFixture *f)
     Pause pause;
 
     for (unsigned step = 0; step < 30; step++) {
-        stop_in_write(f, &pause, 0, A_OUTDBELLSET, 1 << 7, &block(f,
-                      1)->indbellsts, 4, PAUSE_ON_ACCESS);
+        stop_in_write(f, &pause, 0, A_OUTDBELLSET, 1 << 7,
+                      &block(f, 1)->indbellsts, 4, PAUSE_ON_ACCESS);
         pause_step(&pause, step);
         ntb_write(f->ports[2], A_OUTDBELLSET, 1 << 9);
         pause_end(&pause);
@@ -362,8 +357,8 @@ static void test_clear_by_peer(NtbFixture *f)
         ring_and_take(f);
         ring_other(f);
         ntb_write(a, A_GASAADDR, ntb_gas_nt(b->port, A_INDBELLSTS));
-        stop_in_write(f, &pause, 0, A_GASADATA, 1 << 8, &block(f,
-                      1)->indbellsts, 4, PAUSE_ON_ACCESS);
+        stop_in_write(f, &pause, 0, A_GASADATA, 1 << 8,
+                      &block(f, 1)->indbellsts, 4, PAUSE_ON_ACCESS);
         pause_step(&pause, step);
         ntb_write(b, A_INDBELLMSK, 1 << 7);
         if (pause_next_access(&pause)) {
@@ -453,7 +448,7 @@ static void test_two_writers(NtbFixture *f)
 static void test_mapping_table(NtbFixture *f)
 {
     NtbPort *a = f->ports[0], *c = f->ports[2];
-    IdtNtbShm *shm = shm_of(f);
+    IdtNtbShm *shm = f->server->mem;
     uint32_t admission = FIELD_DP32(R_NTMTBLDATA_VALID_MASK, NTMTBLDATA, PART,
                                     2);
     const unsigned entry = 40;
@@ -571,7 +566,7 @@ static void test_dead_mans_message(NtbFixture *f)
 static void test_die_in_write(NtbFixture *f)
 {
     NtbPort *a = f->ports[0];
-    IdtNtbShm *shm = shm_of(f);
+    IdtNtbShm *shm = f->server->mem;
     IdtNtbShmPort *mine = block(f, 1), *theirs = block(f, 0);
     uint32_t flr = IDT_CAP_PCIE + PCI_EXP_DEVCTL;
     const struct {
@@ -633,7 +628,7 @@ static void die_in_plug(NtbFixture *f, const char *what, const void *word)
 
 static void test_die_in_creation(NtbFixture *f)
 {
-    IdtNtbShm *shm = shm_of(f);
+    IdtNtbShm *shm = f->server->mem;
     /* Each store changes something: 0x5a is unlike all that is written */
     const struct {
         const char *what;
@@ -658,7 +653,7 @@ static void test_die_in_creation(NtbFixture *f)
 static void test_die_in_claim(NtbFixture *f)
 {
     NtbPort *a = f->ports[0];
-    IdtNtbShm *shm = shm_of(f);
+    IdtNtbShm *shm = f->server->mem;
     const void *words[] = {
         &block(f, 1)->generation, &block(f, 1)->client, &block(f, 1)->state,
         &shm->sw.selinkupsts,

@@ -308,7 +308,7 @@ static void test_port_dead_writer(NtbFixture *f)
     NtbPort *a = f->ports[0];
     const uint32_t pending = 1u << 31;  /* in the stored word */
     uint32_t nt = port_ctl(IDT_PORT_MODE_NT, PART_B);
-    IdtNtbShmSwitch *regs = &((IdtNtbShm *)f->server->mem)->sw;
+    IdtNtbShmSwitch *regs = &f->server->mem->sw;
 
     ntb_dirty(f->ports[1]);
     ntb_listen_to_links(a);
@@ -338,7 +338,7 @@ static void test_port_dead_writer(NtbFixture *f)
 
 static void test_partition_dead_writer(NtbFixture *f)
 {
-    IdtNtbShmSwitch *regs = &((IdtNtbShm *)f->server->mem)->sw;
+    IdtNtbShmSwitch *regs = &f->server->mem->sw;
     NtbPort *a = f->ports[0];
 
     ntb_dirty(f->ports[1]);

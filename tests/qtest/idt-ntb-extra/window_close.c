@@ -530,7 +530,7 @@ static void restore_memory(NtbFixture *f, const struct rlimit *before)
 static void test_no_memory(NtbFixture *f)
 {
     NtbPort *a = f->ports[0];
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
     const IdtNtbShmPort *holder = &shm->slot[ntb_slot(a->port)].p;
 
     assert_open(f);
@@ -559,7 +559,7 @@ static void test_no_memory(NtbFixture *f)
 static bool acknowledges_under_vcpu(NtbFixture *f)
 {
     NtbPort *a = f->ports[0];
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
     const IdtNtbShmPort *p = &shm->slot[ntb_slot(a->port)].p;
     uint32_t request = qatomic_read(&p->close_req);
     pid_t thread = vcpu_freeze(a);

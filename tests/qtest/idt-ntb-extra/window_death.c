@@ -30,7 +30,7 @@ static NtbPort *boot(NtbFixture *f, unsigned i)
 
 static void prepare(NtbFixture *f)
 {
-    shm = (IdtNtbShm *)f->server->mem;
+    shm = f->server->mem;
     boot(f, 0);
     boot(f, 1);
 }

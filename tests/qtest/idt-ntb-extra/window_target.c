@@ -116,7 +116,7 @@ static void unplug_dimm(QTestState *qts)
 static IdtNtbShmRam published(NtbFixture *f, uint64_t x)
 {
     const IdtNtbShmMemory *table =
-        &((IdtNtbShm *)f->server->mem)->memory[f->ports[1]->partition].m;
+        &f->server->mem->memory[f->ports[1]->partition].m;
 
     for (unsigned i = 0; i < table->count; i++) {
         if (table->ram[i].addr == x) {
@@ -334,13 +334,6 @@ static void test_msi(NtbFixture *f)
     g_assert_false(has_irr(b, " 239 "));
 }
 
-static bool is_told(const char *path, const char *what)
-{
-    g_autofree char *text = NULL;
-
-    return g_file_get_contents(path, &text, NULL, NULL) && strstr(text, what);
-}
-
 /* A write is posted: the QEMU that refuses it tells whose it was */
 static void test_told(NtbFixture *f)
 {
@@ -350,8 +343,8 @@ static void test_told(NtbFixture *f)
 
     look_at(f, b->bar0);
     poke(f, A_NTSDATA, 1);
-    ntb_wait(is_told(log, " by port 0 is refused: neither RAM nor ROM "
-                          "(1 times since the last message)"));
+    ntb_wait(ntb_is_logged(log, " by port 0 is refused: neither RAM nor ROM "
+                           "(1 times since the last message)"));
     unlink(log);
 }
 

@@ -68,7 +68,7 @@ struct NtbServer {
     char *socket;               /* path */
     char *shm_name;             /* POSIX shared memory */
     size_t size;
-    uint8_t *mem;               /* the shared memory, mapped here too */
+    struct IdtNtbShm *mem;      /* the shared memory, mapped here too */
     struct NtbServerThread *thread;
     pid_t pid;                  /* if it is a process */
     void (*stop)(NtbServer *server);    /* if it is of another kind */
@@ -138,11 +138,12 @@ void ntb_setup_function(NtbPort *p);
 
 /*
  * QEMU 11.0 does not outlive a failed attempt of a chardev with reconnect-ms=
- * to connect.  Skip the running test there, and return true; or add a test that
- * is skipped there.
+ * to connect.  Skip the running test there, and return true.
  */
 bool ntb_skip_unless_reconnects(void);
-void ntb_add_reconnect_test(const char *path, void (*test)(void));
+
+/* True if @words are in the file @log */
+bool ntb_is_logged(const char *log, const char *words);
 
 /*
  * Start a QEMU that must end by itself, with status 1 and @words, separated by

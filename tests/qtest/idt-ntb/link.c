@@ -321,7 +321,7 @@ static void test_attach_at_once(NtbFixture *f)
 /* An unplug is complete by itself: nobody has to clean up after it */
 static void test_unplug_alone(NtbFixture *f)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
     NtbPort *a = f->ports[0];
 
     ntb_dirty(ntb_plug(f, 1, NULL));

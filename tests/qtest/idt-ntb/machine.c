@@ -153,13 +153,6 @@ bool ntb_machine_is_q35(void)
            (!binaries[1].path || binaries[1].machine == &q35);
 }
 
-void ntb_add_q35_func(const char *path, void (*func)(void))
-{
-    if (ntb_machine_is_q35()) {
-        qtest_add_func(path, func);
-    }
-}
-
 unsigned ntb_num_views(void)
 {
     return ntb_machine_is_q35() ? 2 : 1;

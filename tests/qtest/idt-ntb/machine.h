@@ -29,7 +29,6 @@ bool ntb_machine_init(void);
 
 /* All QEMUs are q35: the only machine for tests that know its chipset */
 bool ntb_machine_is_q35(void);
-void ntb_add_q35_func(const char *path, void (*func)(void));
 
 /* BAR0 and, where that is memory too, configuration space */
 unsigned ntb_num_views(void);

@@ -285,7 +285,7 @@ static void test_not_express(NtbFixture *f)
  */
 static void test_other_switch(NtbFixture *f)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)f->server->mem;
+    IdtNtbShm *shm = f->server->mem;
     NtbPort *a = f->ports[0];
     IdtNtbShmHeader good = shm->header;
     uint32_t barsetup;

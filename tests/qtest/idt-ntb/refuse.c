@@ -24,7 +24,7 @@ static GPid start_qemu(const char *args, const char *log)
     return pid;
 }
 
-static bool logged(const char *log, const char *words)
+bool ntb_is_logged(const char *log, const char *words)
 {
     g_autofree char *text = NULL;
 
@@ -42,7 +42,7 @@ static bool ends_unconnected(void)
     int status;
 
     ntb_wait((gone = waitpid(pid, &status, WNOHANG) == pid) ||
-             logged(log, "Unable to connect"));
+             ntb_is_logged(log, "Unable to connect"));
     if (!gone) {
         kill(pid, SIGKILL);
         g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
@@ -64,27 +64,6 @@ bool ntb_skip_unless_reconnects(void)
                     "https://gitlab.com/qemu-project/qemu/-/issues/3528");
     }
     return ends;
-}
-
-typedef struct ReconnectTest {
-    void (*test)(void);
-} ReconnectTest;
-
-static void run_reconnect_test(const void *opaque)
-{
-    const ReconnectTest *t = opaque;
-
-    if (!ntb_skip_unless_reconnects()) {
-        t->test();
-    }
-}
-
-void ntb_add_reconnect_test(const char *path, void (*test)(void))
-{
-    ReconnectTest *t = g_new(ReconnectTest, 1);
-
-    t->test = test;
-    qtest_add_data_func_full(path, t, run_reconnect_test, g_free);
 }
 
 void ntb_assert_refused(const char *args, const char *words)

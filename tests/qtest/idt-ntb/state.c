@@ -39,7 +39,7 @@ bool ntb_link_up(NtbPort *p, unsigned port)
 
 bool ntb_is_up_in(NtbServer *server, unsigned port)
 {
-    IdtNtbShm *shm = (IdtNtbShm *)server->mem;
+    IdtNtbShm *shm = server->mem;
 
     return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }

@@ -147,66 +147,6 @@ void win_unplug(NtbPort *p)
     ntb_device_del(qts);
 }
 
-void win_start(WinPair *w, WinPath path, const char *props)
-{
-    w->server = ntb_server_start();
-    w->path = path;
-    w->a = win_boot(w->server, path, NULL, props);
-    w->b = win_boot(w->server, path, NULL, props);
-}
-
-void win_stop(WinPair *w)
-{
-    ntb_quit(w->a);
-    ntb_quit(w->b);
-    ntb_server_stop(w->server);
-}
-
-typedef struct CaseOfPath {
-    WinCase *func;
-    WinPath path;
-} CaseOfPath;
-
-static void run_case(const void *opaque)
-{
-    const CaseOfPath *c = opaque;
-
-    c->func(c->path);
-}
-
-bool win_runs(WinPath path)
-{
-    return path != WIN_FORCED || g_test_slow();
-}
-
-void win_add_case(const char *name, WinCase *func)
-{
-    for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
-        if (win_runs(path)) {
-            win_add_case_at(name, func, path);
-        }
-    }
-}
-
-void win_add_case_shared(const char *name, WinCase *func)
-{
-    for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
-        if (path == WIN_SHARED || g_test_slow()) {
-            win_add_case_at(name, func, path);
-        }
-    }
-}
-
-void win_add_case_at(const char *name, WinCase *func, WinPath path)
-{
-    g_autofree char *full = g_strdup_printf("/idt-ntb/%s-%s", name,
-                                            win_path_names[path]);
-    CaseOfPath *c = g_new(CaseOfPath, 1);
-
-    *c = (CaseOfPath) { .func = func, .path = path };
-    qtest_add_data_func_full(full, c, run_case, g_free);
-}
-
 /*
  * BARs
  */

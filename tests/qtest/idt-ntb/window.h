@@ -61,27 +61,6 @@ void win_unplug(NtbPort *p);
 /* Use the device that was plugged already */
 NtbPort *win_open_plugged(QTestState *qts);
 
-/* A server and two ports; @props of both */
-typedef struct WinPair {
-    NtbServer *server;
-    NtbPort *a, *b;
-    WinPath path;
-} WinPair;
-
-void win_start(WinPair *w, WinPath path, const char *props);
-void win_stop(WinPair *w);
-
-/*
- * A case for each path: /idt-ntb/NAME-PATH.  WIN_FORCED is much the same as
- * WIN_PLAIN, so it has all cases in slow mode only; so has WIN_PLAIN those of
- * win_add_case_shared().
- */
-typedef void WinCase(WinPath path);
-bool win_runs(WinPath path);
-void win_add_case(const char *name, WinCase *func);
-void win_add_case_shared(const char *name, WinCase *func);
-void win_add_case_at(const char *name, WinCase *func, WinPath path);
-
 /*
  * BARs
  */
