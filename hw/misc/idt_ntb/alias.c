@@ -20,31 +20,31 @@
 
 /* In the guest's address space */
 
-/* Enters or removes the alias, as @m->open says. */
-static void apply_open(IdtNtbAlias *m)
+/* Enters or removes the alias, as @alias->open says. */
+static void apply_open(IdtNtbAlias *alias)
 {
-    if (m->open && !m->alias.container) {
+    if (alias->open && !alias->shown.container) {
         memory_region_transaction_begin();
         /* Mark it as not ours: neither dump nor publish it */
-        memory_region_set_nonvolatile(&m->alias, true);
-        memory_region_add_subregion_overlap(m->container, m->start, &m->alias,
-                                            1);
+        memory_region_set_nonvolatile(&alias->shown, true);
+        memory_region_add_subregion_overlap(alias->container, alias->start,
+                                            &alias->shown, 1);
         memory_region_transaction_commit();
-    } else if (!m->open && m->alias.container) {
-        memory_region_del_subregion(m->container, &m->alias);
+    } else if (!alias->open && alias->shown.container) {
+        memory_region_del_subregion(alias->container, &alias->shown);
     }
 }
 
 static void apply_work(CPUState *cpu, run_on_cpu_data data)
 {
-    IdtNtbAlias *m = data.host_ptr;
+    IdtNtbAlias *alias = data.host_ptr;
 
     BQL_LOCK_GUARD();
-    apply_open(m);
-    if (!m->open && m->left) {
-        m->left(m);
+    apply_open(alias);
+    if (!alias->open && alias->left) {
+        alias->left(alias);
     }
-    object_unref(OBJECT(m));
+    object_unref(OBJECT(alias));
 }
 
 /* True if a vCPU can be in translated code. */
@@ -69,45 +69,46 @@ static bool runs_code(void)
  * @all, each vCPU leaves its block and waits for that: none begins another
  * block with the old address space.
  */
-static void apply_soon(IdtNtbAlias *m, bool all)
+static void apply_soon(IdtNtbAlias *alias, bool all)
 {
     CPUState *first = current_cpu ? current_cpu : first_cpu;
     CPUState *cpu;
 
     CPU_FOREACH(cpu) {
         if (cpu->created && (all || cpu == first)) {
+            object_ref(OBJECT(alias));
             async_safe_run_on_cpu(cpu, apply_work,
-                                  RUN_ON_CPU_HOST_PTR(object_ref(OBJECT(m))));
+                                  RUN_ON_CPU_HOST_PTR(alias));
         }
     }
 }
 
-void idt_ntb_alias_enter(IdtNtbAlias *m, MemoryRegion *bar)
+void idt_ntb_alias_enter(IdtNtbAlias *alias, MemoryRegion *bar)
 {
-    MemoryRegion *mr = m->local ? m->local : &m->ram;
-    uint64_t offset = m->local ? m->local_offset :
-                                 m->ptr - (uint8_t *)m->host;
+    MemoryRegion *mr = alias->local ? alias->local : &alias->ram;
+    uint64_t offset = alias->local ? alias->local_offset :
+                                     alias->ptr - (uint8_t *)alias->host;
 
-    m->container = bar;
-    memory_region_init_alias(&m->alias, OBJECT(m), "idt-ntb-window", mr,
-                             offset, m->end - m->start);
-    m->open = true;
+    alias->container = bar;
+    memory_region_init_alias(&alias->shown, OBJECT(alias), "idt-ntb-window", mr,
+                             offset, alias->end - alias->start);
+    alias->open = true;
     if (runs_code()) {
-        apply_soon(m, false);
+        apply_soon(alias, false);
     } else {
-        apply_open(m);
+        apply_open(alias);
     }
 }
 
-bool idt_ntb_alias_leave(IdtNtbAlias *m, bool at_once, bool all)
+bool idt_ntb_alias_leave(IdtNtbAlias *alias, bool at_once, bool all)
 {
-    m->open = false;
+    alias->open = false;
     if (at_once || !runs_code()) {
-        apply_open(m);
-    } else if (m->alias.container) {
-        apply_soon(m, all);
+        apply_open(alias);
+    } else if (alias->shown.container) {
+        apply_soon(alias, all);
     }
-    return !m->alias.container;
+    return !alias->shown.container;
 }
 
 /* Cutting off */
@@ -127,10 +128,11 @@ int idt_ntb_alias_ones_file(void)
     return fd;
 }
 
-bool idt_ntb_alias_cut_off(IdtNtbAlias *m, uint64_t from, int ones)
+bool idt_ntb_alias_cut_off(IdtNtbAlias *alias, uint64_t from, int ones)
 {
-    uint8_t *host = from == m->start ? m->host : m->ptr + (from - m->start);
-    uint64_t size = (uint8_t *)m->host + m->host_size - host;
+    uint8_t *host = from == alias->start ? alias->host :
+                    alias->ptr + (from - alias->start);
+    uint64_t size = (uint8_t *)alias->host + alias->host_size - host;
 
     if (mmap(host, size, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
@@ -162,7 +164,7 @@ IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
     size_t page = qemu_fd_getpagesize(fd);
     uint64_t start = ROUND_DOWN(offset, page);
     uint64_t length = ROUND_UP(offset + size, page) - start;
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
     struct stat st;
     void *host;
 
@@ -176,32 +178,32 @@ IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
         *why = "it can't be mapped";
         return NULL;
     }
-    m = IDT_NTB_ALIAS(object_new(TYPE_IDT_NTB_ALIAS));
-    m->host = host;
-    m->host_size = length;
-    m->ptr = m->host + (offset - start);
-    memory_region_init_ram_device_ptr(&m->ram, OBJECT(m), "idt-ntb-ram",
+    alias = IDT_NTB_ALIAS(object_new(TYPE_IDT_NTB_ALIAS));
+    alias->host = host;
+    alias->host_size = length;
+    alias->ptr = alias->host + (offset - start);
+    memory_region_init_ram_device_ptr(&alias->ram, OBJECT(alias), "idt-ntb-ram",
                                       length, host);
-    return m;
+    return alias;
 }
 
 IdtNtbAlias *idt_ntb_alias_new_local(MemoryRegion *mr, uint64_t offset)
 {
-    IdtNtbAlias *m = IDT_NTB_ALIAS(object_new(TYPE_IDT_NTB_ALIAS));
+    IdtNtbAlias *alias = IDT_NTB_ALIAS(object_new(TYPE_IDT_NTB_ALIAS));
 
     memory_region_ref(mr);
-    m->local = mr;
-    m->local_offset = offset;
-    return m;
+    alias->local = mr;
+    alias->local_offset = offset;
+    return alias;
 }
 
 static void finalize_alias(Object *obj)
 {
-    IdtNtbAlias *m = IDT_NTB_ALIAS(obj);
+    IdtNtbAlias *alias = IDT_NTB_ALIAS(obj);
 
-    memory_region_unref(m->local);
-    if (m->host) {
-        munmap(m->host, m->host_size);
+    memory_region_unref(alias->local);
+    if (alias->host) {
+        munmap(alias->host, alias->host_size);
     }
 }
 

@@ -26,7 +26,7 @@ struct IdtNtbAlias {
     size_t host_size;
     MemoryRegion *local;        /* or RAM of this process, referenced */
     uint64_t local_offset;
-    MemoryRegion alias;         /* of either */
+    MemoryRegion shown;         /* an alias of either */
     MemoryRegion *container;    /* the BAR that it is in, or will be */
     bool open;                  /* it has to be there */
     uint8_t *ptr;               /* where @start is; NULL if it is local */
@@ -35,7 +35,7 @@ struct IdtNtbAlias {
 
     /* Set and used by mapping.c */
     void *owner;
-    void (*left)(IdtNtbAlias *m);     /* see idt_ntb_alias_leave() */
+    void (*left)(IdtNtbAlias *alias);   /* see idt_ntb_alias_leave() */
     bool closed;                /* a closed part can still be reached */
     unsigned bar;
     unsigned slot;              /* of the port whose memory it is */
@@ -60,30 +60,30 @@ IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
 IdtNtbAlias *idt_ntb_alias_new_local(MemoryRegion *mr, uint64_t offset);
 
 /*
- * Shows @m from @m->start to @m->end of @bar.  With TCG the guest sees it when
- * no vCPU is in translated code.  @m->ptr can be used at once.
+ * Shows @alias from @alias->start to @alias->end of @bar.  With TCG the guest
+ * sees it when no vCPU is in translated code.  @alias->ptr can be used at once.
  */
-void idt_ntb_alias_enter(IdtNtbAlias *m, MemoryRegion *bar);
+void idt_ntb_alias_enter(IdtNtbAlias *alias, MemoryRegion *bar);
 
 /*
- * Takes @m out of the guest's address space: at once if @at_once, as when its
- * BAR goes away.  Else with TCG when no vCPU is in translated code; then calls
- * @m->left, if that is set.  With @all, no vCPU begins another block of code
- * before that.
+ * Takes @alias out of the guest's address space: at once if @at_once, as when
+ * its BAR goes away.  Else with TCG when no vCPU is in translated code; then
+ * calls @alias->left, if that is set.  With @all, no vCPU begins another block
+ * of code before that.
  *
- * Returns: true if it is out on return; @m->left is not called.
+ * Returns: true if it is out on return; @alias->left is not called.
  */
-bool idt_ntb_alias_leave(IdtNtbAlias *m, bool at_once, bool all);
+bool idt_ntb_alias_leave(IdtNtbAlias *alias, bool at_once, bool all);
 
 /*
  * Replaces another process's pages with private memory, from offset @from of
- * the BAR on: @m->start, or a whole number of pages after it.  On return no
+ * the BAR on: @alias->start, or a whole number of pages after it.  On return no
  * thread of this process can reach the pages.  One that tries sees ones, from
  * file @ones (idt_ntb_alias_ones_file()), or zeros if that is -1.
  *
  * Returns: false if no memory is left for that.
  */
-bool idt_ntb_alias_cut_off(IdtNtbAlias *m, uint64_t from, int ones);
+bool idt_ntb_alias_cut_off(IdtNtbAlias *alias, uint64_t from, int ones);
 
 /* A file of ones for idt_ntb_alias_cut_off(), or -1. */
 int idt_ntb_alias_ones_file(void);

@@ -33,9 +33,9 @@ typedef struct MapRange {
     uint64_t offset;            /* of @start, in the file or RAM region */
 } MapRange;
 
-static IdtNtbShmPort *port_block(const IdtNtbMapping *d, unsigned slot)
+static IdtNtbShmPort *port_block(const IdtNtbMapping *m, unsigned slot)
 {
-    return idt_ntb_switch_block(d->sw, slot);
+    return idt_ntb_switch_block(m->sw, slot);
 }
 
 /* Closes the RAM of a peer; nothing of it is mapped. */
@@ -49,18 +49,18 @@ static void release_ram(IdtNtbTakenRam *taken)
 }
 
 /* Shows the other ports whose memory we have mapped. */
-static void update_holds(IdtNtbMapping *d)
+static void update_holds(IdtNtbMapping *m)
 {
-    IdtNtbShmPort *p = port_block(d, d->sw->slot);
-    IdtNtbAlias *m;
+    IdtNtbShmPort *p = port_block(m, m->sw->slot);
+    IdtNtbAlias *alias;
     uint32_t holds = 0;
 
-    QLIST_FOREACH(m, &d->mappings, next) {
-        holds |= BIT(m->slot);
+    QLIST_FOREACH(alias, &m->mappings, next) {
+        holds |= BIT(alias->slot);
     }
-    for (unsigned slot = 0; slot < ARRAY_SIZE(d->taken); slot++) {
+    for (unsigned slot = 0; slot < ARRAY_SIZE(m->taken); slot++) {
         if (!(holds & BIT(slot))) {
-            release_ram(&d->taken[slot]);
+            release_ram(&m->taken[slot]);
         }
     }
     if (qatomic_read(&p->holds) != holds) {
@@ -88,227 +88,229 @@ static MemoryRegionSection find_local(IdtNtbRequest *local, uint64_t addr,
     return section;
 }
 
-static bool local_is_allowed(const IdtNtbMapping *d, const IdtNtbAlias *m)
+static bool local_is_allowed(const IdtNtbMapping *m, const IdtNtbAlias *alias)
 {
-    IdtNtbRequest *local = idt_ntb_request_local(d->request, m->slot);
+    IdtNtbRequest *local = idt_ntb_request_local(m->request, alias->slot);
     MemoryRegionSection section;
     bool same;
 
     if (!local) {
         return false;
     }
-    section = find_local(local, m->addr, m->end - m->start);
-    same = section.mr == m->local &&
-           section.offset_within_region == m->local_offset &&
-           int128_get64(section.size) == m->end - m->start;
+    section = find_local(local, alias->addr, alias->end - alias->start);
+    same = section.mr == alias->local &&
+           section.offset_within_region == alias->local_offset &&
+           int128_get64(section.size) == alias->end - alias->start;
     memory_region_unref(section.mr);
     return same;
 }
 
-/* True while the peer's table says the same as when @m was made. */
-static bool remote_is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
+/* True while the peer's table says the same as when @alias was made. */
+static bool remote_is_allowed(const IdtNtbMapping *m, IdtNtbAlias *alias)
 {
-    const IdtNtbSwitch *sw = d->sw;
+    const IdtNtbSwitch *sw = m->sw;
     IdtNtbPeerRam ram;
 
-    if (idt_ntb_ram_seq(sw, m->slot) == m->seq) {
+    if (idt_ntb_ram_seq(sw, alias->slot) == alias->seq) {
         return true;
     }
-    if (!idt_ntb_ram_find(sw, m->slot, m->addr, &ram) ||
-        ram.fd != m->file || ram.id != m->id ||
-        ram.offset + (m->addr - ram.addr) != m->file_offset ||
-        ram.size - (m->addr - ram.addr) < m->end - m->start) {
+    if (!idt_ntb_ram_find(sw, alias->slot, alias->addr, &ram) ||
+        ram.fd != alias->file || ram.id != alias->id ||
+        ram.offset + (alias->addr - ram.addr) != alias->file_offset ||
+        ram.size - (alias->addr - ram.addr) < alias->end - alias->start) {
         return false;
     }
-    m->seq = ram.seq;
+    alias->seq = ram.seq;
     return true;
 }
 
-/* True while the pages of @m may be in the window, be it open or closed. */
-static bool is_allowed(const IdtNtbMapping *d, IdtNtbAlias *m)
+/* True while the pages of @alias may be in the window, be it open or closed. */
+static bool is_allowed(const IdtNtbMapping *m, IdtNtbAlias *alias)
 {
-    const IdtNtbSwitch *sw = d->sw;
+    const IdtNtbSwitch *sw = m->sw;
 
     /* The guest can read what is mapped */
     return idt_ntb_gate_has_completions(sw, sw->slot) &&
-           (m->local ? local_is_allowed(d, m) : remote_is_allowed(d, m));
+           (alias->local ? local_is_allowed(m, alias) :
+                           remote_is_allowed(m, alias));
 }
 
 /*
- * Returns: the offset up to which the window that @m is in is open and leads
- * to the same port and address as when @m was made; @m->start if it does not.
+ * Returns: the offset up to which the window of @alias is open and leads to the
+ * same port and address as when @alias was made; @alias->start if it does not.
  */
-static uint64_t find_open_end(const IdtNtbMapping *d, const IdtNtbAlias *m)
+static uint64_t find_open_end(const IdtNtbMapping *m, const IdtNtbAlias *alias)
 {
-    const IdtNtbSwitch *sw = d->sw;
+    const IdtNtbSwitch *sw = m->sw;
     IdtNtbTranslation t;
 
-    idt_ntb_translate_offset(sw, d->pci, m->bar, m->start, &t);
-    if (!t.ok || t.slot != m->slot ||
-        t.addr + (m->start - t.start) != m->addr ||
-        !idt_ntb_gate_is_open(sw, sw->slot, m->slot) ||
-        (!m->local &&
-         qatomic_read(&port_block(d, m->slot)->generation) != m->generation)) {
-        return m->start;
+    idt_ntb_translate_offset(sw, m->pci, alias->bar, alias->start, &t);
+    if (!t.ok || t.slot != alias->slot ||
+        t.addr + (alias->start - t.start) != alias->addr ||
+        !idt_ntb_gate_is_open(sw, sw->slot, alias->slot) ||
+        (!alias->local &&
+         qatomic_read(&port_block(m, alias->slot)->generation) !=
+         alias->generation)) {
+        return alias->start;
     }
-    return MIN(t.end, m->end);
+    return MIN(t.end, alias->end);
 }
 
 /* Giving up */
 
-static void forget_mapping(IdtNtbAlias *m)
+static void forget_mapping(IdtNtbAlias *alias)
 {
-    m->left = NULL;
-    QLIST_REMOVE(m, next);
-    object_unref(OBJECT(m));
+    alias->left = NULL;
+    QLIST_REMOVE(alias, next);
+    object_unref(OBJECT(alias));
 }
 
-/* Cuts @m off from offset @from on.  Returns: true if nothing reaches that. */
-static bool cut_off(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t from)
+/* Cuts @alias off from @from on.  Returns: true if nothing reaches that. */
+static bool cut_off(IdtNtbMapping *m, IdtNtbAlias *alias, uint64_t from)
 {
-    if (m->local) {
+    if (alias->local) {
         return true;
     }
-    if (d->ones < 0) {
-        d->ones = idt_ntb_alias_ones_file();
+    if (m->ones < 0) {
+        m->ones = idt_ntb_alias_ones_file();
     }
-    return idt_ntb_alias_cut_off(m, from, d->ones);
+    return idt_ntb_alias_cut_off(alias, from, m->ones);
 }
 
-/* Called when @m is out of the guest's address space. */
-static void finish_leaving(IdtNtbAlias *m)
+/* Called when @alias is out of the guest's address space. */
+static void finish_leaving(IdtNtbAlias *alias)
 {
-    IdtNtbMapping *d = m->owner;
+    IdtNtbMapping *m = alias->owner;
 
     /* DMA of another thread may still refer to it */
-    cut_off(d, m, m->start);
-    forget_mapping(m);
-    update_holds(d);
-    idt_ntb_request_wake(d->request);
-    if (qatomic_read(&port_block(d, d->sw->slot)->close_req) !=
-        d->acknowledged) {
-        qemu_bh_schedule(d->request->look_bh);
+    cut_off(m, alias, alias->start);
+    forget_mapping(alias);
+    update_holds(m);
+    idt_ntb_request_wake(m->request);
+    if (qatomic_read(&port_block(m, m->sw->slot)->close_req) !=
+        m->acknowledged) {
+        qemu_bh_schedule(m->request->look_bh);
     }
 }
 
 /*
- * Gives up @m, whose window is open up to offset @end.
+ * Gives up @alias, whose window is open up to offset @end.
  *
  * With TCG, vCPUs can store to the pages until they leave their block of code.
  * Cut the closed part off at once: drop such stores, so that the closer does
  * not wait for vCPUs, which may be waiting for it.  Don't cut off the open
  * part: such stores arrive, and later ones go by request.
  */
-static void give_up_mapping(IdtNtbMapping *d, IdtNtbAlias *m, uint64_t end)
+static void give_up_mapping(IdtNtbMapping *m, IdtNtbAlias *alias, uint64_t end)
 {
-    const IdtNtbSwitch *sw = d->sw;
-    uint64_t from = m->start + ROUND_UP(end - m->start,
-                                        qemu_real_host_page_size());
+    const IdtNtbSwitch *sw = m->sw;
+    uint64_t from = alias->start + ROUND_UP(end - alias->start,
+                                            qemu_real_host_page_size());
     bool done;
 
-    trace_idt_ntb_unmap(sw->port, m->bar, m->start,
-                        idt_ntb_switch_port(sw, m->slot));
-    m->left = finish_leaving;
-    if (idt_ntb_alias_leave(m, d->stopping, end < m->end)) {
-        cut_off(d, m, m->start);
-        forget_mapping(m);
+    trace_idt_ntb_unmap(sw->port, alias->bar, alias->start,
+                        idt_ntb_switch_port(sw, alias->slot));
+    alias->left = finish_leaving;
+    if (idt_ntb_alias_leave(alias, m->stopping, end < alias->end)) {
+        cut_off(m, alias, alias->start);
+        forget_mapping(alias);
         return;
     }
-    if (end == m->end) {
+    if (end == alias->end) {
         return;
     }
-    done = from >= m->end || cut_off(d, m, from);
-    if (done && from == m->start) {
-        forget_mapping(m);
+    done = from >= alias->end || cut_off(m, alias, from);
+    if (done && from == alias->start) {
+        forget_mapping(alias);
         return;
     }
-    m->closed |= !done || from != end;
-    m->end = end;
+    alias->closed |= !done || from != end;
+    alias->end = end;
 }
 
-static void give_up_all(IdtNtbMapping *d)
+static void give_up_all(IdtNtbMapping *m)
 {
-    IdtNtbAlias *m, *next;
+    IdtNtbAlias *alias, *next;
 
-    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
-        give_up_mapping(d, m, m->start);
+    QLIST_FOREACH_SAFE(alias, &m->mappings, next, next) {
+        give_up_mapping(m, alias, alias->start);
     }
-    update_holds(d);
+    update_holds(m);
 }
 
 /* Makes room for a mapping of @range. */
-static void give_up_overlaps(IdtNtbMapping *d, unsigned bar,
+static void give_up_overlaps(IdtNtbMapping *m, unsigned bar,
                              const MapRange *range)
 {
-    IdtNtbAlias *m, *next;
+    IdtNtbAlias *alias, *next;
 
-    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
-        if (m->open && m->bar == bar && m->start < range->end &&
-            range->start < m->end) {
-            give_up_mapping(d, m, find_open_end(d, m));
+    QLIST_FOREACH_SAFE(alias, &m->mappings, next, next) {
+        if (alias->open && alias->bar == bar && alias->start < range->end &&
+            range->start < alias->end) {
+            give_up_mapping(m, alias, find_open_end(m, alias));
         }
     }
-    update_holds(d);
+    update_holds(m);
 }
 
-void idt_ntb_mapping_drop_all(IdtNtbMapping *d)
+void idt_ntb_mapping_drop_all(IdtNtbMapping *m)
 {
-    if (d->started) {
-        give_up_all(d);
+    if (m->started) {
+        give_up_all(m);
     }
 }
 
-void idt_ntb_mapping_sync(IdtNtbMapping *d)
+void idt_ntb_mapping_sync(IdtNtbMapping *m)
 {
-    IdtNtbAlias *m, *next;
+    IdtNtbAlias *alias, *next;
 
-    if (!d->started || QLIST_EMPTY(&d->mappings)) {
+    if (!m->started || QLIST_EMPTY(&m->mappings)) {
         return;
     }
-    QLIST_FOREACH_SAFE(m, &d->mappings, next, next) {
-        uint64_t end = find_open_end(d, m);
+    QLIST_FOREACH_SAFE(alias, &m->mappings, next, next) {
+        uint64_t end = find_open_end(m, alias);
 
-        if (end < m->end || (m->open && !is_allowed(d, m))) {
-            give_up_mapping(d, m, end);
+        if (end < alias->end || (alias->open && !is_allowed(m, alias))) {
+            give_up_mapping(m, alias, end);
         }
     }
-    update_holds(d);
+    update_holds(m);
 }
 
 /* True if a vCPU can reach a closed part until finish_leaving(). */
-static bool is_late(const IdtNtbMapping *d)
+static bool is_late(const IdtNtbMapping *m)
 {
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
 
-    QLIST_FOREACH(m, &d->mappings, next) {
-        if (m->closed) {
+    QLIST_FOREACH(alias, &m->mappings, next) {
+        if (alias->closed) {
             return true;
         }
     }
     return false;
 }
 
-void idt_ntb_mapping_look(IdtNtbMapping *d)
+void idt_ntb_mapping_look(IdtNtbMapping *m)
 {
     IdtNtbShmPort *p;
     uint32_t request;
 
-    if (!d->started) {
+    if (!m->started) {
         return;
     }
-    p = port_block(d, d->sw->slot);
+    p = port_block(m, m->sw->slot);
     request = qatomic_load_acquire(&p->close_req);
-    if (request == d->acknowledged) {
+    if (request == m->acknowledged) {
         return;
     }
-    d->request->changes++;
-    idt_ntb_mapping_sync(d);
-    if (is_late(d)) {
+    m->request->changes++;
+    idt_ntb_mapping_sync(m);
+    if (is_late(m)) {
         return;
     }
-    d->acknowledged = request;
+    m->acknowledged = request;
     qatomic_set_mb(&p->close_ack, request);
-    idt_ntb_request_wake(d->request);
+    idt_ntb_request_wake(m->request);
 }
 
 /* Mapping */
@@ -320,12 +322,12 @@ static uint64_t map_page_size(void)
 }
 
 /* The whole pages around @offset that both @t and @ram cover. */
-static bool find_range(const IdtNtbMapping *d, unsigned bar, uint64_t offset,
+static bool find_range(const IdtNtbMapping *m, unsigned bar, uint64_t offset,
                        const IdtNtbTranslation *t, uint64_t ram_addr,
                        uint64_t ram_size, uint64_t ram_offset, MapRange *range)
 {
     uint64_t page = map_page_size();
-    uint64_t bar_addr = idt_ntb_translate_bar_addr(d->sw, d->pci, bar);
+    uint64_t bar_addr = idt_ntb_translate_bar_addr(m->sw, m->pci, bar);
     uint64_t guest = bar_addr + offset;
     uint64_t in_ram = t->addr + (offset - t->start) - ram_addr;
     uint64_t before = MIN(offset - t->start, in_ram);
@@ -341,35 +343,36 @@ static bool find_range(const IdtNtbMapping *d, unsigned bar, uint64_t offset,
     return range->start <= offset && offset < range->end;
 }
 
-/* Sets what @m maps, and where. */
-static void place_mapping(IdtNtbMapping *d, IdtNtbAlias *m, unsigned bar,
+/* Sets what @alias maps, and where. */
+static void place_mapping(IdtNtbMapping *m, IdtNtbAlias *alias, unsigned bar,
                           const IdtNtbTranslation *t, const MapRange *range)
 {
-    m->owner = d;
-    m->bar = bar;
-    m->slot = t->slot;
-    m->addr = t->addr + (range->start - t->start);
-    m->start = range->start;
-    m->end = range->end;
+    alias->owner = m;
+    alias->bar = bar;
+    alias->slot = t->slot;
+    alias->addr = t->addr + (range->start - t->start);
+    alias->start = range->start;
+    alias->end = range->end;
 }
 
-/* Shows @m to the guest. */
-static void insert_mapping(IdtNtbMapping *d, IdtNtbAlias *m)
+/* Shows @alias to the guest. */
+static void insert_mapping(IdtNtbMapping *m, IdtNtbAlias *alias)
 {
-    const IdtNtbSwitch *sw = d->sw;
+    const IdtNtbSwitch *sw = m->sw;
 
-    idt_ntb_alias_enter(m, d->bar[m->bar]);
-    QLIST_INSERT_HEAD(&d->mappings, m, next);
-    update_holds(d);
-    trace_idt_ntb_map(sw->port, m->bar, m->start, m->end - m->start,
-                      idt_ntb_switch_port(sw, m->slot), m->addr);
+    idt_ntb_alias_enter(alias, m->bar[alias->bar]);
+    QLIST_INSERT_HEAD(&m->mappings, alias, next);
+    update_holds(m);
+    trace_idt_ntb_map(sw->port, alias->bar, alias->start,
+                      alias->end - alias->start,
+                      idt_ntb_switch_port(sw, alias->slot), alias->addr);
 }
 
 /* Remembers, until its table changes, that this RAM can't be mapped. */
-static void refuse_ram(IdtNtbMapping *d, unsigned slot, const char *why)
+static void refuse_ram(IdtNtbMapping *m, unsigned slot, const char *why)
 {
-    const IdtNtbSwitch *sw = d->sw;
-    IdtNtbTakenRam *taken = &d->taken[slot];
+    const IdtNtbSwitch *sw = m->sw;
+    IdtNtbTakenRam *taken = &m->taken[slot];
 
     if (taken->fd >= 0) {
         close(taken->fd);
@@ -389,14 +392,14 @@ static bool is_taken(const IdtNtbTakenRam *taken, const IdtNtbPeerRam *ram,
            taken->number == ram->fd;
 }
 
-static bool is_refused(const IdtNtbMapping *d, unsigned slot,
+static bool is_refused(const IdtNtbMapping *m, unsigned slot,
                        const IdtNtbPeerRam *ram)
 {
-    const IdtNtbTakenRam *taken = &d->taken[slot];
+    const IdtNtbTakenRam *taken = &m->taken[slot];
 
     return taken->refused &&
            is_taken(taken, ram,
-                    qatomic_read(&port_block(d, slot)->generation));
+                    qatomic_read(&port_block(m, slot)->generation));
 }
 
 /*
@@ -405,10 +408,10 @@ static bool is_refused(const IdtNtbMapping *d, unsigned slot,
  *
  * Returns: a descriptor, which stays ours, or -1.
  */
-static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
+static int take_ram(IdtNtbMapping *m, unsigned slot, const IdtNtbPeerRam *ram)
 {
-    IdtNtbTakenRam *taken = &d->taken[slot];
-    uint32_t generation = qatomic_read(&port_block(d, slot)->generation);
+    IdtNtbTakenRam *taken = &m->taken[slot];
+    uint32_t generation = qatomic_read(&port_block(m, slot)->generation);
     unsigned timeout_ms = 0;
     const char *why = NULL;
 
@@ -421,8 +424,8 @@ static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
         taken->generation = generation;
         taken->number = ram->fd;
         taken->refused = false;
-        taken->job = idt_ntb_ram_open(d->sw, slot, ram, d->trust_peers);
-        timeout_ms = idt_ntb_request_access_ms(d->request) / 2;
+        taken->job = idt_ntb_ram_open(m->sw, slot, ram, m->trust_peers);
+        timeout_ms = idt_ntb_request_access_ms(m->request) / 2;
     }
     if (!idt_ntb_ram_open_wait(taken->job, timeout_ms)) {
         return -1;
@@ -430,7 +433,7 @@ static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
     taken->fd = idt_ntb_ram_open_result(taken->job, &why);
     g_clear_pointer(&taken->job, idt_ntb_ram_open_end);
     if (taken->fd < 0) {
-        refuse_ram(d, slot, why);
+        refuse_ram(m, slot, why);
     }
     return is_taken(taken, ram, generation) ? taken->fd : -1;
 }
@@ -440,9 +443,9 @@ static int take_ram(IdtNtbMapping *d, unsigned slot, const IdtNtbPeerRam *ram)
  * that.  A port that closes its memory does it the other way round: at least
  * one side sees the other's update.
  */
-static void show_hold(IdtNtbMapping *d, unsigned slot)
+static void show_hold(IdtNtbMapping *m, unsigned slot)
 {
-    qatomic_fetch_or(&port_block(d, d->sw->slot)->holds, BIT(slot));
+    qatomic_fetch_or(&port_block(m, m->sw->slot)->holds, BIT(slot));
     smp_mb__after_rmw();        /* pairs with idt_ntb_window_update() */
 }
 
@@ -450,13 +453,13 @@ static void show_hold(IdtNtbMapping *d, unsigned slot)
  * True if KVM and vhost have room for a mapping, which takes a memory slot:
  * without a free one KVM ends QEMU, and vhost keeps its old memory table.
  */
-static bool has_free_memslot(const IdtNtbMapping *d)
+static bool has_free_memslot(const IdtNtbMapping *m)
 {
     unsigned available = vhost_get_free_memslots();
 
-    if (idt_ntb_mapping_count(d) >= MAX_MAPPINGS) {
+    if (idt_ntb_mapping_count(m) >= MAX_MAPPINGS) {
         warn_report_once("idt-ntb: port %u: windows are slow: what they show "
-                         "is in more than %u pieces", d->sw->port,
+                         "is in more than %u pieces", m->sw->port,
                          MAX_MAPPINGS);
         return false;
     }
@@ -467,65 +470,65 @@ static bool has_free_memslot(const IdtNtbMapping *d)
         return true;
     }
     warn_report_once("idt-ntb: port %u: windows are slow: KVM or vhost has too "
-                     "few free memory slots", d->sw->port);
+                     "few free memory slots", m->sw->port);
     return false;
 }
 
-static IdtNtbAlias *map_remote(IdtNtbMapping *d, unsigned bar,
+static IdtNtbAlias *map_remote(IdtNtbMapping *m, unsigned bar,
                                uint64_t offset, const IdtNtbTranslation *t)
 {
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
     MapRange range;
     IdtNtbPeerRam ram;
     const char *why;
     int fd;
 
-    if (!idt_ntb_ram_find(d->sw, t->slot, t->addr + (offset - t->start),
+    if (!idt_ntb_ram_find(m->sw, t->slot, t->addr + (offset - t->start),
                           &ram) ||
-        !find_range(d, bar, offset, t, ram.addr, ram.size, ram.offset,
+        !find_range(m, bar, offset, t, ram.addr, ram.size, ram.offset,
                     &range) ||
-        idt_ntb_request_is_stalled(d->request, t->slot) ||
-        is_refused(d, t->slot, &ram) || !has_free_memslot(d)) {
+        idt_ntb_request_is_stalled(m->request, t->slot) ||
+        is_refused(m, t->slot, &ram) || !has_free_memslot(m)) {
         return NULL;
     }
-    give_up_overlaps(d, bar, &range);
+    give_up_overlaps(m, bar, &range);
     /* Complete earlier requests before what is stored from now on */
-    if (take_ram(d, t->slot, &ram) < 0 ||
-        !idt_ntb_request_flush(d->request, t->slot)) {
+    if (take_ram(m, t->slot, &ram) < 0 ||
+        !idt_ntb_request_flush(m->request, t->slot)) {
         goto fail;
     }
     /* Waiting for them can release RAM of which nothing is mapped */
-    fd = take_ram(d, t->slot, &ram);
+    fd = take_ram(m, t->slot, &ram);
     if (fd < 0) {
         goto fail;
     }
-    m = idt_ntb_alias_new(fd, range.offset, range.end - range.start, &why);
-    if (!m) {
-        refuse_ram(d, t->slot, why);
+    alias = idt_ntb_alias_new(fd, range.offset, range.end - range.start, &why);
+    if (!alias) {
+        refuse_ram(m, t->slot, why);
         goto fail;
     }
-    m->seq = ram.seq;
-    m->generation = d->taken[t->slot].generation;
-    m->file = ram.fd;
-    m->id = ram.id;
-    m->file_offset = range.offset;
-    place_mapping(d, m, bar, t, &range);
-    show_hold(d, t->slot);
+    alias->seq = ram.seq;
+    alias->generation = m->taken[t->slot].generation;
+    alias->file = ram.fd;
+    alias->id = ram.id;
+    alias->file_offset = range.offset;
+    place_mapping(m, alias, bar, t, &range);
+    show_hold(m, t->slot);
     /* Look whether it was closed meanwhile; a later closer waits for us */
-    if (find_open_end(d, m) < m->end || !is_allowed(d, m)) {
-        object_unref(OBJECT(m));
+    if (find_open_end(m, alias) < alias->end || !is_allowed(m, alias)) {
+        object_unref(OBJECT(alias));
         goto fail;
     }
-    insert_mapping(d, m);
-    return m;
+    insert_mapping(m, alias);
+    return alias;
 
 fail:
-    update_holds(d);
+    update_holds(m);
     return NULL;
 }
 
 /* Finds the RAM of @local around @offset: in all of @t, or from the page on. */
-static MemoryRegionSection find_local_around(const IdtNtbMapping *d,
+static MemoryRegionSection find_local_around(const IdtNtbMapping *m,
                                              IdtNtbRequest *local,
                                              uint64_t offset,
                                              const IdtNtbTranslation *t)
@@ -543,63 +546,64 @@ static MemoryRegionSection find_local_around(const IdtNtbMapping *d,
 }
 
 /* Maps RAM of this QEMU. */
-static void map_local(IdtNtbMapping *d, IdtNtbRequest *local, unsigned bar,
+static void map_local(IdtNtbMapping *m, IdtNtbRequest *local, unsigned bar,
                       uint64_t offset, const IdtNtbTranslation *t)
 {
-    MemoryRegionSection section = find_local_around(d, local, offset, t);
+    MemoryRegionSection section = find_local_around(m, local, offset, t);
     MapRange range;
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
 
     if (section.mr &&
-        find_range(d, bar, offset, t, section.offset_within_address_space,
+        find_range(m, bar, offset, t, section.offset_within_address_space,
                    int128_get64(section.size), section.offset_within_region,
                    &range) &&
-        has_free_memslot(d)) {
-        give_up_overlaps(d, bar, &range);
-        m = idt_ntb_alias_new_local(section.mr, range.offset);
-        place_mapping(d, m, bar, t, &range);
-        insert_mapping(d, m);
+        has_free_memslot(m)) {
+        give_up_overlaps(m, bar, &range);
+        alias = idt_ntb_alias_new_local(section.mr, range.offset);
+        place_mapping(m, alias, bar, t, &range);
+        insert_mapping(m, alias);
     }
     memory_region_unref(section.mr);
 }
 
-void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
+void *idt_ntb_mapping_map(IdtNtbMapping *m, unsigned bar, uint64_t offset,
                           const IdtNtbTranslation *t, uint64_t *len)
 {
     uint64_t page = map_page_size();
-    uint64_t guest = idt_ntb_translate_bar_addr(d->sw, d->pci, bar) + offset;
+    uint64_t guest = idt_ntb_translate_bar_addr(m->sw, m->pci, bar) + offset;
     IdtNtbRequest *local;
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
 
-    QLIST_FOREACH(m, &d->mappings, next) {
-        if (m->open && m->bar == bar && m->start <= offset &&
-            offset < m->end) {
+    QLIST_FOREACH(alias, &m->mappings, next) {
+        if (alias->open && alias->bar == bar && alias->start <= offset &&
+            offset < alias->end) {
             break;
         }
     }
-    if (!m && d->enabled && idt_ntb_gate_has_completions(d->sw, d->sw->slot)) {
-        local = idt_ntb_request_local(d->request, t->slot);
+    if (!alias && m->enabled &&
+        idt_ntb_gate_has_completions(m->sw, m->sw->slot)) {
+        local = idt_ntb_request_local(m->request, t->slot);
         if (local) {
-            map_local(d, local, bar, offset, t);
+            map_local(m, local, bar, offset, t);
         } else {
-            m = map_remote(d, bar, offset, t);
+            alias = map_remote(m, bar, offset, t);
         }
     }
-    if (!m || m->local) {
+    if (!alias || alias->local) {
         /* QEMU tracks changes of local RAM: write it by request */
         *len = MIN(*len, page - guest % page);
         return NULL;
     }
-    *len = MIN(*len, m->end - offset);
-    return m->ptr + (offset - m->start);
+    *len = MIN(*len, alias->end - offset);
+    return alias->ptr + (offset - alias->start);
 }
 
-bool idt_ntb_mapping_holds(const IdtNtbMapping *d, unsigned slot)
+bool idt_ntb_mapping_holds(const IdtNtbMapping *m, unsigned slot)
 {
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
 
-    QLIST_FOREACH(m, &d->mappings, next) {
-        if (m->slot == slot) {
+    QLIST_FOREACH(alias, &m->mappings, next) {
+        if (alias->slot == slot) {
             return true;
         }
     }
@@ -608,59 +612,60 @@ bool idt_ntb_mapping_holds(const IdtNtbMapping *d, unsigned slot)
 
 /* Start, stop and properties */
 
-void idt_ntb_mapping_start(IdtNtbMapping *d)
+void idt_ntb_mapping_start(IdtNtbMapping *m)
 {
-    QLIST_INIT(&d->mappings);
-    for (unsigned slot = 0; slot < ARRAY_SIZE(d->taken); slot++) {
-        d->taken[slot] = (IdtNtbTakenRam) { .fd = -1, .seq = 1 };
+    QLIST_INIT(&m->mappings);
+    for (unsigned slot = 0; slot < ARRAY_SIZE(m->taken); slot++) {
+        m->taken[slot] = (IdtNtbTakenRam) { .fd = -1, .seq = 1 };
     }
-    d->ones = -1;
-    d->started = true;
+    m->ones = -1;
+    m->started = true;
     /* Ignore requests to a former owner of the port */
-    d->acknowledged = qatomic_read(&port_block(d, d->sw->slot)
+    m->acknowledged = qatomic_read(&port_block(m, m->sw->slot)
                                    ->close_req) - 1;
-    idt_ntb_mapping_look(d);
+    idt_ntb_mapping_look(m);
 }
 
-void idt_ntb_mapping_stop(IdtNtbMapping *d)
+void idt_ntb_mapping_stop(IdtNtbMapping *m)
 {
-    if (!d->started) {
+    if (!m->started) {
         return;
     }
-    d->stopping = true;
-    give_up_all(d);
-    d->stopping = false;
-    for (unsigned slot = 0; slot < ARRAY_SIZE(d->taken); slot++) {
-        g_clear_pointer(&d->taken[slot].job, idt_ntb_ram_open_end);
+    m->stopping = true;
+    give_up_all(m);
+    m->stopping = false;
+    for (unsigned slot = 0; slot < ARRAY_SIZE(m->taken); slot++) {
+        g_clear_pointer(&m->taken[slot].job, idt_ntb_ram_open_end);
     }
-    if (d->ones >= 0) {
-        close(d->ones);
+    if (m->ones >= 0) {
+        close(m->ones);
     }
-    d->started = false;
+    m->started = false;
 }
 
-unsigned idt_ntb_mapping_count(const IdtNtbMapping *d)
+unsigned idt_ntb_mapping_count(const IdtNtbMapping *m)
 {
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
     unsigned n = 0;
 
-    QLIST_FOREACH(m, &d->mappings, next) {
+    QLIST_FOREACH(alias, &m->mappings, next) {
         n++;
     }
     return n;
 }
 
-char *idt_ntb_mapping_list(const IdtNtbMapping *d)
+char *idt_ntb_mapping_list(const IdtNtbMapping *m)
 {
-    const IdtNtbSwitch *sw = d->sw;
+    const IdtNtbSwitch *sw = m->sw;
     GString *text = g_string_new(NULL);
-    IdtNtbAlias *m;
+    IdtNtbAlias *alias;
 
-    QLIST_FOREACH(m, &d->mappings, next) {
+    QLIST_FOREACH(alias, &m->mappings, next) {
         g_string_append_printf(text, "BAR%u+0x%" PRIx64 "-0x%" PRIx64
-                               ": partition %u, 0x%" PRIx64 "\n", m->bar,
-                               m->start, m->end - 1,
-                               idt_ntb_switch_partition(sw, m->slot), m->addr);
+                               ": partition %u, 0x%" PRIx64 "\n", alias->bar,
+                               alias->start, alias->end - 1,
+                               idt_ntb_switch_partition(sw, alias->slot),
+                               alias->addr);
     }
     return g_string_free(text, FALSE);
 }

@@ -56,8 +56,8 @@ typedef struct IdtNtbMapping {
     int ones;                   /* a file of ones, or -1 */
 } IdtNtbMapping;
 
-void idt_ntb_mapping_start(IdtNtbMapping *d);
-void idt_ntb_mapping_stop(IdtNtbMapping *d);
+void idt_ntb_mapping_start(IdtNtbMapping *m);
+void idt_ntb_mapping_stop(IdtNtbMapping *m);
 
 /*
  * Finds or makes the mapping at @offset of BAR @bar, which is in @t.
@@ -65,23 +65,23 @@ void idt_ntb_mapping_stop(IdtNtbMapping *d);
  * Returns: where the byte at @offset is, and in @len how many follow; or NULL,
  * and in @len how many bytes (at least 1) to send by request.
  */
-void *idt_ntb_mapping_map(IdtNtbMapping *d, unsigned bar, uint64_t offset,
+void *idt_ntb_mapping_map(IdtNtbMapping *m, unsigned bar, uint64_t offset,
                           const IdtNtbTranslation *t, uint64_t *len);
 
 /* Gives up all mappings. */
-void idt_ntb_mapping_drop_all(IdtNtbMapping *d);
+void idt_ntb_mapping_drop_all(IdtNtbMapping *m);
 
 /* Gives up the mappings that are not allowed any more. */
-void idt_ntb_mapping_sync(IdtNtbMapping *d);
+void idt_ntb_mapping_sync(IdtNtbMapping *m);
 
 /* The same if another port asked for it; acknowledges it. */
-void idt_ntb_mapping_look(IdtNtbMapping *d);
+void idt_ntb_mapping_look(IdtNtbMapping *m);
 
 /* True while memory of the port at @slot is mapped. */
-bool idt_ntb_mapping_holds(const IdtNtbMapping *d, unsigned slot);
+bool idt_ntb_mapping_holds(const IdtNtbMapping *m, unsigned slot);
 
 /* The number of mappings, and a text that lists them, to be freed. */
-unsigned idt_ntb_mapping_count(const IdtNtbMapping *d);
-char *idt_ntb_mapping_list(const IdtNtbMapping *d);
+unsigned idt_ntb_mapping_count(const IdtNtbMapping *m);
+char *idt_ntb_mapping_list(const IdtNtbMapping *m);
 
 #endif
