@@ -4,7 +4,8 @@
 # What the shell scripts here share: where things are kept, how to talk to the
 # user, how to become root.  Source it:  . "$(dirname "$0")/common.sh"
 
-NTB_TOP=$(cd "$(dirname "$0")/.." && pwd)
+NTB_TOP=$(dirname "$(readlink -f "$0")")
+NTB_TOP=${NTB_TOP%/scripts}
 NTB_CACHE=${NTB_CACHE:-${HOME:-/root}/.cache/idt-ntb}
 export NTB_TOP NTB_CACHE
 
@@ -27,23 +28,50 @@ die() {
     exit 1
 }
 
-# usage: the comment at the top of the script that runs
+# usage: $about, or the comment at the top of the script that runs
+about=
 usage() {
-    sed -n '4,/^$/s/^# \{0,1\}//p' "$0"
+    if [ -n "$about" ]; then
+        echo "$about"
+    else
+        sed -n '4,/^$/s/^# \{0,1\}//p' "$0"
+    fi
 }
 
-# takes REGEX ARGUMENT...: answer --help, and refuse each argument that REGEX does
-# not match.  Call it before anything is done.
+# takes PATTERNS ARGUMENT...: answer --help, and refuse each argument that is in
+# none of PATTERNS, words like --option, --option=REGEX for an option that a
+# value follows, or REGEX for anything else.  Call it before anything is done.
+# Sets opt_NAME to the value of --NAME, or to the option itself.
 takes() {
-    takes_regex=$1
+    takes_patterns=$1
     shift
-    for takes_argument; do
-        case $takes_argument in
-            -h|--help) usage; exit 0 ;;
+    set -f
+    while [ $# -gt 0 ]; do
+        takes_option=$1
+        for takes_pattern in $takes_patterns ''; do
+            case $takes_pattern in
+                "$1="*)
+                    [ $# -gt 1 ] || refuse "$1 wants a value"
+                    printf '%s\n' "$2" | grep -qxE "${takes_pattern#*=}" ||
+                        refuse "$1 does not take '$2'"
+                    shift
+                    break ;;
+                '')
+                    case $1 in
+                        -h|--help) usage; exit 0 ;;
+                    esac
+                    refuse "no argument '$1'" ;;
+                *)
+                    ! printf '%s\n' "$1" | grep -qxE -e "$takes_pattern" ||
+                        break ;;
+            esac
+        done
+        case $takes_option in
+            --*) eval "opt_$(echo "${takes_option#--}" | tr - _)=\$1" ;;
         esac
-        printf '%s\n' "$takes_argument" | grep -qxE -e "$takes_regex" ||
-            refuse "no argument '$takes_argument'"
+        shift
     done
+    set +f
 }
 
 # refuse TEXT...: what the user asks for cannot be understood
