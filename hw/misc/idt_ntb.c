@@ -4,11 +4,12 @@
  * Devices that connect to the same ivshmem-server are ports of one switch; see
  * docs/specs/idt-ntb.rst.  Each row calls only those below it:
  *
- *   idt_ntb.c, props.c                     the device and its properties
+ *   idt_ntb.c, props.c, fault_props.c      the device and its properties
  *   window, mapping, closing, request, ram BAR1 to BAR5: memory of other guests
  *   config, port                           a new switch; the life of a port
  *   regs, bridge                           BAR0 and configuration space
  *   signals, topology, gate, translate     effects of one port on another
+ *   faults                                 what a user wants to go wrong
  *   switch                                 lookups; the signal to a port
  *   shm.h, server, bars, caps, eeprom      layout of shared memory; eventfds
  *
@@ -174,15 +175,16 @@ static void notify_guest(IdtNtbState *s)
     object_unref(OBJECT(s));
 }
 
-/* False without power in the PCIe slot or in the guest: no link then. */
-static bool has_power(IdtNtbState *s)
+/* False in reset, without cable, or power in the PCIe slot or in the guest. */
+static bool can_train(IdtNtbState *s)
 {
-    return PCI_DEVICE(s)->enabled && !s->powered_off;
+    return PCI_DEVICE(s)->enabled && !s->powered_off && !s->held_in_reset &&
+           !s->faults.cable_pulled;
 }
 
 static void train_link(IdtNtbState *s)
 {
-    if (has_power(s)) {
+    if (can_train(s)) {
         idt_ntb_port_link_up(&s->sw);
     }
 }
@@ -241,7 +243,7 @@ static void apply_topology(IdtNtbState *s)
     bool is_up = idt_ntb_switch_is_trained(&s->sw, s->sw.slot);
 
     if (!idt_ntb_switch_is_changing(&s->sw, s->sw.slot) &&
-        (!has_power(s) ||
+        (!can_train(s) ||
          idt_ntb_switch_allows_link(&s->sw, s->sw.slot) == is_up)) {
         if (is_up) {
             train_link(s);      /* another process may have hidden it */
@@ -251,7 +253,7 @@ static void apply_topology(IdtNtbState *s)
     if (is_up && idt_ntb_topology_keeps_function(&s->sw, s->sw.slot)) {
         idt_ntb_gate_close(&s->sw, s->sw.slot);
         idt_ntb_window_update(&s->window, BIT(s->sw.slot), BIT(s->sw.slot));
-    } else if (is_up) {
+    } else if (is_up || s->faults.cable_pulled) {
         s->following_topology = true;
         pci_device_reset(PCI_DEVICE(s));
         s->following_topology = false;
@@ -280,6 +282,9 @@ static uint64_t read_function(IdtNtbState *s, uint32_t addr, unsigned size)
     if (!s->sw.shm) {
         return UINT64_MAX;      /* see write_function() */
     }
+    if (addr < IDT_NT_REGS) {
+        idt_ntb_errors_repair(&s->errors);
+    }
     value = idt_ntb_regs_read(&s->regs, addr, size);
     /* Complete the writes in front of the status that was read */
     idt_ntb_request_drain(&s->window.request);
@@ -301,6 +306,7 @@ static void write_function(IdtNtbState *s, uint32_t addr, uint64_t value,
     if (effects.header) {
         pcie_cap_flr_write_config(pci, addr, value, size);
         pcie_aer_write_config(pci, addr, value, size);
+        idt_ntb_errors_repair(&s->errors);
         if (idt_ntb_port_publish(&s->sw, pci->config)) {
             effects.memory_closed |= BIT(s->sw.slot);
         }
@@ -516,6 +522,52 @@ static void exit_reset(Object *obj, ResetType type)
     train_link(s);
 }
 
+/* Faults on demand */
+
+/* Only an access by request can fail to be answered */
+static bool can_map(const IdtNtbState *s)
+{
+    return s->direct && !s->faults.every[IDT_NTB_FAULT_COMPLETIONS];
+}
+
+void idt_ntb_follow_faults(IdtNtbState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    idt_ntb_faults_follow(&s->faults);
+    idt_ntb_caps_set_link(pci, s->link_width, s->link_speed);
+    idt_ntb_port_publish(&s->sw, pci->config);
+    idt_ntb_window_set_direct(&s->window, can_map(s));
+    if (s->faults.cable_pulled) {
+        idt_ntb_port_pull_cable(&s->sw);
+        idt_ntb_window_update(&s->window, BIT(s->sw.slot), BIT(s->sw.slot));
+    } else {
+        train_link(s);
+    }
+    qemu_bh_schedule(s->look_bh);       /* our guest's interrupt */
+}
+
+/* Without power, the guest does not reach the function; it is reset twice */
+void idt_ntb_hold_in_reset(IdtNtbState *s, bool hold)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    if (s->held_in_reset == hold) {
+        return;
+    }
+    s->held_in_reset = hold;
+    s->following_topology = true;       /* the event is not that of a reset */
+    if (hold) {
+        s->was_enabled = pci->enabled;
+        idt_ntb_signals_raise(&s->sw, IDT_NTB_EVENT_FRST,
+                              idt_ntb_switch_partition(&s->sw, s->sw.slot));
+    }
+    pci_set_power(pci, !hold && s->was_enabled);
+    s->following_topology = false;
+    idt_ntb_port_publish(&s->sw, pci->config);
+    train_link(s);
+}
+
 /* Power */
 
 /*
@@ -593,7 +645,7 @@ static void init_window(IdtNtbState *s)
     s->window.pci = PCI_DEVICE(s);
     s->window.errors = &s->errors;
     s->window.timeout_ms = s->completion_timeout;
-    s->window.direct = s->direct;
+    s->window.direct = can_map(s);
     s->window.trust_peers = s->trust_peers;
     idt_ntb_window_init(&s->window);
 }
@@ -657,7 +709,9 @@ static void realize(PCIDevice *pci, Error **errp)
         .sw = &s->sw, .pci = pci,
     };
     idt_ntb_window_start(&s->window, s->look_bh);
+    idt_ntb_faults_start(&s->faults, &s->sw, idt_ntb_signals_deliver);
     idt_ntb_server_start(&s->server);
+    idt_ntb_caps_set_link(pci, s->link_width, s->link_speed);
     init_power(s);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;
@@ -674,6 +728,7 @@ static void unrealize(PCIDevice *pci)
     idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
     idt_ntb_window_stop(&s->window);
+    idt_ntb_faults_stop(&s->faults);
     g_clear_pointer(&s->flash, idt_ntb_flash_free);
     idt_ntb_port_detach(&s->sw);
     idt_ntb_server_disconnect(&s->server);

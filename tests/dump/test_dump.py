@@ -110,7 +110,8 @@ class Dump(unittest.TestCase):
         self.assertEqual(state['ports'][0]['counters'], {
             'doorbells-sent': 2, 'doorbells-masked': 1, 'messages-sent': 2,
             'messages-refused': 1, 'requests-sent': 0, 'requests-served': 2,
-            'request-bytes': 0, 'interrupts': 0})
+            'request-bytes': 0, 'interrupts': 0, 'doorbells-lost': 0,
+            'messages-lost': 0, 'completions-lost': 0, 'signals-late': 0})
         self.assertEqual(state['ports'][1]['counters']['request-bytes'], 8)
 
     def test_svg(self):

@@ -20,6 +20,10 @@
 #define PCIECAP_UPSTREAM        (PCI_EXP_TYPE_UPSTREAM << 20)
 #define PCIECAP_DOWNSTREAM      (PCI_EXP_TYPE_DOWNSTREAM << 20)
 
+/* Width and speed of the link, which the port's NT function has too */
+#define PCIELSTS_LINK           ((PCI_EXP_LNKSTA_NLW | \
+                                  PCI_EXP_LNKSTA_CLS) << 16)
+
 /* Memory and prefetchable windows of 64 bits, I/O ones of 32 */
 #define IO_BASE_32              (PCI_IO_RANGE_TYPE_32 | \
                                  PCI_IO_RANGE_TYPE_32 << 8)
@@ -62,6 +66,7 @@ bool idt_ntb_bridge_has(const IdtNtbSwitch *sw, unsigned port, unsigned offset)
 uint32_t idt_ntb_bridge_read(const IdtNtbSwitch *sw, unsigned port,
                              unsigned offset)
 {
+    int slot = idt_ntb_switch_slot(sw, port);
     uint32_t value;
 
     if (offset < PCI_CONFIG_HEADER_SIZE) {
@@ -75,8 +80,12 @@ uint32_t idt_ntb_bridge_read(const IdtNtbSwitch *sw, unsigned port,
                (idt_ntb_switch_port_mode(sw, port) == IDT_PORT_MODE_DOWNSTREAM ?
                 PCIECAP_DOWNSTREAM : PCIECAP_UPSTREAM);
     case A_PCIELCTLSTS:
-        return (value & ~R_PCIELCTLSTS_SCLK_MASK) |
-               qatomic_read(&sw->shm->sw.bridge_sclk[port]);
+        value = (value & ~R_PCIELCTLSTS_SCLK_MASK) |
+                qatomic_read(&sw->shm->sw.bridge_sclk[port]);
+        return slot < 0 ? value : (value & ~PCIELSTS_LINK) |
+               (PCIELSTS_LINK &
+                qatomic_read(&idt_ntb_switch_block(sw,
+                                                   slot)->cfg[offset / 4]));
     default:
         return value;
     }

@@ -38,8 +38,8 @@ static void init_pcie(PCIDevice *pci)
     uint8_t *config = pci->config + IDT_CAP_PCIE;
     uint8_t *wmask = pci->wmask + IDT_CAP_PCIE;
 
-    pcie_cap_fill_link_ep_usp(pci, QEMU_PCI_EXP_LNK_X4,
-                              QEMU_PCI_EXP_LNK_5GT);
+    pcie_cap_fill_link_ep_usp(pci, IDT_NTB_MAX_LINK_WIDTH,
+                              IDT_NTB_MAX_LINK_SPEED);
     pci_word_test_and_set_mask(config + PCI_EXP_LNKSTA, PCI_EXP_LNKSTA_SLC);
     /* These bits are only stored: QEMU has no physical link */
     pci_set_word(wmask + PCI_EXP_LNKCTL, PCI_EXP_LNKCTL_ASPMC |
@@ -127,6 +127,16 @@ bool idt_ntb_caps_init(PCIDevice *pci, uint16_t device_id, Error **errp)
                         PCI_ACS_SIZEOF);
     init_multicast(pci);
     return true;
+}
+
+void idt_ntb_caps_set_link(PCIDevice *pci, unsigned width, unsigned speed)
+{
+    uint8_t *lnksta = pci->config + IDT_CAP_PCIE + PCI_EXP_LNKSTA;
+    uint16_t other = pci_get_word(lnksta) &
+                     ~(PCI_EXP_LNKSTA_NLW | PCI_EXP_LNKSTA_CLS);
+
+    pci_set_word(lnksta, other | QEMU_PCI_EXP_LNKSTA_NLW(width) |
+                 QEMU_PCI_EXP_LNKSTA_CLS(speed));
 }
 
 IdtNtbResetKind idt_ntb_caps_reset_kind(PCIDevice *pci)

@@ -10,6 +10,7 @@
 #define HW_MISC_IDT_NTB_CAPS_H
 
 #include "hw/pci/pci_device.h"
+#include "hw/pci/pcie_regs.h"
 
 /*
  * Add all capabilities to @pci in realize, and make the configuration space
@@ -23,6 +24,16 @@ bool idt_ntb_caps_init(PCIDevice *pci, uint16_t device_id, Error **errp);
 
 /* Free what idt_ntb_caps_init() made, even if it failed half-way. */
 void idt_ntb_caps_exit(PCIDevice *pci);
+
+/* What the link is capable of: x4, 5 GT/s */
+#define IDT_NTB_MAX_LINK_WIDTH  QEMU_PCI_EXP_LNK_X4
+#define IDT_NTB_MAX_LINK_SPEED  QEMU_PCI_EXP_LNK_5GT
+
+/*
+ * Show that a link of @width lanes and @speed was negotiated, as encoded in the
+ * PCIe capability.
+ */
+void idt_ntb_caps_set_link(PCIDevice *pci, unsigned width, unsigned speed);
 
 /* Kinds of reset.  Each also resets what the kinds before it reset. */
 typedef enum IdtNtbResetKind {

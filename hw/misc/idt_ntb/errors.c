@@ -10,6 +10,7 @@
 #include "qemu/bswap.h"
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
+#include "config.h"
 #include "errors.h"
 #include "port.h"
 #include "trace.h"
@@ -86,23 +87,23 @@ void idt_ntb_errors_timeout(IdtNtbErrors *e)
     }
 }
 
+void idt_ntb_errors_repair(IdtNtbErrors *e)
+{
+    pci_set_long(e->pci->config + A_PCIELCAP,
+                 idt_ntb_config_reset_cfg(e->sw, e->sw->slot, A_PCIELCAP));
+}
+
 static void inject(IdtNtbErrors *e, PCIEAERErr *err)
 {
-    uint8_t *lnkcap;
-    uint32_t value;
-
     if (!e->sw->shm) {
         return;                 /* the last message has unplugged us */
     }
-    lnkcap = e->pci->config + IDT_CAP_PCIE + PCI_EXP_LNKCAP;
-    value = pci_get_long(lnkcap);
     trace_idt_ntb_error(e->sw->port, err->flags & PCIE_AER_ERR_IS_CORRECTABLE,
                         err->status);
     err->source_id = pci_requester_id(e->pci);
     pcie_aer_inject_error(e->pci, err);
     if (e->sw->shm) {
-        /* QEMU writes DEVSTA as a dword, over the lower half of LNKCAP */
-        pci_set_long(lnkcap, value);
+        idt_ntb_errors_repair(e);
     }
 }
 

@@ -48,6 +48,12 @@ void idt_ntb_errors_timeout(IdtNtbErrors *e);
  */
 void idt_ntb_errors_report(IdtNtbErrors *e);
 
+/*
+ * Restores PCIELCAP: when QEMU's core injects an uncorrectable error, which a
+ * user can ask it to, it writes DEVSTA as a dword, over the lower half.
+ */
+void idt_ntb_errors_repair(IdtNtbErrors *e);
+
 /* Forgets the noted errors. */
 void idt_ntb_errors_reset(IdtNtbErrors *e);
 

@@ -622,6 +622,21 @@ void idt_ntb_port_put_down(IdtNtbSwitch *sw, unsigned slot)
     }
 }
 
+void idt_ntb_port_pull_cable(IdtNtbSwitch *sw)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->slot);
+
+    if (!sw->is_up) {
+        return;
+    }
+    sw->is_up = false;
+    qatomic_set_mb(&p->state, IDT_NTB_PORT_GOING_DOWN);
+    idt_ntb_gate_close(sw, sw->slot);
+    trace_idt_ntb_link(sw->port, false);
+    idt_ntb_signals_raise(sw, IDT_NTB_EVENT_LINKDN, sw->port);
+    qatomic_set_mb(&p->state, IDT_NTB_PORT_DOWN);
+}
+
 void idt_ntb_port_link_up(IdtNtbSwitch *sw)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, sw->slot);

@@ -69,6 +69,12 @@ bool idt_ntb_port_reap(IdtNtbSwitch *sw);
 void idt_ntb_port_put_down(IdtNtbSwitch *sw, unsigned slot);
 
 /*
+ * Takes our link down as if its cable was pulled, and raises LINKDN.  The
+ * function keeps its registers.
+ */
+void idt_ntb_port_pull_cable(IdtNtbSwitch *sw);
+
+/*
  * Trains our link if the topology allows it, and raises LINKUP if it was down.
  * Shows the others that the link is trained, in case another process has
  * overwritten that.  The caller evaluates our interrupt.

@@ -84,7 +84,6 @@ static const char *const descriptions[][2] = {
       "Map other guests' shared RAM into the windows; off: by request only" },
     { "trust-peers",
       "Map RAM that is not sealed too: its owner could end this QEMU" },
-    { "link", "Whether the PCIe link of the port is up (read-only)" },
     { "partition", "Partition of the port (read-only)" },
     { "temperature", "Temperature that the switch's sensor measures, in "
                      "millidegrees Celsius (at run time only)" },
@@ -108,6 +107,7 @@ void idt_ntb_props_init(IdtNtbState *s)
     for (unsigned bar = 1; bar < IDT_NUM_BARS; bar++) {
         s->bars[bar].mode = g_strdup(default_modes[bar]);
     }
+    idt_ntb_fault_props_init(s);
     /* QOM has set the defaults before, through set_given() */
     s->given = NULL;
 }
@@ -208,13 +208,6 @@ bool idt_ntb_props_check(IdtNtbState *s, Error **errp)
 
 /* Live state */
 
-static bool get_link(Object *obj, Error **errp)
-{
-    IdtNtbState *s = IDT_NTB(obj);
-
-    return s->sw.shm && idt_ntb_switch_link(&s->sw, s->sw.slot);
-}
-
 static void get_partition(Object *obj, Visitor *v, const char *name,
                           void *opaque, Error **errp)
 {
@@ -293,6 +286,10 @@ static void get_counters(Object *obj, Visitor *v, const char *name,
         [IDT_NTB_COUNT_REQUESTS_SERVED] = "requests-served",
         [IDT_NTB_COUNT_REQUEST_BYTES] = "request-bytes",
         [IDT_NTB_COUNT_INTERRUPTS] = "interrupts",
+        [IDT_NTB_COUNT_DOORBELLS_LOST] = "doorbells-lost",
+        [IDT_NTB_COUNT_MESSAGES_LOST] = "messages-lost",
+        [IDT_NTB_COUNT_COMPLETIONS_LOST] = "completions-lost",
+        [IDT_NTB_COUNT_SIGNALS_LATE] = "signals-late",
     };
     IdtNtbState *s = IDT_NTB(obj);
 
@@ -309,7 +306,6 @@ static void get_counters(Object *obj, Visitor *v, const char *name,
 
 static void add_live_properties(ObjectClass *klass)
 {
-    object_class_property_add_bool(klass, "link", get_link, NULL);
     object_class_property_add(klass, "partition", "uint32", get_partition,
                               NULL, NULL, NULL);
     object_class_property_add(klass, "temperature", "int", get_temperature,
@@ -325,6 +321,7 @@ void idt_ntb_props_init_class(ObjectClass *klass)
 {
     device_class_set_props(DEVICE_CLASS(klass), properties);
     add_live_properties(klass);
+    idt_ntb_fault_props_init_class(klass);
     for (unsigned i = 0; i < ARRAY_SIZE(descriptions); i++) {
         object_class_property_set_description(klass, descriptions[i][0],
                                               descriptions[i][1]);

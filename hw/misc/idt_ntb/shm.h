@@ -18,7 +18,7 @@
 #include "hw/misc/idt_ntb_regs.h"
 
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
-#define IDT_NTB_SHM_VERSION 5
+#define IDT_NTB_SHM_VERSION 6
 #define IDT_NTB_SHM_BLOCK   4096
 #define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
 #define IDT_NTB_DIGEST_SIZE 32
@@ -124,6 +124,11 @@ typedef enum IdtNtbCounter {
     IDT_NTB_COUNT_REQUESTS_SERVED,
     IDT_NTB_COUNT_REQUEST_BYTES,    /* of the requests that it sent */
     IDT_NTB_COUNT_INTERRUPTS,
+    /* By faults on demand: see faults.h */
+    IDT_NTB_COUNT_DOORBELLS_LOST,
+    IDT_NTB_COUNT_MESSAGES_LOST,
+    IDT_NTB_COUNT_COMPLETIONS_LOST,
+    IDT_NTB_COUNT_SIGNALS_LATE,     /* doorbells and messages */
     IDT_NTB_NUM_COUNTERS
 } IdtNtbCounter;
 

@@ -9,6 +9,21 @@
 #include "signals.h"
 #include "trace.h"
 
+/* Faults hit only what our own guest sends */
+
+static bool cable_is_pulled(const IdtNtbSwitch *sw, unsigned slot)
+{
+    return unlikely(sw->faults) && slot == sw->slot &&
+           idt_ntb_faults_cable_is_pulled(sw);
+}
+
+static bool is_taken(IdtNtbSwitch *sw, unsigned slot,
+                     const IdtNtbSignal *signal)
+{
+    return unlikely(sw->faults) && slot == sw->slot &&
+           idt_ntb_faults_take(sw, signal);
+}
+
 /* Events */
 
 typedef struct EventWords {
@@ -88,7 +103,8 @@ void idt_ntb_signals_raise(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n)
 
 void idt_ntb_signals_latch(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
 {
-    if (idt_ntb_switch_link(sw, slot)) {
+    if (idt_ntb_switch_link(sw, slot) ||
+        cable_is_pulled(sw, slot)) {
         qatomic_fetch_or(&idt_ntb_switch_block(sw, slot)->ntintsts, bits);
         idt_ntb_switch_signal(sw, slot);
     }
@@ -143,9 +159,17 @@ void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
         }
         masked += ctpop32(bits & ~refused & ~reaches[part]);
         if (reaches[part]) {
+            IdtNtbSignal signal = {
+                .kind = IDT_NTB_FAULT_DOORBELLS,
+                .to = to,
+                .word = reaches[part],
+            };
+
             trace_idt_ntb_doorbell(idt_ntb_switch_port(sw, slot),
                                    idt_ntb_switch_port(sw, to), reaches[part]);
-            set_doorbells(sw, to, reaches[part]);
+            if (!is_taken(sw, slot, &signal)) {
+                set_doorbells(sw, to, reaches[part]);
+            }
         }
     }
     idt_ntb_switch_count(sw, IDT_NTB_COUNT_DOORBELLS_SENT, ctpop32(bits));
@@ -156,8 +180,10 @@ void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
 /* Messages */
 
 /* Returns: false if the register is full. */
-static bool deliver_message(uint64_t *inmsg, uint64_t word)
+static bool deliver_message(IdtNtbSwitch *sw, const IdtNtbSignal *signal)
 {
+    uint64_t *inmsg =
+        &idt_ntb_switch_block(sw, signal->to)->inmsg[signal->reg];
     uint64_t old = qatomic_read(inmsg);
 
     for (unsigned i = 0; i < IDT_NTB_MAX_CAS_TRIES; i++) {
@@ -166,8 +192,9 @@ static bool deliver_message(uint64_t *inmsg, uint64_t word)
         if (old & R_SHM_INMSG_FULL_MASK) {
             return false;
         }
-        seen = qatomic_cmpxchg(inmsg, old, word);
+        seen = qatomic_cmpxchg(inmsg, old, signal->word);
         if (seen == old) {
+            idt_ntb_switch_signal(sw, signal->to);
             return true;
         }
         old = seen;
@@ -184,21 +211,34 @@ void idt_ntb_signals_send(IdtNtbSwitch *sw, unsigned slot, unsigned n,
     unsigned reg = FIELD_EX32(ctl, SWP0MSGCTL0, REG);
     int to = idt_ntb_switch_find_nt(sw, part);
     unsigned port = idt_ntb_switch_port(sw, slot);
-    uint64_t word = data;
+    IdtNtbSignal signal = {
+        .kind = IDT_NTB_FAULT_MESSAGES, .to = to, .reg = reg, .word = data,
+    };
 
     idt_ntb_switch_count(sw, IDT_NTB_COUNT_MESSAGES_SENT, 1);
-    word = FIELD_DP64(word, SHM_INMSG, SRC, source);
-    word = FIELD_DP64(word, SHM_INMSG, FULL, 1);
-    if (to >= 0 && idt_ntb_switch_link(sw, to) &&
-        deliver_message(&idt_ntb_switch_block(sw, to)->inmsg[reg], word)) {
+    signal.word = FIELD_DP64(signal.word, SHM_INMSG, SRC, source);
+    signal.word = FIELD_DP64(signal.word, SHM_INMSG, FULL, 1);
+    if (to >= 0 && idt_ntb_switch_link(sw, to) && !cable_is_pulled(sw, slot) &&
+        (is_taken(sw, slot, &signal) || deliver_message(sw, &signal))) {
         trace_idt_ntb_message(port, n, idt_ntb_switch_port(sw, to), reg, data);
-        idt_ntb_switch_signal(sw, to);
         return;
     }
     trace_idt_ntb_message_failed(port, n, part, reg, data);
     idt_ntb_switch_count(sw, IDT_NTB_COUNT_MESSAGES_REFUSED, 1);
     qatomic_fetch_or(&idt_ntb_switch_block(sw, slot)->outmsgsts, BIT(n));
     idt_ntb_switch_signal(sw, slot);
+}
+
+bool idt_ntb_signals_deliver(IdtNtbSwitch *sw, const IdtNtbSignal *signal)
+{
+    if (!idt_ntb_switch_link(sw, signal->to)) {
+        return false;
+    }
+    if (signal->kind == IDT_NTB_FAULT_DOORBELLS) {
+        set_doorbells(sw, signal->to, signal->word);
+        return true;
+    }
+    return deliver_message(sw, signal);
 }
 
 uint32_t idt_ntb_signals_msgsts(const IdtNtbSwitch *sw, unsigned slot)

@@ -17,7 +17,7 @@
 #ifndef HW_MISC_IDT_NTB_SIGNALS_H
 #define HW_MISC_IDT_NTB_SIGNALS_H
 
-#include "switch.h"
+#include "faults.h"
 
 /* The bits of NTINTSTS that latch; MSG and DBELL are derived. */
 #define IDT_NTINT_LATCHED (R_NTINTSTS_SEVENT_MASK | R_NTINTSTS_FMCI_MASK | \
@@ -46,6 +46,9 @@ typedef struct IdtNtbIrqState {
 /* Sets doorbells @bits where GODBELLMSK and GIDBELLMSK let them through. */
 void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits);
 
+/* Delivers a late signal.  Returns: false if it is lost. */
+bool idt_ntb_signals_deliver(IdtNtbSwitch *sw, const IdtNtbSignal *signal);
+
 /*
  * Sends @data through outbound message register @n, to the inbound register
  * that SWPxMSGCTLn selects.  If that is full or has no link, sets a bit of
@@ -63,7 +66,11 @@ void idt_ntb_signals_send(IdtNtbSwitch *sw, unsigned slot, unsigned n,
  */
 void idt_ntb_signals_raise(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n);
 
-/* Latches @bits of NTINTSTS in the port in @slot, if its link is up. */
+/*
+ * Latches @bits of NTINTSTS in the port in @slot, if its link is up.  If only
+ * the cable of our port is pulled, latches too: our guest still reaches its
+ * function.
+ */
 void idt_ntb_signals_latch(IdtNtbSwitch *sw, unsigned slot, uint32_t bits);
 
 /* MSGSTS of the port in @slot, as it reads. */

@@ -14,6 +14,7 @@
 #include "bars.h"
 #include "config.h"
 #include "errors.h"
+#include "faults.h"
 #include "server.h"
 #include "regs.h"
 #include "window.h"
@@ -44,6 +45,11 @@ struct IdtNtbState {
     IdtNtbRegs regs;
     IdtNtbWindow window;
     IdtNtbErrors errors;
+    IdtNtbFaults faults;
+    unsigned link_width;        /* negotiated, as in the PCIe capability */
+    unsigned link_speed;
+    bool held_in_reset;         /* the partition, by a fault */
+    bool was_enabled;           /* before that */
     MemoryRegion bar0;
     uint32_t layout_seen[IDT_NUM_BARS]; /* of the BARSETUP registers */
     uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
@@ -60,6 +66,18 @@ struct IdtNtbState {
     int64_t strangers_at;       /* when to look for them; 0: done */
     Error *migration_blocker;
 };
+
+/* Makes the device follow a change of its faults and of the link's values. */
+void idt_ntb_follow_faults(IdtNtbState *s);
+
+/* Holds the partition of the port in reset, as by its PERST# pin, or ends it. */
+void idt_ntb_hold_in_reset(IdtNtbState *s, bool hold);
+
+/* fault_props.c */
+
+/* Adds the properties for faults on demand, sets their defaults. */
+void idt_ntb_fault_props_init_class(ObjectClass *klass);
+void idt_ntb_fault_props_init(IdtNtbState *s);
 
 /* props.c */
 

@@ -21,6 +21,7 @@
 
 typedef struct IdtNtbServer IdtNtbServer;
 typedef struct IdtNtbConfig IdtNtbConfig;
+typedef struct IdtNtbFaults IdtNtbFaults;
 
 /* One port's attachment to the switch: see port.h */
 typedef struct IdtNtbSwitch {
@@ -46,6 +47,7 @@ typedef struct IdtNtbSwitch {
     bool is_master;             /* PCI_COMMAND_MASTER is set */
     uint32_t barsetup[IDT_NUM_BARS];    /* layout of our BARs */
     uint64_t counter[IDT_NTB_NUM_COUNTERS];
+    IdtNtbFaults *faults;       /* NULL: none is set; see faults.h */
 } IdtNtbSwitch;
 
 /* The port number of @slot, which must be below @sw->num_slots. */

@@ -16,6 +16,7 @@
 #include "hw/boards.h"
 #include "hw/qdev-core.h"
 #include "system/runstate.h"
+#include "faults.h"
 #include "gate.h"
 #include "trace.h"
 #include "translate.h"
@@ -85,7 +86,9 @@ static unsigned transfer_bytes(IdtNtbWindow *w, unsigned bar,
     uint8_t *ptr = idt_ntb_mapping_map(&w->mapping, bar, offset, t, &done);
     IdtNtbRequestResult result = IDT_NTB_REQUEST_DONE;
 
-    if (!is_write && !idt_ntb_gate_has_completions(w->sw, w->sw->slot)) {
+    if (!is_write && (!idt_ntb_gate_has_completions(w->sw, w->sw->slot) ||
+                      (unlikely(w->sw->faults) &&
+                       idt_ntb_faults_take_completion(w->sw, t->slot)))) {
         result = IDT_NTB_REQUEST_TIMED_OUT;
     } else if (ptr && is_write) {
         copy_bytes(ptr, buf, done);
@@ -291,6 +294,14 @@ void idt_ntb_window_update(IdtNtbWindow *w, uint32_t changed, uint32_t closed)
 void idt_ntb_window_close_inbound(IdtNtbWindow *w)
 {
     idt_ntb_window_update(w, 0, BIT(w->sw->slot));
+}
+
+void idt_ntb_window_set_direct(IdtNtbWindow *w, bool direct)
+{
+    if (w->mapping.enabled && !direct) {
+        idt_ntb_mapping_drop_all(&w->mapping);
+    }
+    w->mapping.enabled = direct;
 }
 
 void idt_ntb_window_close_outbound(IdtNtbWindow *w)

@@ -84,6 +84,9 @@ void idt_ntb_window_update(IdtNtbWindow *w, uint32_t changed, uint32_t closed);
 /* Makes other ports give up mappings of our memory; waits for them too. */
 void idt_ntb_window_close_inbound(IdtNtbWindow *w);
 
+/* Allows mappings of other ports' memory, or makes each access a request. */
+void idt_ntb_window_set_direct(IdtNtbWindow *w, bool direct);
+
 /* Gives up our mappings of other ports' memory. */
 void idt_ntb_window_close_outbound(IdtNtbWindow *w);
 

@@ -598,7 +598,25 @@ static void test_interrupt_unplugs(NtbFixture *f)
     g_assert_false(ntb_link_up(other, p->port));
 }
 
+/* By a command of QEMU's monitor */
+static void test_inject(NtbFixture *f)
+{
+    NtbPort *p = f->ports[0];
+
+    for (unsigned i = 0; i < 2; i++) {
+        g_free(qtest_hmp(p->qts, "pcie_aer_inject_error ntb1 COMP_TIME"));
+        g_assert_cmphex(PCI_ERR_CAP_FEP(ntb_cfg_read(p, AER_CAP)), ==, 14);
+        assert_errors(p, PCI_ERR_UNC_COMP_TIME, 0, PCI_EXP_DEVSTA_NFED);
+        g_assert_cmphex(take_messages(f), ==, MSG_NONFATAL);
+        g_free(qtest_hmp(p->qts, "pcie_aer_inject_error -c ntb1 0x1000"));
+        assert_errors(p, 0, PCI_ERR_COR_REP_TIMER, PCI_EXP_DEVSTA_CED);
+        g_assert_cmphex(take_messages(f), ==, MSG_COR);
+    }
+}
+
 static const NtbTest tests[] = {
+    { "errors/user-can-inject-them", test_inject, .prepare = prepare,
+      .windows = WIN_ONLY(WIN_PLAIN), .root_port = true, .q35 = true },
     { "errors/emulate-each-uncorrectable-one", test_emulate_uncorrectable,
       .prepare = prepare, .windows = WIN_ONLY(WIN_PLAIN), .root_port = true,
       .q35 = true },
