@@ -17,9 +17,11 @@
  *
  *   write_bar0()                 the guest stores to OUTDBELLSET
  *   idt_ntb_regs_write()         decodes the address: write_outdbellset()
- *   idt_ntb_signals_ring()       sets INDBELLSTS of the other port
+ *   idt_ntb_signals_ring()       sets INDBELLSTS of the other port; goes on
+ *                                unless the doorbell is masked there
  *   idt_ntb_switch_signal()      looks up the client id of that port
- *   idt_ntb_server_signal()      writes the eventfd of that client
+ *   idt_ntb_server_signal()      writes the eventfd of that client, unless our
+ *                                last signal is unread
  *
  * and in the process of the other port, from its main loop:
  *
@@ -361,6 +363,7 @@ static void look_at_others(void *opaque)
 {
     IdtNtbState *s = opaque;
 
+    idt_ntb_switch_begin_look(&s->sw);
     idt_ntb_window_look(&s->window);
     follow_barsetup(s);
     follow_topology(s);
@@ -433,7 +436,7 @@ static void handle_joined(void *opaque, unsigned id)
 
     for (unsigned slot = 0; slot < s->sw.num_slots; slot++) {
         if (idt_ntb_switch_is_client(&s->sw, slot, id)) {
-            idt_ntb_server_signal(&s->server, id);
+            idt_ntb_switch_signal(&s->sw, slot);
         }
     }
 }

@@ -246,6 +246,7 @@ static bool sleep_for_signal(int64_t timeout_us)
     for (unsigned i = 0; i < n; i++) {
         if (fds[i].revents) {
             idt_ntb_untrusted_fd_clear(fds[i].fd);
+            idt_ntb_switch_begin_look(owners[i]->sw);
             qemu_bh_schedule(owners[i]->look_bh);
         }
     }

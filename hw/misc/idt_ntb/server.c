@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/un.h>
 #include "qapi/error.h"
+#include "qemu/atomic.h"
 #include "qemu/bswap.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
@@ -26,15 +27,25 @@
 #define NO_SERVER_HINT \
     "Give the chardev the path of an ivshmem-server's socket.\n"
 
+/* Another client of the server */
+typedef struct Client {
+    int eventfd;
+    const uint32_t *looks;      /* its counter, when we signalled it last */
+    uint32_t seen;              /* the value that this had then */
+} Client;
+
 static void close_fd(int *fd)
 {
     idt_ntb_untrusted_fd_close(*fd);
     *fd = -1;
 }
 
-static void free_eventfd(gpointer value)
+static void free_client(gpointer value)
 {
-    close(GPOINTER_TO_INT(value));
+    Client *client = value;
+
+    close(client->eventfd);
+    g_free(client);
 }
 
 static void handle_eventfd(void *opaque)
@@ -51,15 +62,29 @@ static void handle_eventfd(void *opaque)
     server->ops->signalled(server->opaque);
 }
 
-void idt_ntb_server_signal(IdtNtbServer *server, unsigned id)
+/*
+ * Modelled in docs/spin/idt-ntb-interrupt.promela: a client clears its eventfd,
+ * counts the look, reads the state.
+ */
+void idt_ntb_server_signal(IdtNtbServer *server, unsigned id,
+                           const uint32_t *looks)
 {
-    gpointer value;
+    Client *client = server->clients ?
+        g_hash_table_lookup(server->clients, GUINT_TO_POINTER(id)) : NULL;
+    uint32_t seen;
 
-    if (server->eventfds &&
-        g_hash_table_lookup_extended(server->eventfds, GUINT_TO_POINTER(id),
-                                     NULL, &value)) {
-        idt_ntb_signaller_signal(server->signaller, GPOINTER_TO_INT(value));
+    if (!client) {
+        return;
     }
+    smp_mb();                   /* pairs with idt_ntb_switch_begin_look() */
+    seen = qatomic_load_acquire(looks);
+    if (client->looks == looks && client->seen == seen) {
+        trace_idt_ntb_signal_unread(server->id, id);
+        return;
+    }
+    client->looks = looks;
+    client->seen = seen;
+    idt_ntb_signaller_signal(server->signaller, client->eventfd);
 }
 
 void idt_ntb_server_signal_all(IdtNtbServer *server)
@@ -67,9 +92,11 @@ void idt_ntb_server_signal_all(IdtNtbServer *server)
     GHashTableIter iter;
     gpointer value;
 
-    g_hash_table_iter_init(&iter, server->eventfds);
+    g_hash_table_iter_init(&iter, server->clients);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        idt_ntb_signaller_signal(server->signaller, GPOINTER_TO_INT(value));
+        Client *client = value;
+
+        idt_ntb_signaller_signal(server->signaller, client->eventfd);
     }
 }
 
@@ -77,25 +104,28 @@ void idt_ntb_server_signal_all(IdtNtbServer *server)
 static void receive_client(IdtNtbServer *server, unsigned id, int *fd)
 {
     gpointer key = GUINT_TO_POINTER(id);
+    Client *client;
 
     if (*fd < 0) {
-        g_hash_table_remove(server->eventfds, key);
+        g_hash_table_remove(server->clients, key);
         trace_idt_ntb_client_left(server->id, id);
         if (server->started) {
             server->ops->left(server->opaque, id);
         }
         return;
     }
-    if (g_hash_table_contains(server->eventfds, key)) {
+    if (g_hash_table_contains(server->clients, key)) {
         return;                     /* a further vector: ignore it */
     }
-    if (g_hash_table_size(server->eventfds) >= MAX_CLIENTS) {
+    if (g_hash_table_size(server->clients) >= MAX_CLIENTS) {
         warn_report_once("idt-ntb: more than %d clients at one "
                          "ivshmem-server: some can't be signalled",
                          MAX_CLIENTS);
         return;
     }
-    g_hash_table_insert(server->eventfds, key, GINT_TO_POINTER(*fd));
+    client = g_new0(Client, 1);
+    client->eventfd = *fd;
+    g_hash_table_insert(server->clients, key, client);
     *fd = -1;
     trace_idt_ntb_client_joined(server->id, id);
     if (server->started) {
@@ -225,7 +255,7 @@ static void close_descriptors(IdtNtbServer *server)
     close_fd(&server->shm_fd);
     close_fd(&server->msg_fd);
     server->msg_len = 0;
-    g_hash_table_remove_all(server->eventfds);
+    g_hash_table_remove_all(server->clients);
 }
 
 /*
@@ -597,7 +627,7 @@ bool idt_ntb_server_connect(IdtNtbServer *server, CharBackend *chr,
     if (!connect_chardev(server, errp)) {
         return false;
     }
-    server->eventfds = g_hash_table_new_full(NULL, NULL, NULL, free_eventfd);
+    server->clients = g_hash_table_new_full(NULL, NULL, NULL, free_client);
     server->signaller = idt_ntb_signaller_new();
     server->timer = timer_new_ms(QEMU_CLOCK_REALTIME, handle_timeout, server);
     if (!read_handshake(server, errp)) {
@@ -619,7 +649,7 @@ void idt_ntb_server_start(IdtNtbServer *server)
 
 bool idt_ntb_server_knows(const IdtNtbServer *server, unsigned id)
 {
-    return g_hash_table_contains(server->eventfds, GUINT_TO_POINTER(id));
+    return g_hash_table_contains(server->clients, GUINT_TO_POINTER(id));
 }
 
 bool idt_ntb_server_is_connected(const IdtNtbServer *server)
@@ -629,7 +659,7 @@ bool idt_ntb_server_is_connected(const IdtNtbServer *server)
 
 void idt_ntb_server_disconnect(IdtNtbServer *server)
 {
-    if (!server->eventfds) {
+    if (!server->clients) {
         return;
     }
     server->state = IDT_NTB_SERVER_CLOSED;
@@ -638,7 +668,7 @@ void idt_ntb_server_disconnect(IdtNtbServer *server)
     /* A server sends the handshake only once for each connection */
     hang_up(server);
     close_descriptors(server);
-    g_clear_pointer(&server->eventfds, g_hash_table_destroy);
+    g_clear_pointer(&server->clients, g_hash_table_destroy);
     g_clear_pointer(&server->signaller, idt_ntb_signaller_free);
     g_clear_pointer(&server->timer, timer_free);
 }

@@ -71,7 +71,7 @@ typedef struct IdtNtbServer {
     unsigned id;                /* our client id */
     int shm_fd;                 /* the shared memory */
     int eventfd;                /* ours */
-    GHashTable *eventfds;       /* of the others: client id -> descriptor */
+    GHashTable *clients;        /* the others: client id -> Client */
     IdtNtbSignaller *signaller;
 
     unsigned timeout_ms;
@@ -96,10 +96,13 @@ void idt_ntb_server_start(IdtNtbServer *server);
 void idt_ntb_server_signal_all(IdtNtbServer *server);
 
 /*
- * Signal client @id.  Do nothing if its eventfd is not known: it has left, or
- * it will be announced by @joined.
+ * Signal client @id, which counts in @looks how often it has looked.  Do nothing
+ * if it has not looked since our last signal: that one is unread, and the client
+ * will see what was stored before this call.  Do nothing if its eventfd is not
+ * known: it has left, or it will be announced by @joined.
  */
-void idt_ntb_server_signal(IdtNtbServer *server, unsigned id);
+void idt_ntb_server_signal(IdtNtbServer *server, unsigned id,
+                           const uint32_t *looks);
 
 /* Return true while the eventfd of client @id, another one, is known. */
 bool idt_ntb_server_knows(const IdtNtbServer *server, unsigned id);

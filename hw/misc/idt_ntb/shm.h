@@ -18,7 +18,7 @@
 #include "hw/misc/idt_ntb_regs.h"
 
 #define IDT_NTB_SHM_MAGIC   0x0042544e2d544449ULL   /* "IDT-NTB" in ASCII */
-#define IDT_NTB_SHM_VERSION 6
+#define IDT_NTB_SHM_VERSION 7
 #define IDT_NTB_SHM_BLOCK   4096
 #define IDT_NTB_SHM_MAILBOX (7 * IDT_NTB_SHM_BLOCK)
 #define IDT_NTB_DIGEST_SIZE 32
@@ -179,6 +179,7 @@ typedef struct IdtNtbShmPort {
     uint32_t ntueem;
     uint32_t ntceem;
     uint64_t counter[IDT_NTB_NUM_COUNTERS];     /* written by the owner only */
+    uint32_t looks;             /* counts looks at what others did */
 } IdtNtbShmPort;
 
 /* RAM of a port's guest that other ports may map. */

@@ -110,18 +110,29 @@ void idt_ntb_signals_latch(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
     }
 }
 
+/*
+ * Signals the port in @slot about @bits of a status that were set, unless @mask
+ * or bit @ntint of NTINTMSK masks them: unmasking re-reads the status.
+ */
+static void signal_unmasked(IdtNtbSwitch *sw, unsigned slot, uint32_t bits,
+                            const uint32_t *mask, uint32_t ntint)
+{
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
+
+    smp_mb__after_rmw();        /* pairs with idt_ntb_switch_exchange() */
+    if (bits & ~qatomic_read(mask) && !(qatomic_read(&p->ntintmsk) & ntint)) {
+        idt_ntb_switch_signal(sw, slot);
+    }
+}
+
 /* Doorbells */
 
-/* Does not signal masked doorbells: unmasking re-reads the status */
 static void set_doorbells(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
 
     qatomic_fetch_or(&p->indbellsts, bits);
-    smp_mb__after_rmw();        /* pairs with idt_ntb_switch_exchange() */
-    if (bits & ~qatomic_read(&p->indbellmsk)) {
-        idt_ntb_switch_signal(sw, slot);
-    }
+    signal_unmasked(sw, slot, bits, &p->indbellmsk, R_NTINTSTS_DBELL_MASK);
 }
 
 void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
@@ -182,8 +193,8 @@ void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits)
 /* Returns: false if the register is full. */
 static bool deliver_message(IdtNtbSwitch *sw, const IdtNtbSignal *signal)
 {
-    uint64_t *inmsg =
-        &idt_ntb_switch_block(sw, signal->to)->inmsg[signal->reg];
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, signal->to);
+    uint64_t *inmsg = &p->inmsg[signal->reg];
     uint64_t old = qatomic_read(inmsg);
 
     for (unsigned i = 0; i < IDT_NTB_MAX_CAS_TRIES; i++) {
@@ -194,7 +205,9 @@ static bool deliver_message(IdtNtbSwitch *sw, const IdtNtbSignal *signal)
         }
         seen = qatomic_cmpxchg(inmsg, old, signal->word);
         if (seen == old) {
-            idt_ntb_switch_signal(sw, signal->to);
+            signal_unmasked(sw, signal->to, FIELD_DP32(0, MSGSTS, INMSGSTS,
+                                                       BIT(signal->reg)),
+                            &p->msgstsmsk, R_NTINTSTS_MSG_MASK);
             return true;
         }
         old = seen;

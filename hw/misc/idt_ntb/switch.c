@@ -255,8 +255,15 @@ void idt_ntb_switch_count(IdtNtbSwitch *sw, IdtNtbCounter counter, unsigned n)
 
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned slot)
 {
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
+
     if (slot != sw->slot) {
-        idt_ntb_server_signal(sw->server,
-            qatomic_read(&idt_ntb_switch_block(sw, slot)->client));
+        idt_ntb_server_signal(sw->server, qatomic_read(&p->client), &p->looks);
     }
+}
+
+void idt_ntb_switch_begin_look(IdtNtbSwitch *sw)
+{
+    /* Pairs with idt_ntb_server_signal(): count before state is read */
+    qatomic_set_mb(&idt_ntb_switch_block(sw, sw->slot)->looks, ++sw->looks);
 }

@@ -47,6 +47,7 @@ typedef struct IdtNtbSwitch {
     bool is_master;             /* PCI_COMMAND_MASTER is set */
     uint32_t barsetup[IDT_NUM_BARS];    /* layout of our BARs */
     uint64_t counter[IDT_NTB_NUM_COUNTERS];
+    uint32_t looks;
     IdtNtbFaults *faults;       /* NULL: none is set; see faults.h */
 } IdtNtbSwitch;
 
@@ -188,8 +189,15 @@ void idt_ntb_switch_count(IdtNtbSwitch *sw, IdtNtbCounter counter, unsigned n);
 
 /*
  * Signals the owner of the port in @slot, so that it looks at its registers.
- * Does nothing for our own port: the caller looks at ours.  Never blocks.
+ * Does nothing if it has not read our last signal yet, or for our own port: the
+ * caller looks at ours.  Never blocks.
  */
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned slot);
+
+/*
+ * Begins a look at what others did, after a signal was read: from now on they
+ * signal again.
+ */
+void idt_ntb_switch_begin_look(IdtNtbSwitch *sw);
 
 #endif

@@ -54,6 +54,7 @@ static void play_port(NtbFixture *f, unsigned id)
     }
     f->server->mem->slot[1].p.client = id;
     f->server->mem->slot[1].p.indbellmsk = 0;
+    f->server->mem->slot[1].p.ntintmsk = 0;
     qatomic_set_mb(&f->server->mem->slot[1].p.state, IDT_NTB_PORT_UP);
 }
 
@@ -81,14 +82,23 @@ void peers_prepare(NtbFixture *f)
     boot_unmasked(f, 0);
 }
 
-/* Poll first: a QEMU that receives the eventfd makes it block, for all */
-static bool was_signalled(int eventfd)
+/*
+ * Read our signals as the port of play_port() does, which then looks.  Poll
+ * first: a QEMU that receives the eventfd makes it block, for all.
+ *
+ * Returns: how many there were.
+ */
+static uint64_t take_signals(NtbFixture *f, int eventfd)
 {
     struct pollfd pfd = { .fd = eventfd, .events = POLLIN };
-    uint64_t count;
+    uint64_t count = 0;
 
-    return poll(&pfd, 1, 0) == 1 &&
-           read(eventfd, &count, sizeof(count)) == sizeof(count);
+    if (poll(&pfd, 1, 0) == 1) {
+        g_assert_cmpint(read(eventfd, &count, sizeof(count)), ==,
+                        sizeof(count));
+    }
+    qatomic_inc(&f->server->mem->slot[1].p.looks);
+    return count;
 }
 
 static void assert_signals(NtbFixture *f, unsigned id, int eventfd)
@@ -96,9 +106,9 @@ static void assert_signals(NtbFixture *f, unsigned id, int eventfd)
     NtbPort *a = f->ports[0];
 
     play_port(f, id);
-    was_signalled(eventfd);
+    take_signals(f, eventfd);
     ntb_write(a, A_OUTDBELLSET, 1);
-    g_assert_true(was_signalled(eventfd));
+    g_assert_cmpuint(take_signals(f, eventfd), >, 0);
     ntb_assert_msi(a);
     ntb_write(a, A_INDBELLSTS, 1);
     leave_port(f);
@@ -123,7 +133,7 @@ static void test_left_client(NtbFixture *f)
     assert_works(f);
     play_port(f, 77);
     ntb_write(f->ports[0], A_OUTDBELLSET, 1);
-    g_assert_false(was_signalled(fake_of(f)->eventfds[3]));
+    g_assert_cmpuint(take_signals(f, fake_of(f)->eventfds[3]), ==, 0);
     leave_port(f);
 }
 
@@ -148,9 +158,9 @@ static void test_id_again(NtbFixture *f)
     say(f, 5, -1);
     say(f, 5, fake->eventfds[2]);
     settle(f);
-    was_signalled(fake->eventfds[1]);
+    take_signals(f, fake->eventfds[1]);
     assert_signals(f, 5, fake->eventfds[2]);
-    g_assert_false(was_signalled(fake->eventfds[1]));
+    g_assert_cmpuint(take_signals(f, fake->eventfds[1]), ==, 0);
 }
 
 /* Thousands of clients, two vectors each */
@@ -499,14 +509,14 @@ static void test_late_signal(NtbFixture *f)
 
     play_port(f, 5);
     ntb_write(f->ports[0], A_OUTDBELLSET, 1);
-    g_assert_false(was_signalled(fake->eventfds[1]));
+    g_assert_cmpuint(take_signals(f, fake->eventfds[1]), ==, 0);
     say(f, 5, fake->eventfds[1]);
     settle(f);
-    g_assert_true(was_signalled(fake->eventfds[1]));
+    g_assert_cmpuint(take_signals(f, fake->eventfds[1]), >, 0);
     /* It is not signalled for another client that comes */
     say(f, 6, fake->eventfds[2]);
     settle(f);
-    g_assert_false(was_signalled(fake->eventfds[1]));
+    g_assert_cmpuint(take_signals(f, fake->eventfds[1]), ==, 0);
     leave_port(f);
 }
 
@@ -540,35 +550,56 @@ void peers_test_signals(NtbFixture *f)
         { A_MSGSTSMSK, 0 }, { A_MSGSTS, UINT32_MAX }, { A_NTINTSTS, 8 },
     };
     int eventfd = fake_of(f)->eventfds[1];
+    IdtNtbShmPort *us = &f->server->mem->slot[1].p;
     NtbPort *a = f->ports[0];
 
     say(f, 5, eventfd);
     settle(f);
     ntb_unmask_all(a);
     play_port(f, 5);
-    was_signalled(eventfd);
+    take_signals(f, eventfd);
 
     ntb_write(a, A_OUTDBELLSET, 1 << 30);
-    g_assert_true(was_signalled(eventfd));
+    g_assert_cmpuint(take_signals(f, eventfd), >, 0);
     /* A masked doorbell need not wake it, but is there */
-    f->server->mem->slot[1].p.indbellmsk = 1 << 29;
+    us->indbellmsk = 1 << 29;
     ntb_write(a, A_OUTDBELLSET, 1 << 29);
-    g_assert_false(was_signalled(eventfd));
-    g_assert_cmphex(f->server->mem->slot[1].p.indbellsts, ==, 3u << 29);
+    g_assert_cmpuint(take_signals(f, eventfd), ==, 0);
+    g_assert_cmphex(us->indbellsts, ==, 3u << 29);
     ntb_write(a, A_OUTDBELLSET, 3 << 28);
-    g_assert_true(was_signalled(eventfd));
+    g_assert_cmpuint(take_signals(f, eventfd), >, 0);
+    us->ntintmsk = R_NTINTSTS_DBELL_MASK;
+    ntb_write(a, A_OUTDBELLSET, 1 << 28);
+    g_assert_cmpuint(take_signals(f, eventfd), ==, 0);
+    us->ntintmsk = 0;
+
+    /* So with a message */
     ntb_route_message(a, 2, 1, 3);
+    us->msgstsmsk = R_MSGSTS_INMSGSTS_MASK;
     ntb_write(a, A_OUTMSG0 + 8, 1);
-    g_assert_true(was_signalled(eventfd));
+    g_assert_cmpuint(take_signals(f, eventfd), ==, 0);
+    g_assert_cmphex(us->inmsg[3] & R_SHM_INMSG_DATA_MASK, ==, 1);
+    us->msgstsmsk = 0;
+    us->inmsg[3] = 0;
+    ntb_write(a, A_OUTMSG0 + 8, 2);
+    g_assert_cmpuint(take_signals(f, eventfd), >, 0);
+
+    /* One signal until it has looked */
+    us->inmsg[3] = 0;
+    ntb_write(a, A_OUTMSG0 + 8, 3);
+    ntb_write(a, A_OUTDBELLSET, 1 << 28);
     ntb_write(a, A_NTGSIGNAL, 1);
-    g_assert_true(was_signalled(eventfd));
+    g_assert_cmpuint(take_signals(f, eventfd), ==, 1);
+
+    ntb_write(a, A_NTGSIGNAL, 1);
+    g_assert_cmpuint(take_signals(f, eventfd), >, 0);
     for (unsigned i = 0; i < G_N_ELEMENTS(nt_writes); i++) {
         ntb_gas_write(a, ntb_gas_nt(2, nt_writes[i].offset),
                       nt_writes[i].value);
-        g_assert_true(was_signalled(eventfd));
+        g_assert_cmpuint(take_signals(f, eventfd), >, 0);
     }
     ntb_cfg_writew(a, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
-    g_assert_true(was_signalled(eventfd));
+    g_assert_cmpuint(take_signals(f, eventfd), >, 0);
     leave_port(f);
 }
 
@@ -587,7 +618,7 @@ void peers_test_full_eventfd(NtbFixture *f)
 
     kill(qtest_pid(b->qts), SIGSTOP);
     g_assert_cmpint(waitpid(qtest_pid(b->qts), &status, WUNTRACED), >, 0);
-    was_signalled(fake->eventfds[1]);
+    take_signals(f, fake->eventfds[1]);
     g_assert_cmpint(write(fake->eventfds[1], &full, sizeof(full)), ==,
                     sizeof(full));
     g_assert_true(g_unix_set_fd_nonblocking(fake->eventfds[1], false, NULL));
@@ -627,7 +658,7 @@ void peers_test_idle_signals(NtbFixture *f)
     g_assert_cmpint(write(fake->eventfds[0], &one, sizeof(one)), ==,
                     sizeof(one));
     ntb_assert_no_msi(a);
-    g_assert_false(was_signalled(fake->eventfds[0]));
+    g_assert_cmpuint(take_signals(f, fake->eventfds[0]), ==, 0);
 }
 
 /*

@@ -294,7 +294,7 @@ static void test_other_switch(NtbFixture *f)
     ntb_assert_refused_at(f->server, "no idt-ntb switch", "%s", "");
     shm->header = good;
     shm->header.version++;
-    ntb_assert_refused_at(f->server, "version 6|version 6", "%s", "");
+    ntb_assert_refused_at(f->server, "version 8|version 7", "%s", "");
     shm->header = good;
     shm->header.size += 4096;
     ntb_assert_refused_at(f->server, "version", "%s", "");
