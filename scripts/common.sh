@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
 #
-# What the shell scripts here share: where things are kept, how to talk to the
-# user, how to become root.  Source it:  . "$(dirname "$0")/common.sh"
+# Functions that the shell scripts share: where things are kept, how to talk to
+# the user, how to become root.  Source it:  . "$(dirname "$0")/common.sh"
 
 NTB_TOP=$(dirname "$(readlink -f "$0")")
 NTB_TOP=${NTB_TOP%/scripts}

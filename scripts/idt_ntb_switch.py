@@ -62,7 +62,7 @@ EVENTS = {
 
 
 class DumpError(Exception):
-    """What keeps the tool from showing a switch."""
+    """The reason why the tool can't show a switch."""
 
 
 def load_eeprom_tool():
@@ -165,7 +165,7 @@ class Layout:
 
 
 class Device:
-    """What the sources of the device say: layout, registers and chips."""
+    """Layout, registers and chips, read from the sources of the device."""
 
     def __init__(self, top):
         try:
@@ -413,7 +413,7 @@ class Port:
             self.setup(n, 'TYPE') == 2
 
     def double(self, words, n):
-        """What two words have of a BAR of 64 bits, else one."""
+        """Join two words for a BAR of 64 bits, else take one."""
         return words[n] | (words[n + 1] << 32 if self.is_64bit(n) else 0)
 
     def windows(self):
@@ -461,7 +461,7 @@ class Port:
         }
 
     def why_closed(self, target):
-        """What keeps accesses from reaching a port; None if nothing does."""
+        """Return the reason why no access reaches a port, or None."""
         if not target:
             return 'no port there'
         if not self.command & PCI_COMMAND_MEMORY:

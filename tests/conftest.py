@@ -54,7 +54,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 class Tally:
-    """What has passed and failed."""
+    """Counts what has passed and failed, and prints a line for each test."""
 
     def __init__(self, config):
         self.config = config

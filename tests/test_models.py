@@ -35,7 +35,7 @@ def run(*command, cwd):
 
 
 def search(model, fault):
-    """What Spin says of the model with that fault (0: none)."""
+    """Return the output of Spin for the model with that fault (0: none)."""
     with tempfile.TemporaryDirectory() as work:
         run('spin', '-a', f'-DFAULT={fault}', model, cwd=work)
         run('gcc', '-w', '-O2', '-DSAFETY', '-o', 'pan', 'pan.c', cwd=work)

@@ -79,7 +79,7 @@ def builds(config):
         if one != other:
             emulators['QTEST_QEMU_BINARY_PEER'] = other
         yield Build(build, source, prefix, emulators), OURS
-    # What test_series.py has built, or ./ntb check for it
+    # test_series.py has built these, or ./ntb check with it
     for state in sorted(pathlib.Path(os.environ['NTB_CACHE']).glob(
             'qemu-*/series/state')):
         series = state.parent

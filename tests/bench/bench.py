@@ -49,7 +49,7 @@ def main():
 
 
 def make_programs(work):
-    """What measures, on the host and in an initramfs on top of the usual."""
+    """Build the programs that measure, for the host and the initramfs."""
     say('Building the programs that measure')
     gcc = ('gcc', '-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror')
     (work / 'root/bin').mkdir(parents=True)

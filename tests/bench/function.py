@@ -31,8 +31,8 @@ class Function:
         return int(lines[bar].split()[0], 0)
 
     def bar_file(self, bar):
-        """What a program maps: write-combining where the BAR is
-        prefetchable, as drivers map windows."""
+        """Return the file to map: write-combining if the BAR is prefetchable,
+        as drivers map windows."""
         return self.guest.run(f'ls {self.path}/resource{bar}_wc '
                               f'{self.path}/resource{bar} 2>/dev/null | '
                               'tail -n 1; true').strip()

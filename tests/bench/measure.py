@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What is measured, in which guests."""
+"""The measurements, and the guests that they run in."""
 
 import re
 import subprocess
@@ -235,7 +235,7 @@ def ping_interval(guest):
 
 
 def check_windows(ports, receiver):
-    """What is fast because nothing arrives does not count."""
+    """Check that data arrives: a window that drops it is fast, too."""
     for name, port in ports.items():
         window = port.bar_address(2)
         for offset in (0, WINDOW // 2 + 4096 + 8, WINDOW - 64):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What eight ports on a switch cost, against two."""
+"""The cost of eight ports on a switch, compared with two."""
 
 import os
 import time

@@ -11,7 +11,7 @@ import subprocess
 import settings
 from samples import megabytes_per_second, size_text
 
-# What is to be reached, as in the table's last part
+# The goals in the last part of the table
 OF_RAM = 0.95
 OF_IVSHMEM = 0.98
 REQUEST_MEGABYTES = 5
@@ -157,14 +157,14 @@ def microseconds(samples):
 
 
 class Others:
-    """What other programs do meanwhile, which makes everything slower."""
+    """The CPU time that other programs take meanwhile."""
 
     def __init__(self):
         self._before = self._seconds()
 
     @staticmethod
     def _seconds():
-        """CPU time of the host that all used, that nobody used, and that we
+        """CPU time of the host that was used, that was idle, and that we
         and what we started and ended used."""
         with open('/proc/stat') as file:
             ticks = [int(word) for word in file.readline().split()[1:]]
@@ -181,7 +181,7 @@ class Others:
 
 
 def machine():
-    """What was measured on, without its name."""
+    """Describe the host, without its name."""
     cpuinfo = pathlib.Path('/proc/cpuinfo').read_text()
     model = re.search(r'model name\s*: (.*)', cpuinfo)
     qemu = subprocess.run([settings.QEMU, '--version'], check=True, text=True,

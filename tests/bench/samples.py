@@ -5,7 +5,7 @@ import statistics
 
 
 class Samples:
-    """What one thing took in each round."""
+    """The time of one thing in each round."""
 
     def __init__(self, values):
         self.values = list(values)

@@ -89,8 +89,8 @@ class Dump(unittest.TestCase):
         self.assertIn('  SWPART1CTL     = 0x00000001  # STATE(ACTIVE)', lines)
 
     def test_all_registers(self):
-        """What the header names is there, but for what the memory has not:
-        triggers, constants, and what other registers select."""
+        """All registers of the header are shown, except those without a word
+        in memory: triggers, constants, and what other registers select."""
         state = json.loads(self.show('--json', self.name))
         left_out = {
             name for name, register in device.registers.named.items()
@@ -149,7 +149,7 @@ def take_terminal():
 
 
 def read_until(fd, what, times):
-    """What comes from a terminal until it has been there that many times."""
+    """Read a terminal until WHAT has come that many times."""
     seen = b''
     end = time.monotonic() + DEADLINE
     while seen.count(what) < times:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the device makes of the images of the example texts, and of others:
-the same as the tool."""
+"""The device takes images, of the example texts and others, as the tool does.
+"""
 
 import pathlib
 import random
@@ -66,7 +66,7 @@ class Device(unittest.TestCase):
                 re.findall(r'^(\d+)\r?$', done.stdout, re.M)]
 
     def run_images(self, images):
-        """What QEMU says to each of these images, which it cannot use."""
+        """Return the error of QEMU for each of these invalid images."""
         args = ['-nodefaults', '-M', 'q35', '-accel', 'tcg', '-S',
                 '-display', 'none', '-monitor', 'stdio',
                 *self.switch.chardev(reconnect=True),
@@ -97,7 +97,7 @@ class Device(unittest.TestCase):
         reasons = set()
         for image, verdict in zip(images, verdicts):
             _, error = test_eeprom.dump(image)
-            # What the tool does not look at: what values mean
+            # The tool does not check the meaning of values
             if error or not re.search('wait for register|mode', verdict):
                 with self.subTest(image.hex(' ')):
                     self.assertEqual(verdict, error or NO_PORT)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """scripts/idt-ntb-eeprom.py: texts to images and back.
 
-What images must look like is written down here by hand, not by the tool.
+The expected images are written by hand, not by the tool.
 """
 
 import importlib.util
@@ -271,7 +271,7 @@ class TextErrors(unittest.TestCase):
                  '2: the image becomes larger than 65536 bytes'),
                 ('pad 65535',
                  '1: the image becomes larger than 65536 bytes'),
-                # What the device would say, and where it comes from
+                # The device's error, with the line of the text
                 ('a:\nSWCTL = 1\njump a', '2: byte 0x0000: executed a second '
                  'time: the image does not end'),
                 ('\njump 9\nbytes 01\n', '2: byte 0x0000: jump to byte 0x0009,'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What all guest tests have: a switch, guests, and a look at what is left.
+"""Fixtures of all guest tests: a switch, guests, and a check at the end.
 
   lab     a Lab of the test's own
   guests  two guests that the test takes over from the one before, to save
@@ -44,7 +44,7 @@ def pytest_generate_tests(metafunc):
 
 
 def kind(item):
-    """What guests a test takes over, or None."""
+    """Return the kind of guests that a test takes over, or None."""
     marker = item.get_closest_marker('guests')
     if not marker or 'guests' not in item.fixturenames:
         return None

@@ -26,15 +26,15 @@ QUIET_WATCHDOGS = ('no_timer_check nowatchdog '
                    'rcupdate.rcu_cpu_stall_suppress=1 '
                    'sysctl.kernel.hung_task_timeout_secs=0')
 
-# Who waits for a guest whose kernel has crashed shall not wait for long
+# End QEMU when the kernel crashes, so that a test does not wait for the guest
 END_AT_ONCE = 'oops=panic'
 
-# What else an emulated guest does for half of its boot: it tests its ciphers,
-# looks for pages that are writable and executable, and gets tracing ready.
+# Skip half of the boot of an emulated guest: tests of ciphers, a search for
+# pages that are writable and executable, and preparations for tracing.
 FAST_BOOT = ('cryptomgr.notests rodata=off '
              'initcall_blacklist=crypto_kdf108_init,init_kprobe_trace')
 
-# What only a broken kernel or a broken device makes Linux say
+# Messages that only a broken kernel or a broken device causes
 KERNEL_TROUBLE = re.compile(
     r'Kernel panic|BUG:|WARNING:|Oops|Call Trace|nobody cared|'
     r'general protection|unable to handle')
@@ -207,8 +207,8 @@ class Guest:
         while True:
             output = self._read_until(b'\0', end)
             found, _, status = self._read_until(b'\n', end).rpartition(b' ')
-            # Anything else is from a command nobody waited for, or what a
-            # reset left of one
+            # Skip the rest of an earlier command that no caller waited for or
+            # that a reset ended
             if found == b'%d' % number:
                 return int(status), output.decode(errors='replace')
 
@@ -253,7 +253,7 @@ class Guest:
     # Memory
 
     def memory(self, address=None, size=None):
-        """What is in the guest's RAM: all of it, or SIZE bytes."""
+        """Return the content of the guest's RAM: all of it, or SIZE bytes."""
         if address is None:
             address = self.machine.ram
         if self.shared:
@@ -281,7 +281,7 @@ class Guest:
     # Logs
 
     def console(self):
-        """What came out of the serial console since the last boot()."""
+        """Return what the serial console printed since the last boot()."""
         try:
             with open(self._console_path(), errors='replace') as file:
                 return file.read()
@@ -289,7 +289,7 @@ class Guest:
             return ''
 
     def qemu_log(self):
-        """What QEMU wrote to its standard output and error."""
+        """Return what QEMU wrote to its standard output and error."""
         path = os.path.join(self.folder, f'qemu-{self._starts}.log')
         try:
             with open(path, errors='replace') as file:

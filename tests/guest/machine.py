@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What kinds of machines guests run on."""
+"""The kinds of machines that guests run on."""
 
 import os
 from dataclasses import dataclass, replace

@@ -55,7 +55,7 @@ class Perf:
                         self._info('In buffer size')))
 
     def received(self, peer=0):
-        """What is in the buffer that a peer writes to."""
+        """Return the content of the buffer that a peer writes to."""
         return self.guest.memory(*self.buffers()[peer])
 
     def has_sent(self, data):

@@ -20,8 +20,10 @@ def connect(*tools):
 
 
 class Tool:
-    """ntb_tool in a guest with one port.  What is named for a peer is for the
-    one that there is, or for the first."""
+    """ntb_tool in a guest with one port.
+
+    Methods that take no peer use the only one, or the first.
+    """
 
     def __init__(self, guest):
         self.guest = guest
@@ -93,8 +95,9 @@ class Tool:
             f'rm /tmp/data{n}' for n in numbers)
 
     def digests(self, name, numbers, size=None):
-        """What sha256sum says of (the first SIZE bytes of) these windows: NAME
-        is mw for the buffers here, peer_mw for the windows into the peer's."""
+        """Return the SHA-256 sums of these windows, or of their first SIZE
+        bytes: NAME is mw for own buffers, peer_mw for windows onto a peer's.
+        """
         read = f'head -c {size}' if size else 'cat'
         return self.run('\n'.join(
             f'{read} peer0/{name}{n} | sha256sum'
@@ -104,9 +107,8 @@ class Tool:
 
     @contextlib.contextmanager
     def event(self, name, value, function):
-        """What is done within makes this guest's driver FUNCTION, which
-        sleeps on the write of VALUE to file NAME, wake up: by an interrupt,
-        as nothing else wakes it."""
+        """Expect an interrupt within: write VALUE to file NAME, so that the
+        driver sleeps in FUNCTION, from which only an interrupt wakes it."""
         process = self.run(f'rm -f /tmp/event; (echo {value} >{name}; '
                            'echo $? >/tmp/event) >/dev/null 2>&1 & echo $!')
         wait_until(lambda: self.run(f'cat /proc/{process}/wchan') == function,

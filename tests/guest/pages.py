@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The code blocks of README.md and of the user's page, and who types them.
+"""The code blocks of README.md and of the user's page, and how to type them.
 
 A comment in front of each block says what a test does with it:
 
@@ -42,7 +42,7 @@ class Block:
     mark: str
 
     def typed(self):
-        """What is typed of it."""
+        """Return the part of it that is typed."""
         for prompt in ('# ', '(qemu) '):
             lines = [line[len(prompt):] for line in self.text.splitlines()
                      if line.startswith(prompt)]
@@ -55,7 +55,7 @@ class Block:
         return not self.text.startswith('# ')
 
     def example(self):
-        """What the page says is answered."""
+        """Return the answer that the page shows."""
         return '\n'.join(line for line in self.text.splitlines()
                          if not re.match(r'# |\(qemu\) ', line))
 
@@ -170,7 +170,7 @@ class Terminal:
     def run(self, text):
         """Type it, and return what is answered; its end must be good."""
         self._count += 1
-        # What is typed is echoed, so that it must not look like the answer
+        # The terminal echoes the command, which must not look like the answer
         end = f'echo "end-$?"-{self._count}'
         start = self.type(f'{text.rstrip()}\n{end}')
         # Wait for the prompt too, so that it is not in the way of what follows

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests run, as "./ntb env" says it."""
+"""The programs and files that the tests use, from "./ntb env"."""
 
 import os
 import shlex

@@ -24,7 +24,7 @@ CHIPS = {
 FIRST_SLOT = 2
 
 
-# What the driver finds
+# Probing
 
 @pytest.mark.guests
 @pytest.mark.machines('newest')
@@ -128,7 +128,7 @@ def write_sensor(guest, name, value):
 
 @sensor
 def test_temperature_history(guests):
-    """What either port's device says all see, and what it has been."""
+    """Both guests see the sensor, its lowest and its highest value."""
     guest_a, guest_b = guests
     set_temperature(guest_a, 40000)
     write_sensor(guest_b, 'reset_history', 1)
@@ -172,8 +172,8 @@ def check_interrupts(guest, kind):
     count, found = interrupts(guest)
     assert kind in found
     assert count > 0
-    # Each ping is an interrupt, unless two came at once.  What comes
-    # between the looks at both counts is more interrupts.
+    # Each ping is an interrupt, unless two came at once.  Interrupts between
+    # the two reads only add to the count.
     count, pings = interrupts(guest)[0], pingpong.count(guest)
     pingpong.wait_growing([guest], pings=200)
     pings = pingpong.count(guest) - pings

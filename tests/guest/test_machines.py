@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests of other architectures: what only they have.
 
-What they do as the usual guests do, other files have with a marker "machines".
+Tests in other files run with them too, by the marker "machines".
 """
 
 import re

@@ -63,7 +63,8 @@ def shifts(count):
 # The ping goes round: each guest pings the next one that is there
 
 def check_ring(guests, places):
-    """Those in PLACES, which are in order, play, and nobody else."""
+    """Check that the guests in PLACES, which are in order, play, and no others.
+    """
     for here in places:
         pingpong.wait_links(guests[here], sum(
             1 << peer_index(here, there) for there in places if there != here))

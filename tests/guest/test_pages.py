@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What README.md and the user's page say: their own code blocks are typed, in
-the order in which they are there."""
+"""Follow README.md and the user's page: type their code blocks in order."""
 
 import os
 import pathlib
@@ -23,7 +22,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 # Three terminals, as README.md says; the page needs two of them
 TERMINALS = 3
 
-# What a guest has to have of what a distribution's has
+# Commands of a distribution that the pages use
 PRELUDE = r'''
 stty cols 1000
 modprobe() { load ntb; if [ "$1" = -a ]; then shift; for m; do load $m || return; done; else load "$@"; fi; }
@@ -117,7 +116,7 @@ class Pages(unittest.TestCase):
         if len(numbers[0]) == len(numbers[1]):
             self.values.update(zip(*numbers))
 
-    # What comments in front of the blocks ask for
+    # One method for each word in the comments before the blocks
 
     def do_skip(self, block, words):
         self.assertTrue(words, f'{block.where}: the reason')

@@ -28,7 +28,7 @@ def check_run(sender):
 
 
 def check_fixed(guests):
-    """What arrives is what was sent."""
+    """Check that the data that arrives is what was sent."""
     for sender, receiver in load(guests, FIXED):
         assert not any(receiver.received())
         check_run(sender)
@@ -47,7 +47,7 @@ def check_fixed(guests):
 @pytest.mark.machines('newest', 'arm64-b')
 def test_unmodified(guests):
     """Its handshake works, its run "succeeds", and not one byte arrives: it
-    writes through a window that nobody opened."""
+    writes through a window that is closed."""
     for sender, receiver in load(guests, UNMODIFIED):
         check_run(sender)
         data = receiver.received()

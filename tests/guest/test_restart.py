@@ -94,7 +94,7 @@ def test_link_events(lab):
 @pytest.mark.everything
 @pytest.mark.parametrize('way', ['reset-button', 'kill'])
 def test_restart_at_full_speed(lab, way):
-    """Nothing is loaded by hand, nobody waits for anybody."""
+    """The drivers load at boot, and no guest waits for the other one."""
     go_away, come_back = WAYS[way]
     pair = lab.pair(append='ntb_pingpong.delay_ms=0')
     for _ in range(20):

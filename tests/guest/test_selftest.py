@@ -16,7 +16,7 @@ OPTIONS = '-p 20'
 
 
 def expected(local, remote, windows):
-    """What the script says when it has tested everything there is."""
+    """Return the lines that the script prints when all tests have run."""
     def both(name, result):
         return [f'Running {name} tests on: {local} / {remote}', result,
                 f'Running {name} tests on: {remote} / {local}', result]

@@ -2,7 +2,7 @@
 """Four guests that exchange verified data while they are disturbed.
 
 ./ntb check has one disturbance of each kind, ./ntb check --soak an hour of them.
-What happens is chosen by a seed, which is printed: --seed repeats it.
+A seed, which is printed, chooses what happens: --seed repeats it.
 """
 
 import collections
@@ -22,7 +22,7 @@ from test_many import peer_index, peers_of
 PAGE = 4096
 # Bytes of a line of data, which all lines of a page are like
 LINE = 64
-# What a guest that is killed stores whole
+# Bytes that even a guest that is killed stores as a whole
 WORD = 4
 # Windows that each guest uses, of BAR1 and of the table of BAR2
 WINDOWS = 4
@@ -48,7 +48,7 @@ class Duplicated(AssertionError):
 
 
 class Corrupted(AssertionError):
-    """Data that nobody has sent."""
+    """Data arrived that no guest has sent."""
 
 
 class Stuck(AssertionError):
@@ -65,7 +65,7 @@ def split_words(text):
 
 
 class Traffic:
-    """What all guests send to each other at the same time, and what comes.
+    """Send from all guests to all guests at the same time, and check it.
 
     victim  place of a guest that is disturbed meanwhile, or None
     forgets what is in the victim's registers and memory is lost
@@ -165,14 +165,13 @@ class Traffic:
                 elif int(second, 0) & 1 << self.register(here, int(first)):
                     self.refused.add((here, int(first)))
 
-    # What has come
+    # Checks
 
     def is_touched(self, *places):
         return self.victim in places
 
     def check(self):
-        """What was sent is where it was sent to; a guest that has forgotten it
-        has nothing to say."""
+        """Check that all arrived, except at a guest that has forgotten it."""
         there = [place for place in self.soak.everybody
                  if not (self.forgets and place == self.victim)]
         self.check_registers(there)
@@ -446,7 +445,7 @@ class Soak:
         return True
 
     def come_back(self, kind, place):
-        """When nobody writes into its memory any more."""
+        """Bring a guest back when no other one writes into its memory."""
         guest = self.guests[place]
         for other in self.peers(place):
             wait_until(lambda o=other: self.tools[o].read(
@@ -464,7 +463,7 @@ class Soak:
             assert said == ''
         self.connect([place])
 
-    # What a guest forgets in it
+    # Disturbances in which a guest loses its registers and memory
     FORGETS = 'kill', 'reset', 'unplug'
     KINDS = {'stop_and_continue': 'stop, cont', 'freeze': 'SIGSTOP, SIGCONT',
              'restart_server': 'server restarts', 'kill': 'kill -9',

@@ -115,8 +115,8 @@ def test_windows(guests, tools):
 @direct
 def test_windows_without_link(guests, tools):
     """A guest that has its link disabled reaches nothing through its
-    windows: they drop what it writes and read as all ones.  What others
-    write comes to it as before."""
+    windows: they drop its writes and read as all ones.  Writes of others
+    arrive as before."""
     sender, receiver = tools
     ones = sender.run('tr "\\0" "\\377" </dev/zero | head -c 4096 | '
                       'sha256sum')
@@ -270,7 +270,7 @@ def test_every_dword(guests, number):
     sender.write(f'peer0/peer_mw_trans{number}', '0:0')
     got = bytes.fromhex(receiver.run(
         f'head -c {2 * PAGE} peer0/mw{number} | xxd -p | tr -d "\\n"'))
-    # What is behind the page stays as it is
+    # The bytes behind the page stay as they are
     assert got == b''.join(struct.pack('<I', n) for n in range(PAGE // 4)) + \
         bytes(PAGE)
     receiver.free()
@@ -322,5 +322,5 @@ def test_windows_behind_iommu(lab, device, append):
         transfer(sender, receiver, 4096)
     assert direct_mappings(guest_a) == 0
     assert direct_mappings(guest_b) == WINDOWS
-    # What an IOMMU does not know of it reports
+    # The IOMMU reports accesses that it does not translate
     assert not re.search('DMAR.*fault|IO_PAGE_FAULT', guest_b.dmesg())

@@ -25,7 +25,7 @@ class BBSyntaxError(Exception):
 
 
 class BBFile:
-    """What a file assigns, includes and defines.
+    """The variables, includes and functions of a recipe.
 
     variables: (name, flag or None) -> value, of the last assignment
     includes: the names after require and include, inherit too

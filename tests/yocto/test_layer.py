@@ -23,7 +23,7 @@ NO_SOURCE = 77
 CACHE = pathlib.Path(os.environ.get('NTB_CACHE') or
                      pathlib.Path.home() / '.cache/idt-ntb')
 
-# What OpenEmbedded takes for a status
+# The values that OpenEmbedded accepts
 STATUS = re.compile(
     r'^Upstream-Status: (Pending|Submitted|Denied|Inappropriate|Backport|'
     r'Inactive-Upstream)( .+)?$', re.MULTILINE)
@@ -110,7 +110,7 @@ class Recipes(TestCase):
                 BBFile(path)
 
     def test_files(self):
-        """What SRC_URI and require name is there, and nothing else is."""
+        """SRC_URI and require name all files that are there, and no others."""
         named = set()
         for file in bb_files():
             here = file.path.parent
@@ -194,7 +194,7 @@ class Kernel(TestCase):
         if not source:
             self.skipTest('no kernel source: ./ntb guest fetches it')
         build = self.directory()
-        # What the environment of a make above says is not for this one
+        # Do not pass on the variables of a make that runs this test
         env = {name: value for name, value in os.environ.items()
                if not name.startswith('MAKE')}
         make = ('make', '-C', source, 'ARCH=x86_64', 'CC=gcc', f'O={build}')

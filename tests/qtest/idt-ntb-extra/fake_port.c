@@ -107,7 +107,7 @@ void fake_port_join(FakePort *f)
 {
     f->shm = (IdtNtbShm *)f->server->base.mem;
     f->base = win_bar(f->a, 1);
-    /* QEMU shall know whom to signal */
+    /* Tell QEMU which client to signal */
     fake_send(f->server->sockets[0], CLIENT, f->server->eventfds[CLIENT]);
     fake_settle(f->server, 0, f->a);
     f->lock = fake_port_lock(f, SLOT, F_WRLCK);

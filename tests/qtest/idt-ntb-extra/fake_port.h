@@ -22,7 +22,7 @@ typedef struct FakePort {
     int lock;                   /* holds the lock of our port */
     void *claim;                /* mapped, as the owner of a port does */
     GThread *receiver;
-    bool quit;                  /* the receiver shall */
+    bool quit;                  /* tells the receiver to end */
 } FakePort;
 
 /* Start QEMU with @props and take port 2, link up and bus master set */
@@ -36,15 +36,15 @@ void fake_port_join(FakePort *f);
 void fake_port_claim(FakePort *f);
 void fake_port_disclaim(FakePort *f);
 
-/* What comes from the QEMU, and what we send to it */
+/* The mailboxes from the QEMU and to it */
 IdtNtbShmMailbox *fake_port_inbox(FakePort *f);
 IdtNtbShmMailbox *fake_port_outbox(FakePort *f);
 
-/* A thread that takes all requests, and answers reads with "nothing there" */
+/* Start a thread that takes all requests and answers reads as without RAM */
 void fake_port_receive(FakePort *f);
 void fake_port_receive_stop(FakePort *f);
 
-/* Lock the byte of @port through a descriptor of its own: 0 or -1 */
+/* Lock the byte of the port at @slot through an own descriptor: 0 or -1 */
 int fake_port_lock(FakePort *f, unsigned slot, short type);
 
 /* The same through @fd, of the memory */
@@ -60,7 +60,7 @@ IdtNtbShmMemory *fake_port_table(FakePort *f);
 void fake_port_publish(FakePort *f, pid_t pid, int lock_fd,
                        const IdtNtbShmRam *ram);
 
-/* QEMU may have taken us for dead while we had no lock: be there again */
+/* Take the port again after a time without its lock, when QEMU may reap it */
 void fake_port_revive(FakePort *f);
 
 /* Wake the QEMU */
