@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include "hw/pci/pci_regs.h"
-#include "idt-ntb/views.h"
+#include "views.h"
 #include "control.h"
 
 #define EN      R_BARSETUP0_EN_MASK

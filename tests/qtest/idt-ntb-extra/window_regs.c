@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
-#include "idt-ntb/views.h"
+#include "views.h"
 
 /* In all views, @fixed bits are ones, @rw bits can be written */
 static void check_bits(NtbFixture *f, uint32_t offset, uint32_t fixed,

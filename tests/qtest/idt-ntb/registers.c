@@ -9,8 +9,6 @@
 #include "hw/pci/pci_regs.h"
 #include "fixture.h"
 
-#define D3HOT 3
-
 typedef struct Register {
     const char *name;
     uint32_t offset;
@@ -184,59 +182,6 @@ static void test_msi(NtbFixture *f)
     ntb_cfg_write(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI, 0x12345678);
     g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_MSI + PCI_MSI_ADDRESS_HI), ==,
                     0x12345678);
-}
-
-/* AER: status is clear, masks can be written, the log can not */
-static void test_aer(NtbFixture *f)
-{
-    NtbPort *p = f->ports[0];
-
-    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS, UINT32_MAX);
-    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS), ==, 0);
-    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_COR_STATUS, UINT32_MAX);
-    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_STATUS), ==, 0);
-    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_MASK) &
-                    PCI_ERR_COR_ADV_NFAT, !=, 0);
-    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_COR_MASK, 0);
-    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_MASK), ==, 0);
-    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_UNCOR_MASK, UINT32_MAX);
-    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_UNCOR_MASK) &
-                    PCI_ERR_UNC_UNSUP, !=, 0);
-    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG, UINT32_MAX);
-    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG), ==, 0);
-}
-
-/* A serial number of its own for each port, the same from everywhere */
-static void test_serial(NtbFixture *f)
-{
-    NtbPort *a = f->ports[0];
-    NtbPort *b = f->ports[1];
-    bool differs = false;
-
-    for (unsigned offset = IDT_CAP_DSN; offset < IDT_CAP_DSN + 12;
-         offset += 4) {
-        uint32_t word = ntb_cfg_read(b, offset);
-
-        differs |= word != ntb_cfg_read(a, offset);
-        g_assert_cmphex(ntb_gas_read(a, ntb_gas_nt(2, offset)), ==, word);
-        g_assert_cmphex(ntb_read(b, offset), ==, word);
-    }
-    g_assert_true(differs);
-}
-
-/* Power management: D0 and D3hot, memory is not decoded in D3hot */
-static void test_power(NtbFixture *f)
-{
-    NtbPort *p = f->ports[0];
-    unsigned control = IDT_CAP_PM + PCI_PM_CTRL;
-
-    g_assert_cmphex(ntb_cfg_readw(p, control) & PCI_PM_CTRL_STATE_MASK, ==, 0);
-    ntb_cfg_writew(p, control, D3HOT);
-    g_assert_cmphex(ntb_cfg_readw(p, control) & PCI_PM_CTRL_STATE_MASK, ==,
-                    D3HOT);
-    ntb_cfg_writew(p, control, 0);
-    ntb_setup_function(p);
-    g_assert_cmphex(ntb_read(p, A_BARSETUP0), ==, 0x800004c0);
 }
 
 /*
@@ -528,37 +473,6 @@ static void test_punch_through(NtbFixture *f)
     }
 }
 
-/*
- * Temperature
- */
-
-static void test_temperature(NtbFixture *f)
-{
-    NtbPort *p = f->ports[0];
-    unsigned degrees;
-
-    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, R_TMPCTL_PDOWN_MASK);
-    ntb_gas_write(p, A_TMPCTL, UINT32_MAX);
-    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, 0xbfffffff);
-    ntb_gas_write(p, A_TMPCTL, 0);
-    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, 0);
-
-    degrees = FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, TEMP) / 2;
-    g_assert_cmpuint(degrees, >, 10);
-    g_assert_cmpuint(degrees, <, 90);
-    ntb_gas_write(p, A_TMPSTS, 0);
-    g_assert_cmpuint(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, TEMP) / 2,
-                     ==, degrees);
-
-    /* That is how hwmon writes temp1_lowest and temp1_highest */
-    ntb_gas_write(p, A_TMPALARM, 0x00643200);
-    g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, LTEMP), ==,
-                    0x32);
-    g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, HTEMP), ==,
-                    0x64);
-    g_assert_cmphex(ntb_gas_read(p, A_TMPALARM) & 0xffff00, ==, 0x643200);
-}
-
 static const NtbTest tests[] = {
     { "identity/header-names-the-chip", test_header, .ports = 1 },
     { "identity/bar0-is-4k-of-memory", test_bars, .ports = 1,
@@ -566,9 +480,6 @@ static const NtbTest tests[] = {
     { "identity/link-capability-has-port-number", test_pcie,
       .partitions = 6 },
     { "identity/msi-is-64-bit-one-vector", test_msi, .ports = 1 },
-    { "identity/aer-masks-are-writable", test_aer, .ports = 1 },
-    { "identity/each-port-has-a-serial-number", test_serial, .ports = 2 },
-    { "identity/d3hot-and-back", test_power, .ports = 1 },
     { "registers/function-by-bar0", test_nt_by_bar, .ports = 1 },
     { "registers/function-by-configuration", test_nt_by_config, .ports = 1 },
     { "registers/function-by-other-port", test_nt_by_peer, .ports = 2 },
@@ -582,7 +493,6 @@ static const NtbTest tests[] = {
       .partitions = 2 },
     { "topology/six-partitions-before-any-peer", test_scan, .ports = 1,
       .partitions = 6 },
-    { "registers/temperature-has-hwmon-limits", test_temperature, .ports = 1 },
 };
 
 ntb_tests(tests);

@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
-#include "fixture.h"
+#include "idt-ntb/fixture.h"
 
 typedef struct Chip {
     const char *name;

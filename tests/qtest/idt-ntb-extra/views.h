@@ -7,7 +7,7 @@
 #ifndef TESTS_QTEST_IDT_NTB_VIEWS_H
 #define TESTS_QTEST_IDT_NTB_VIEWS_H
 
-#include "fixture.h"
+#include "idt-ntb/fixture.h"
 
 /* Configuration cycles, BAR0, global address space */
 typedef enum View {

@@ -9,7 +9,7 @@
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
-#include "fixture.h"
+#include "idt-ntb/fixture.h"
 #include "views.h"
 
 /*

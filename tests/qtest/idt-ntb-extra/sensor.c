@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qobject/qdict.h"
-#include "fixture.h"
+#include "idt-ntb/fixture.h"
 
 #define TMPCTL_HIGH(degrees)    ((degrees) * 2 << R_TMPCTL_HTH_SHIFT | \
                                  R_TMPCTL_AHTH_EN_MASK)
@@ -192,7 +192,35 @@ static void test_six_alarms(NtbFixture *f)
     }
 }
 
+static void test_temperature(NtbFixture *f)
+{
+    NtbPort *p = f->ports[0];
+    unsigned degrees;
+
+    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, R_TMPCTL_PDOWN_MASK);
+    ntb_gas_write(p, A_TMPCTL, UINT32_MAX);
+    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, 0xbfffffff);
+    ntb_gas_write(p, A_TMPCTL, 0);
+    g_assert_cmphex(ntb_gas_read(p, A_TMPCTL), ==, 0);
+
+    degrees = FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, TEMP) / 2;
+    g_assert_cmpuint(degrees, >, 10);
+    g_assert_cmpuint(degrees, <, 90);
+    ntb_gas_write(p, A_TMPSTS, 0);
+    g_assert_cmpuint(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, TEMP) / 2,
+                     ==, degrees);
+
+    /* That is how hwmon writes temp1_lowest and temp1_highest */
+    ntb_gas_write(p, A_TMPALARM, 0x00643200);
+    g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, LTEMP), ==,
+                    0x32);
+    g_assert_cmphex(FIELD_EX32(ntb_gas_read(p, A_TMPSTS), TMPSTS, HTEMP), ==,
+                    0x64);
+    g_assert_cmphex(ntb_gas_read(p, A_TMPALARM) & 0xffff00, ==, 0x643200);
+}
+
 static const NtbTest tests[] = {
+    { "registers/temperature-has-hwmon-limits", test_temperature, .ports = 1 },
     { "sensor/one-for-all-ports", test_measure, .ports = 2 },
     { "sensor/refuses-what-it-cannot-measure", test_range, .ports = 1 },
     { "sensor/passing-a-threshold-interrupts-all", test_alarm, .ports = 2 },

@@ -7,7 +7,9 @@
 
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
-#include "fixture.h"
+#include "idt-ntb/fixture.h"
+
+#define D3HOT 3
 
 /*
  * Chain
@@ -177,6 +179,59 @@ static void test_registers(NtbFixture *f)
         ntb_cfg_write(p, offset, before);
     }
     g_assert_cmpuint(errors, ==, 0);
+}
+
+/* AER: status is clear, masks can be written, the log can not */
+static void test_aer(NtbFixture *f)
+{
+    NtbPort *p = f->ports[0];
+
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_UNCOR_STATUS), ==, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_COR_STATUS, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_STATUS), ==, 0);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_MASK) &
+                    PCI_ERR_COR_ADV_NFAT, !=, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_COR_MASK, 0);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_COR_MASK), ==, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_UNCOR_MASK, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_UNCOR_MASK) &
+                    PCI_ERR_UNC_UNSUP, !=, 0);
+    ntb_cfg_write(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG, UINT32_MAX);
+    g_assert_cmphex(ntb_cfg_read(p, IDT_CAP_AER + PCI_ERR_HEADER_LOG), ==, 0);
+}
+
+/* A serial number of its own for each port, the same from everywhere */
+static void test_serial(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
+    bool differs = false;
+
+    for (unsigned offset = IDT_CAP_DSN; offset < IDT_CAP_DSN + 12;
+         offset += 4) {
+        uint32_t word = ntb_cfg_read(b, offset);
+
+        differs |= word != ntb_cfg_read(a, offset);
+        g_assert_cmphex(ntb_gas_read(a, ntb_gas_nt(2, offset)), ==, word);
+        g_assert_cmphex(ntb_read(b, offset), ==, word);
+    }
+    g_assert_true(differs);
+}
+
+/* Power management: D0 and D3hot, memory is not decoded in D3hot */
+static void test_power(NtbFixture *f)
+{
+    NtbPort *p = f->ports[0];
+    unsigned control = IDT_CAP_PM + PCI_PM_CTRL;
+
+    g_assert_cmphex(ntb_cfg_readw(p, control) & PCI_PM_CTRL_STATE_MASK, ==, 0);
+    ntb_cfg_writew(p, control, D3HOT);
+    g_assert_cmphex(ntb_cfg_readw(p, control) & PCI_PM_CTRL_STATE_MASK, ==,
+                    D3HOT);
+    ntb_cfg_writew(p, control, 0);
+    ntb_setup_function(p);
+    g_assert_cmphex(ntb_read(p, A_BARSETUP0), ==, 0x800004c0);
 }
 
 /*
@@ -360,6 +415,9 @@ static void test_ecfg_self(NtbFixture *f)
 }
 
 static const NtbTest tests[] = {
+    { "identity/aer-masks-are-writable", test_aer, .ports = 1 },
+    { "identity/each-port-has-a-serial-number", test_serial, .ports = 2 },
+    { "identity/d3hot-and-back", test_power, .ports = 1 },
     { "capabilities/lists-are-in-order-and-end", test_chain, .ports = 1 },
     { "capabilities/reset-values-and-writable-bits", test_registers,
       .ports = 1 },
