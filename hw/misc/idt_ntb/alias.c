@@ -16,7 +16,7 @@
 
 /* A cut-off mapping shows this file of ones, at most so many times */
 #define ONES_SIZE   (1 * MiB)
-#define ONES_MAX    32
+#define ONES_MAX    1024
 
 /* In the guest's address space */
 
@@ -89,6 +89,7 @@ void idt_ntb_alias_enter(IdtNtbAlias *alias, MemoryRegion *bar)
     uint64_t offset = alias->local ? alias->local_offset :
                                      alias->ptr - (uint8_t *)alias->host;
 
+    memory_region_ref(bar);
     alias->container = bar;
     memory_region_init_alias(&alias->shown, OBJECT(alias), "idt-ntb-window", mr,
                              offset, alias->end - alias->start);
@@ -133,24 +134,61 @@ bool idt_ntb_alias_cut_off(IdtNtbAlias *alias, uint64_t from, int ones)
     uint8_t *host = from == alias->start ? alias->host :
                     alias->ptr + (from - alias->start);
     uint64_t size = (uint8_t *)alias->host + alias->host_size - host;
+    uint64_t done = 0;
 
-    if (mmap(host, size, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-             -1, 0) == MAP_FAILED) {
-        return false;
-    }
-    if (size > ONES_MAX * ONES_SIZE || ones < 0) {
-        return true;            /* zeros for a moment */
-    }
-    for (uint64_t done = 0; done < size; done += ONES_SIZE) {
-        if (mmap(host + done, MIN(size - done, ONES_SIZE),
-                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones,
-                 0) == MAP_FAILED) {
-            break;
+    /* Never show zeros first: a thread can read at any moment */
+    if (ones >= 0 && size <= ONES_MAX * ONES_SIZE) {
+        while (done < size &&
+               mmap(host + done, MIN(size - done, ONES_SIZE),
+                    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, ones,
+                    0) != MAP_FAILED) {
+            done += MIN(size - done, ONES_SIZE);
         }
     }
-    return true;
+    return done == size ||
+           mmap(host + done, size - done, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+                -1, 0) != MAP_FAILED;
 }
+
+/* Late accesses */
+
+/*
+ * A vCPU of KVM can look an address up just when the alias appears, and then
+ * wait for the BQL until the alias has gone.  Do what the window does now.
+ */
+static uint64_t late_offset(const IdtNtbAlias *alias, hwaddr addr)
+{
+    return alias->start + addr - (alias->ptr - (uint8_t *)alias->host);
+}
+
+static MemTxResult read_late(void *opaque, hwaddr addr, uint64_t *data,
+                             unsigned size, MemTxAttrs attrs)
+{
+    IdtNtbAlias *alias = opaque;
+
+    return memory_region_dispatch_read(alias->container,
+                                       late_offset(alias, addr), data,
+                                       size_memop(size) | MO_LE, attrs);
+}
+
+static MemTxResult write_late(void *opaque, hwaddr addr, uint64_t data,
+                              unsigned size, MemTxAttrs attrs)
+{
+    IdtNtbAlias *alias = opaque;
+
+    return memory_region_dispatch_write(alias->container,
+                                        late_offset(alias, addr), data,
+                                        size_memop(size) | MO_LE, attrs);
+}
+
+static const MemoryRegionOps late_ops = {
+    .read_with_attrs = read_late,
+    .write_with_attrs = write_late,
+    .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+    .impl = { .min_access_size = 1, .max_access_size = 8, .unaligned = true },
+};
 
 /* Making */
 
@@ -184,6 +222,8 @@ IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
     alias->ptr = alias->host + (offset - start);
     memory_region_init_ram_device_ptr(&alias->ram, OBJECT(alias), "idt-ntb-ram",
                                       length, host);
+    alias->ram.ops = &late_ops;
+    alias->ram.opaque = alias;
     return alias;
 }
 
@@ -202,6 +242,7 @@ static void finalize_alias(Object *obj)
     IdtNtbAlias *alias = IDT_NTB_ALIAS(obj);
 
     memory_region_unref(alias->local);
+    memory_region_unref(alias->container);
     if (alias->host) {
         munmap(alias->host, alias->host_size);
     }
