@@ -3,6 +3,7 @@
 
 import collections
 import fnmatch
+import os
 import re
 import shlex
 
@@ -14,6 +15,8 @@ def pytest_addoption(parser):
     group.addoption('--all', action='store_true',
                     help='also tests that take long or other machines')
     group.addoption('--soak', action='store_true', help='only the soak test')
+    group.addoption('--kvm', action='store_true',
+                    help='only the guest tests, under KVM')
     group.addoption('--minutes', type=int, default=60,
                     help='how long the soak test takes')
     group.addoption('--test', action='append', default=[], metavar='NAME',
@@ -34,7 +37,12 @@ def test_name(nodeid):
 
 
 def is_wanted(config, item):
-    if not config.getoption('all') and item.get_closest_marker('everything'):
+    if not (config.getoption('all') or config.getoption('kvm')) and \
+            item.get_closest_marker('everything'):
+        return False
+    if item.get_closest_marker('kvm') and os.environ.get('NTB_ACCEL') != 'kvm':
+        return False
+    if config.getoption('kvm') and not item.nodeid.startswith('kvm/'):
         return False
     if config.getoption('soak'):
         return 'test_soak.py' in item.nodeid
@@ -50,7 +58,7 @@ def pytest_collection_modifyitems(config, items):
     chosen = [item for item in items if is_wanted(config, item)]
     items[:] = sorted(chosen, key=lambda item: (
         'test_soak.py' not in item.nodeid,
-        not item.nodeid.startswith('guest/')))
+        not item.nodeid.startswith(('guest/', 'kvm/'))))
 
 
 class Tally:
@@ -98,7 +106,7 @@ class Tally:
                 self.print(report.longreprtext)
         for title, text in reports[-1].sections:
             self.print(f'{title}:\n{text}')
-        options = [f'--{option}' for option in ('all', 'soak')
+        options = [f'--{option}' for option in ('all', 'soak', 'kvm')
                    if self.config.getoption(option)]
         for key, value in getattr(reports[-1], 'user_properties', ()):
             options += [f'--{key}', value]

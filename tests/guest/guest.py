@@ -107,7 +107,8 @@ class Guest:
             log_dir=self.folder, base_temp_dir=self.folder, qmp_timer=DEADLINE,
             args=[
                 '-nodefaults', *self.machine.args, '-m', str(self.ram),
-                '-accel', 'tcg',
+                '-accel', settings.ACCEL,
+                *(['-cpu', 'qemu64'] if settings.ACCEL == 'kvm' else []),
                 '-display', 'none', '-name', self.name, *settings.FIRMWARE,
                 '-kernel', self.kernel, '-initrd', self.initrd,
                 '-append', ' '.join((

@@ -41,4 +41,7 @@ BUILD_ALL = BUILD + '-all'
 # Where what is left of a failed test goes
 FAILED = os.path.join(_env['NTB_CACHE'], 'logs', 'failed')
 
+# kvm: as ./ntb kvm runs a command
+ACCEL = _env.get('NTB_ACCEL', 'tcg')
+
 sys.path.append(os.path.join(SOURCE, 'python'))
