@@ -3,7 +3,7 @@
 
 # Registers of an NT function (hw/misc/idt_ntb_regs.h)
 NTCTL = 0x400
-NTCTL_IDPROTDIS = 1
+NTCTL_IDPROTDIS_AND_CPEN = 3
 BARSETUP = 0x470
 BARLIMIT = 0x474
 BARLTBASE = 0x478
@@ -55,7 +55,7 @@ def open_window(function, bar, size, partition, address):
     def write(register, value, number=bar):
         poke(guest, base + register + BAR_STRIDE * number, value & 0xffffffff)
 
-    write(NTCTL, NTCTL_IDPROTDIS, 0)
+    write(NTCTL, NTCTL_IDPROTDIS_AND_CPEN, 0)
     write(BARSETUP, partition << BARSETUP_TPART_SHIFT)
     write(BARLTBASE, address)
     write(BARUTBASE, address >> 32)
