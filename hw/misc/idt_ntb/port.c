@@ -608,6 +608,9 @@ void idt_ntb_port_put_down(IdtNtbSwitch *sw, unsigned slot)
     if (slot == sw->slot) {
         sw->is_up = false;
     }
+    if (raise) {
+        trace_idt_ntb_link(port, false);
+    }
     qatomic_set_mb(&p->state,
                    raise ? IDT_NTB_PORT_GOING_DOWN : IDT_NTB_PORT_DOWN);
     idt_ntb_gate_close(sw, slot);
@@ -616,7 +619,6 @@ void idt_ntb_port_put_down(IdtNtbSwitch *sw, unsigned slot)
     reset_mtbl(sw, slot);
     idt_ntb_config_publish_reset(sw, slot);
     if (raise) {
-        trace_idt_ntb_link(port, false);
         idt_ntb_signals_raise(sw, IDT_NTB_EVENT_LINKDN, port);
         qatomic_set_mb(&p->state, IDT_NTB_PORT_DOWN);
     }
@@ -630,9 +632,9 @@ void idt_ntb_port_pull_cable(IdtNtbSwitch *sw)
         return;
     }
     sw->is_up = false;
+    trace_idt_ntb_link(sw->port, false);
     qatomic_set_mb(&p->state, IDT_NTB_PORT_GOING_DOWN);
     idt_ntb_gate_close(sw, sw->slot);
-    trace_idt_ntb_link(sw->port, false);
     idt_ntb_signals_raise(sw, IDT_NTB_EVENT_LINKDN, sw->port);
     qatomic_set_mb(&p->state, IDT_NTB_PORT_DOWN);
 }
@@ -646,11 +648,13 @@ void idt_ntb_port_link_up(IdtNtbSwitch *sw)
         return;
     }
     sw->is_up = true;
+    if (!was_up) {
+        trace_idt_ntb_link(sw->port, true);
+    }
     if (qatomic_read(&p->state) != IDT_NTB_PORT_UP) {
         qatomic_set_mb(&p->state, IDT_NTB_PORT_UP);
     }
     if (!was_up) {
-        trace_idt_ntb_link(sw->port, true);
         idt_ntb_signals_raise(sw, IDT_NTB_EVENT_LINKUP, sw->port);
     }
 }

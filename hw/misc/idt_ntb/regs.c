@@ -256,6 +256,19 @@ static void refuse(IdtNtbRegs *regs, const char *what, uint32_t addr)
                   regs->sw->port, what, addr);
 }
 
+/* Traces the read of the register at @addr of the GAS */
+static uint32_t trace_read(IdtNtbRegs *regs, uint32_t addr, uint32_t value)
+{
+    trace_idt_ntb_read(regs->sw->port, addr, value);
+    return value;
+}
+
+/* The address of our NT function in the GAS */
+static uint32_t nt_function(const IdtNtbRegs *regs)
+{
+    return regs->sw->port * IDT_GAS_PORT_STRIDE + IDT_GAS_NT_FUNCTION;
+}
+
 uint32_t idt_ntb_regs_read_gas(IdtNtbRegs *regs, uint32_t addr)
 {
     Target t;
@@ -265,7 +278,7 @@ uint32_t idt_ntb_regs_read_gas(IdtNtbRegs *regs, uint32_t addr)
         refuse(regs, "read of global address", addr);
         return 0;
     }
-    return read_target(regs, &t);
+    return trace_read(regs, addr, read_target(regs, &t));
 }
 
 void idt_ntb_regs_write_gas(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
@@ -280,6 +293,7 @@ void idt_ntb_regs_write_gas(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
         refuse(regs, "write to global address", addr);
         return;
     }
+    trace_idt_ntb_write(regs->sw->port, addr, value, lanes);
     write_target(regs, &t, value, lanes, effects);
     if (!regs->configuring) {
         idt_ntb_switch_signal(regs->sw, t.access.slot);
@@ -295,7 +309,8 @@ uint32_t idt_ntb_regs_read_nt(IdtNtbRegs *regs, uint32_t offset)
         refuse(regs, "read of NT function offset", offset);
         return 0;
     }
-    return read_target(regs, &t);
+    return trace_read(regs, nt_function(regs) + offset,
+                      read_target(regs, &t));
 }
 
 void idt_ntb_regs_write_nt(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
@@ -308,6 +323,8 @@ void idt_ntb_regs_write_nt(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
         refuse(regs, "write to NT function offset", offset);
         return;
     }
+    trace_idt_ntb_write(regs->sw->port, nt_function(regs) + offset, value,
+                        lanes);
     write_target(regs, &t, value, lanes, effects);
 }
 

@@ -85,6 +85,7 @@ void idt_ntb_signals_raise(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n)
     IdtNtbShmSwitch *regs = &sw->shm->sw;
     uint32_t sepmsk;
 
+    trace_idt_ntb_event(sw->port, event, n);
     if (words.sts) {
         qatomic_fetch_or(words.sts, BIT(n));
     }
@@ -92,7 +93,6 @@ void idt_ntb_signals_raise(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n)
         qatomic_read(&regs->semsk) & BIT(event)) {
         return;
     }
-    trace_idt_ntb_event(sw->port, event, n);
     sepmsk = qatomic_read(&regs->sepmsk);
     for (unsigned slot = 0; slot < sw->num_slots; slot++) {
         if (!(sepmsk & BIT(idt_ntb_switch_partition(sw, slot)))) {
@@ -231,10 +231,11 @@ void idt_ntb_signals_send(IdtNtbSwitch *sw, unsigned slot, unsigned n,
     idt_ntb_switch_count(sw, IDT_NTB_COUNT_MESSAGES_SENT, 1);
     signal.word = FIELD_DP64(signal.word, SHM_INMSG, SRC, source);
     signal.word = FIELD_DP64(signal.word, SHM_INMSG, FULL, 1);
-    if (to >= 0 && idt_ntb_switch_link(sw, to) && !cable_is_pulled(sw, slot) &&
-        (is_taken(sw, slot, &signal) || deliver_message(sw, &signal))) {
+    if (to >= 0 && idt_ntb_switch_link(sw, to) && !cable_is_pulled(sw, slot)) {
         trace_idt_ntb_message(port, n, idt_ntb_switch_port(sw, to), reg, data);
-        return;
+        if (is_taken(sw, slot, &signal) || deliver_message(sw, &signal)) {
+            return;
+        }
     }
     trace_idt_ntb_message_failed(port, n, part, reg, data);
     idt_ntb_switch_count(sw, IDT_NTB_COUNT_MESSAGES_REFUSED, 1);
