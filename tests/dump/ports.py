@@ -20,16 +20,18 @@ from qemu.machine import QEMUQtestMachine
 from switch import Switch
 
 TOOL = TOP / 'scripts/idt-ntb-dump'
+TRACE_TOOL = TOP / 'scripts/idt-ntb-trace'
 
 SLOT = 4
 BARS = {0: 0xe0000000, 1: 0xe1000000, 2: 0xe4000000, 4: 0xe8000000}
 MIB = 1 << 20
 
 
-def load_tool():
-    loader = SourceFileLoader('idt_ntb_dump', str(TOOL))
+def load_tool(path=TOOL):
+    loader = SourceFileLoader(path.name.replace('-', '_'), str(path))
     module = importlib.util.module_from_spec(
         importlib.util.spec_from_loader(loader.name, loader))
+    sys.modules[loader.name] = module   # data classes look there
     loader.exec_module(module)
     return module
 
@@ -42,11 +44,13 @@ class QemuPort:
 
     def __init__(self, folder, name, switch):
         self.qmp_path = os.path.join(folder, f'{name}.qmp')
+        self.log = os.path.join(folder, f'{name}.log')
         self.qemu = QEMUQtestMachine(
             settings.QEMU, base_temp_dir=folder, name=name, args=[
                 *settings.FIRMWARE, '-M', 'q35,memory-backend=mem', '-m', '16',
                 '-object', 'memory-backend-memfd,id=mem,size=16M,share=on',
                 '-qmp', f'unix:{self.qmp_path},server=on,wait=off',
+                '-msg', 'timestamp=on', '-trace', 'idt_ntb*', '-D', self.log,
                 *switch.port(slot=SLOT)])
         self.qemu.launch()
         for bar, address in BARS.items():
