@@ -22,10 +22,11 @@ import settings  # noqa: E402
 from lab import Lab  # noqa: E402
 from guest import GuestError  # noqa: E402
 from measure import Bench  # noqa: E402
+from pings import Pings  # noqa: E402
 from ports import Ports  # noqa: E402
 from report import Report, write_plot  # noqa: E402
 
-PARTS = ('memory', 'requests', 'perf', 'pingpong', 'ports')
+PARTS = ('memory', 'requests', 'perf', 'pingpong', 'pings', 'ports')
 
 
 def say(text):
@@ -36,6 +37,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('parts', nargs='*', metavar='PART',
                         help='of ' + ', '.join(PARTS) + '; all by default')
+    parser.add_argument('--before', metavar='QEMU',
+                        help='another QEMU that pings is to compare')
     args = parser.parse_args()
     for part in args.parts:
         if part not in PARTS:
@@ -45,7 +48,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         make_programs(pathlib.Path(work))
         settings.INITRD = f'{work}/initrd'
-        measure(args.parts or PARTS, f'{work}/eventfd', output)
+        measure(args.parts or PARTS, f'{work}/eventfd', output, args.before)
 
 
 def make_programs(work):
@@ -70,12 +73,13 @@ def make_programs(work):
                        check=True)
 
 
-def measure(parts, eventfd, output):
+def measure(parts, eventfd, output, before):
     report = Report()
     bench = Bench(eventfd, report, say)
     failed = False
     for lab_parts, run in ((('memory', 'requests'), bench.windows),
                            (('perf', 'pingpong'), bench.drivers),
+                           (('pings',), Pings(report, say, before).run),
                            (('ports',), Ports(report, say).run)):
         wanted = [part for part in lab_parts
                   if part in parts]

@@ -9,6 +9,7 @@ import statistics
 import subprocess
 
 import settings
+from pings import SYSCALLS
 from samples import megabytes_per_second, size_text
 
 # The goals in the last part of the table
@@ -30,6 +31,8 @@ class Report:
         self.read = None
         self.perf = None
         self.pingpong = None
+        self.pings = None
+        self.causes = None
         self.idle = None
         self.events = None
 
@@ -40,7 +43,7 @@ class Report:
                  'Medians, and the quartiles of all rounds in brackets']
         reached = []
         for part in (self._memory, self._requests, self._perf,
-                     self._pingpong, self._ports):
+                     self._pingpong, self._pings, self._ports):
             part(lines, reached)
         if reached:
             lines += ['', 'To reach']
@@ -124,6 +127,32 @@ class Report:
             f'  an eventfd round trip of two processes on two CPUs '
             f'{microseconds(trip)}',
             f'  {(ping / trip).text(1)} round trips a ping']
+
+    def _pings(self, lines, reached):
+        del reached
+        if not self.pings:
+            return
+        lines += ['', 'ntb_pingpong, delay_ms=0: pings a second of both '
+                  'guests together, and what each costs in its QEMU']
+        for place in ('any', 'own'):
+            names = [name for other, name in self.pings if other == place]
+            lines += ['', f'  {"each QEMU on " + place + " CPU":42}' +
+                      ''.join(f'{name:24}' for name in names).rstrip()]
+            for what, label in (('pings', 'pings a second'),
+                                *SYSCALLS.items()):
+                digits = 0 if what == 'pings' else 2
+                lines.append(f'  {label:42}' + ''.join(
+                    f'{self.pings[place, name][what].text(digits):24}'
+                    for name in names).rstrip())
+            if len(names) == 2:
+                before, now = (self.pings[place, name]['pings']
+                               for name in names)
+                lines.append(f'  {"pings, now of before":42}' +
+                             (now / before).text())
+        lines += ['', 'Where these calls come from, now']
+        now = self.pings['any', 'now']
+        for (name, cause), part in self.causes.items():
+            lines.append(f'  {name:6} {part * now[name].median:5.2f}  {cause}')
 
     def _ports(self, lines, reached):
         del reached
