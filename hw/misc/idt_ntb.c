@@ -2,16 +2,19 @@
  * IDT 89HPESxNTx PCIe switch: one NT port as a PCI device
  *
  * Devices that connect to the same ivshmem-server are ports of one switch; see
- * docs/specs/idt-ntb.rst.  Each row calls only those below it:
+ * docs/specs/idt-ntb.rst.  A file calls its own row and those below it:
  *
  *   idt_ntb.c, props.c, fault_props.c      the device and its properties
- *   window, mapping, closing, request, ram BAR1 to BAR5: memory of other guests
+ *   window, mapping, closing, request,     BAR1 to BAR5: memory of other guests
+ *     ram, errors, alias
  *   config, port                           a new switch; the life of a port
  *   regs, bridge                           BAR0 and configuration space
+ *   failover, flash, temp                  what some switch registers do
  *   signals, topology, gate, translate     effects of one port on another
  *   faults                                 what a user wants to go wrong
  *   switch                                 lookups; the signal to a port
- *   shm.h, server, bars, caps, eeprom      layout of shared memory; eventfds
+ *   shm.h, chips, bars, caps, eeprom,      layout of shared memory; the chip;
+ *     server, untrusted_fd                   eventfds
  *
  * A doorbell goes this way, in the process of the port that rings it:
  *
@@ -20,7 +23,7 @@
  *   idt_ntb_signals_ring()       sets INDBELLSTS of the other port; goes on
  *                                unless the doorbell is masked there
  *   idt_ntb_switch_signal()      looks up the client id of that port
- *   idt_ntb_server_signal()      writes the eventfd of that client, unless our
+ *   idt_ntb_server_signal()      signals the eventfd of that client, unless our
  *                                last signal is unread
  *
  * and in the process of the other port, from its main loop:

@@ -2,9 +2,9 @@
  * IDT 89HPESxNTx PCIe switch: registers
  *
  * Names, addresses and fields of registers, by address.  Names are those of the
- * manual.  Of registers that repeat, only the first one is here, with the
- * distance to the next one (stride) if it is not 4 bytes.  "Stored only" means
- * that a register keeps its value without effect.
+ * Linux driver and of board software.  Of registers that repeat, usually only
+ * the first one is here, with the distance to the next one (stride) if it is
+ * not 4 bytes.  Write numbers in lower case: idt-ntb-eeprom.py reads no others.
  *
  * The device and its tests include this file; scripts/idt-ntb-eeprom.py parses
  * it, macros with a number or name of a value as well as registers.

@@ -79,7 +79,8 @@ bool idt_ntb_alias_leave(IdtNtbAlias *alias, bool at_once, bool all);
  * Replaces another process's pages with private memory, from offset @from of
  * the BAR on: @alias->start, or a whole number of pages after it.  On return no
  * thread of this process can reach the pages.  One that tries sees ones, from
- * file @ones (idt_ntb_alias_ones_file()), or zeros if that is -1.
+ * file @ones (idt_ntb_alias_ones_file()); or zeros, if that is -1 or the pages
+ * are too many.
  *
  * Returns: false if no memory is left for that.
  */

@@ -4,7 +4,7 @@
  * Doorbells and messages of our port that get lost or come late, reads through
  * its windows that get no answer, and a pulled cable.  A fault belongs to the
  * port of this process; the shared memory holds only its counters.  @faults of
- * IdtNtbSwitch is NULL while no fault is set, so that a signal costs one branch.
+ * IdtNtbSwitch is NULL while no fault is set: a signal costs one branch then.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *

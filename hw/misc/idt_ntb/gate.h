@@ -46,8 +46,10 @@ bool idt_ntb_gate_has_completions(const IdtNtbSwitch *sw, unsigned slot);
 void idt_ntb_gate_check_admission(IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * Ends accesses through the windows of the port in @slot and to the memory
- * behind it, while its link stays up.  Does not wait for the holders.
+ * Counts both epochs of the port in @slot, which ends accesses that are on
+ * their way through its windows and to the memory behind it, and asks the
+ * holders of that memory to check.  First make the end visible, in a state or
+ * control register.  Does not wait for the holders.
  */
 void idt_ntb_gate_close(IdtNtbSwitch *sw, unsigned slot);
 

@@ -124,7 +124,10 @@ static bool remote_is_allowed(const IdtNtbMapping *m, IdtNtbAlias *alias)
     return true;
 }
 
-/* True while the pages of @alias may be in the window, be it open or closed. */
+/*
+ * Returns: true while we may read the pages of @alias: our NTCTL.CPEN is set,
+ * and the RAM is still the same.
+ */
 static bool is_allowed(const IdtNtbMapping *m, IdtNtbAlias *alias)
 {
     const IdtNtbSwitch *sw = m->sw;

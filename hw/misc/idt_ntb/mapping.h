@@ -7,9 +7,10 @@
  *
  * If the window of a mapping is closed, replace its pages with private memory:
  * from then on no thread of ours can reach the peer's memory, whatever QEMU's
- * memory API or a translated block still refers to.  Acknowledge that at once.
- * With TCG the guest's address space follows when no vCPU is in translated
- * code.
+ * memory API or a translated block still refers to.  Acknowledge that at once,
+ * unless a page is closed in part or no memory is left: then acknowledge when
+ * the mapping has left.  With TCG the guest's address space follows when no
+ * vCPU is in translated code.
  *
  * If the window stays open (because the peer's RAM changes, its VM stops, or a
  * larger mapping is made) no store may get lost: take the mapping out of the
@@ -29,7 +30,7 @@
 #include "request.h"
 #include "translate.h"
 
-/* The RAM of a peer that was opened last. */
+/* The RAM of a peer that we opened last. */
 typedef struct IdtNtbTakenRam {
     int fd;                     /* -1: none */
     IdtNtbOpenJob *job;         /* opens it now, or NULL */
@@ -74,7 +75,10 @@ void idt_ntb_mapping_drop_all(IdtNtbMapping *m);
 /* Gives up the mappings that are not allowed any more. */
 void idt_ntb_mapping_sync(IdtNtbMapping *m);
 
-/* The same if another port asked for it; acknowledges it. */
+/*
+ * If another port has asked since the last call, does the same and
+ * acknowledges.
+ */
 void idt_ntb_mapping_look(IdtNtbMapping *m);
 
 /* True while memory of the port at @slot is mapped. */

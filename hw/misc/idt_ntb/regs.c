@@ -210,7 +210,7 @@ static void write_reg(IdtNtbRegs *regs, const IdtNtbAccess *access,
     if (reg->window) {
         effects->windows_changed |= BIT(access->slot);
     } else if (reg->write) {
-        /* A register without a hook is stored only */
+        /* Only a hook can change the interrupt level */
         effects->irq = true;
     }
     if (reg->write) {

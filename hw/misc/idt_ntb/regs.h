@@ -3,8 +3,8 @@
  *
  * Two tables describe the registers: regs_nt.c those of an NT function,
  * regs_switch.c those of the switch.  One decoder serves configuration cycles,
- * BAR0 and the global address space (GAS) from them.  To add a register, add
- * its address to idt_ntb_regs.h, its word to shm.h and an entry to a table.
+ * BAR0 and the global address space (GAS) from them.  To add a register, follow
+ * "To add a register" in docs/specs/idt-ntb-develop.rst.
  *
  * All functions are called with the BQL held, from the main loop or a vCPU.
  *
@@ -69,7 +69,12 @@ struct IdtNtbReg {
     uint32_t w1c;       /* bits that writing 1 clears */
     /* Instead of a read of @word */
     uint32_t (*read)(IdtNtbRegs *regs, const IdtNtbAccess *access);
-    /* Instead of a write of @word by @rw and @w1c; adds to @effects */
+    /*
+     * Instead of a write of @word by @rw and @w1c, which the hook does itself
+     * (idt_ntb_regs_update()); adds to @effects.  Also called for the writes of
+     * an EEPROM image: @regs->configuring is set, @regs->pci and @regs->flash
+     * are NULL, @regs->sw->slot is not valid.
+     */
     void (*write)(IdtNtbRegs *regs, const IdtNtbAccess *access,
                   IdtNtbEffects *effects);
 };

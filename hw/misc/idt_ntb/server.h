@@ -6,8 +6,9 @@
  * an eventfd, not a port: the server does not use an id twice, so a QEMU that
  * connects again gets a new one.
  *
- * Call all functions with the BQL held, from the main loop or a vCPU.  None of
- * them blocks; only idt_ntb_server_connect() waits, up to a limit.
+ * Call all functions with the BQL held, from the main loop or a vCPU.  Only
+ * idt_ntb_server_connect() waits, up to a limit.  The others do not block,
+ * except as untrusted_fd.h says.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -96,10 +97,10 @@ void idt_ntb_server_start(IdtNtbServer *server);
 void idt_ntb_server_signal_all(IdtNtbServer *server);
 
 /*
- * Signal client @id, which counts in @looks how often it has looked.  Do nothing
- * if it has not looked since our last signal: that one is unread, and the client
- * will see what was stored before this call.  Do nothing if its eventfd is not
- * known: it has left, or it will be announced by @joined.
+ * Signal client @id, which counts in @looks how often it has looked.  Do
+ * nothing if it has not looked since our last signal: that one is unread, and
+ * the client will see what was stored before this call.  Do nothing if its
+ * eventfd is not known: it has left, or it will be announced by @joined.
  */
 void idt_ntb_server_signal(IdtNtbServer *server, unsigned id,
                            const uint32_t *looks);

@@ -72,7 +72,7 @@ typedef struct IdtNtbShmSwitch {
     uint32_t swportsts[IDT_MAX_PORTS];  /* and FIELD(SHM_SWPORTSTS, ...) */
     uint32_t gasaprot;
     uint32_t ntmtblprot[IDT_MAX_PARTITIONS];
-    /* Stored only, in the order of the address map */
+    /* Appended later, by address */
     uint32_t swctl;
     uint32_t pclkmode;
     uint32_t stkcfg[IDT_NUM_STACKS];
@@ -109,8 +109,8 @@ FIELD(SHM_EEPROMINTF, SLOT, 27, 3)      /* the port that makes it busy */
 
 typedef enum IdtNtbPortState {
     IDT_NTB_PORT_FREE,          /* no owner */
-    IDT_NTB_PORT_DOWN,          /* owned, link down */
-    IDT_NTB_PORT_UP,            /* owned, link up */
+    IDT_NTB_PORT_DOWN,          /* owned, link not trained */
+    IDT_NTB_PORT_UP,            /* owned, link trained */
     IDT_NTB_PORT_GOING_DOWN,    /* link down, LINKDN is not signalled yet */
 } IdtNtbPortState;
 

@@ -119,7 +119,8 @@ static void signal_unmasked(IdtNtbSwitch *sw, unsigned slot, uint32_t bits,
 {
     IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
 
-    smp_mb__after_rmw();        /* pairs with idt_ntb_switch_exchange() */
+    /* Pairs with the exchange of a mask: read_level() reads after it */
+    smp_mb__after_rmw();
     if (bits & ~qatomic_read(mask) && !(qatomic_read(&p->ntintmsk) & ntint)) {
         idt_ntb_switch_signal(sw, slot);
     }

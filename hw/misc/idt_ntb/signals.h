@@ -2,9 +2,11 @@
  * IDT 89HPESxNTx PCIe switch: doorbells, messages, events, interrupt level
  *
  * A sender changes words in the receiver's block, then signals its owner; the
- * owner derives its interrupt level from the words.  Every function that
- * changes words of other ports signals their owners, but does not interrupt our
- * own guest: the caller evaluates our interrupt.
+ * owner derives its interrupt level from the words.  A sender does not signal
+ * for a doorbell or message that the receiver masks: after unmasking, the owner
+ * reads the status again.  idt_ntb_signals_record_low() leaves the signal to
+ * its caller.  None of these functions interrupts our own guest: the caller
+ * evaluates our interrupt.
  *
  * A function takes the slot of the port that sends: our own or, through the
  * global address space, any other.
@@ -43,7 +45,10 @@ typedef struct IdtNtbIrqState {
     uint32_t msgstsmsk;
 } IdtNtbIrqState;
 
-/* Sets doorbells @bits where GODBELLMSK and GIDBELLMSK let them through. */
+/*
+ * Rings doorbells @bits at all ports with a link, except where GODBELLMSK or
+ * GIDBELLMSK drops them.
+ */
 void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits);
 
 /* Delivers a late signal.  Returns: false if it is lost. */

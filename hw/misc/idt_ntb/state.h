@@ -1,7 +1,7 @@
 /*
  * IDT 89HPESxNTx PCIe switch: the state of the device
  *
- * For idt_ntb.c and props.c; the parts of it do not know the whole.
+ * Only idt_ntb.c, props.c and fault_props.c include this file.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -29,7 +29,7 @@ struct IdtNtbState {
     char *chip;
     char *eeprom;
     bool eeprom_writable;
-    const char *given;          /* a property that eeprom= would decide */
+    const char *given;          /* set by the user and by eeprom= */
     int32_t port;
     uint32_t partitions;
     uint32_t server_timeout;
@@ -52,8 +52,8 @@ struct IdtNtbState {
     bool was_enabled;           /* before that */
     MemoryRegion bar0;
     uint32_t layout_seen[IDT_NUM_BARS]; /* of the BARSETUP registers */
-    uint32_t int_level;         /* unmasked NTINTSTS when last looked at */
-    uint32_t int_ready;         /* of it, when the round of requests began */
+    uint32_t int_level;         /* of NTINTSTS, in the last MSI; 0: INTx */
+    uint32_t int_ready;         /* unmasked NTINTSTS as the round began */
     bool intx;                  /* level of the pin when last looked at */
     bool following_topology;    /* resets the function for it */
     bool powered_off;           /* its guest sleeps or is off, until reset */
@@ -70,7 +70,7 @@ struct IdtNtbState {
 /* Makes the device follow a change of its faults and of the link's values. */
 void idt_ntb_follow_faults(IdtNtbState *s);
 
-/* Holds the partition of the port in reset, as by its PERST# pin, or ends it. */
+/* Holds the port's partition in reset, as by its PERST# pin, or ends that. */
 void idt_ntb_hold_in_reset(IdtNtbState *s, bool hold);
 
 /* fault_props.c */

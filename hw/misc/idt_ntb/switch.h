@@ -190,7 +190,7 @@ void idt_ntb_switch_count(IdtNtbSwitch *sw, IdtNtbCounter counter, unsigned n);
 /*
  * Signals the owner of the port in @slot, so that it looks at its registers.
  * Does nothing if it has not read our last signal yet, or for our own port: the
- * caller looks at ours.  Never blocks.
+ * caller looks at ours.
  */
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned slot);
 

@@ -10,8 +10,9 @@
  * - Any holder of an eventfd can make it blocking, fill its counter and read
  *   it.
  *
- * No function here blocks, whatever other processes do.  Call all of them with
- * the BQL held.
+ * Without AIO, or before Linux 5.8, another process can block a signal or a
+ * clear.  Nothing else here blocks, whatever other processes do.  Call all
+ * functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -50,7 +51,9 @@ void idt_ntb_signaller_free(IdtNtbSignaller *signaller);
 void idt_ntb_signaller_signal(IdtNtbSignaller *signaller, int fd);
 
 /*
- * Clear the counter of eventfd @fd.
+ * Clear the counter of eventfd @fd.  Before Linux 5.8 this is a read(2), which
+ * can block if another process makes the eventfd blocking and clears it at that
+ * moment.
  *
  * Returns: 0, also if it was clear; a negative errno if @fd can't be read.
  */

@@ -19,8 +19,8 @@ typedef struct Register {
 } Register;
 
 /*
- * What the NT function holds.  Left out: registers whose write is a deed,
- * they have tests of their own.
+ * What the NT function holds.  Left out: registers whose write triggers
+ * something.  They have tests of their own.
  */
 static const Register nt_registers[] = {
     { "NTCTL", A_NTCTL, 0, 1, 0, 0xf },
