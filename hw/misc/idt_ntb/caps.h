@@ -25,7 +25,7 @@ bool idt_ntb_caps_init(PCIDevice *pci, uint16_t device_id, Error **errp);
 /* Free what idt_ntb_caps_init() made, even if it failed half-way. */
 void idt_ntb_caps_exit(PCIDevice *pci);
 
-/* What the link is capable of: x4, 5 GT/s */
+/* Width and speed of the link: x4, 5 GT/s */
 #define IDT_NTB_MAX_LINK_WIDTH  QEMU_PCI_EXP_LNK_X4
 #define IDT_NTB_MAX_LINK_SPEED  QEMU_PCI_EXP_LNK_5GT
 

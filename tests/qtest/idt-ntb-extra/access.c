@@ -53,7 +53,7 @@ static void test_views_doorbell(NtbFixture *f)
     }
 }
 
-/* What a peer sends by our registers comes from us */
+/* A message that a peer sends by our registers comes from us */
 static void test_views_message(NtbFixture *f)
 {
     NtbPort *self = f->ports[1];
@@ -344,7 +344,7 @@ static void random_access(GRand *rng, NtbPort *p)
     }
 }
 
-/* What is derived must fit what it is derived from, whatever that is */
+/* Derived registers fit those that they are derived from, at any values */
 static void assert_derived(NtbPort *a, NtbPort *b)
 {
     uint32_t doorbells = ntb_read(a, A_INDBELLSTS) | ntb_read(b, A_INDBELLSTS);

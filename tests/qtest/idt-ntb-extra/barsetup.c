@@ -52,7 +52,7 @@ static void prepare(NtbFixture *f)
     decode(f->ports[1], false);
 }
 
-/* What a BAR reads as after a write of all ones */
+/* The value of a BAR after a write of all ones */
 static uint64_t sizing(uint32_t setup)
 {
     uint64_t mask = -1ULL << FIELD_EX32(setup, BARSETUP0, SIZE);

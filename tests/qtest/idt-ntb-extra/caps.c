@@ -246,7 +246,7 @@ static void test_power(NtbFixture *f)
 #define UNCOR_MASK      (IDT_CAP_AER + PCI_ERR_UNCOR_MASK)
 #define COR_STATUS      (IDT_CAP_AER + PCI_ERR_COR_STATUS)
 
-/* What a reset leaves: @link and @sticky are true if those bits stay */
+/* Check a reset: @link and @sticky are true if those bits stay */
 static void assert_after_reset(NtbPort *p, bool link, bool sticky)
 {
     g_assert_cmphex(ntb_cfg_readw(p, DEVSTA), ==, 0);

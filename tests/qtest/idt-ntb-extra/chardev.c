@@ -32,7 +32,7 @@ static void test_chardev_listens(NtbFixture *f)
     ntb_assert_refused(args, "server=on");
 }
 
-/* What a server leaves that is killed */
+/* Make a socket like one that a killed server left */
 static void make_dead_socket(const char *path)
 {
     struct sockaddr_un un = { .sun_family = AF_UNIX };

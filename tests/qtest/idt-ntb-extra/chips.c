@@ -37,7 +37,7 @@ static int chip_partition(const Chip *chip, unsigned port)
     return -1;
 }
 
-/* What the driver scans: all ports that there are, and no others */
+/* The driver scans all ports that exist, and no others */
 static void check_topology(NtbPort *p, const Chip *chip)
 {
     for (unsigned port = 0; port < IDT_MAX_PORTS; port++) {

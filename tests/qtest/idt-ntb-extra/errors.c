@@ -29,7 +29,7 @@
 #define REPORT_ALL      (PCI_EXP_DEVCTL_CERE | PCI_EXP_DEVCTL_NFERE | \
                          PCI_EXP_DEVCTL_FERE | PCI_EXP_DEVCTL_URRE)
 
-/* What the status registers can show */
+/* Bits that the status registers can show */
 #define UNCOR_ALL       0x03fff030
 #define COR_ALL         0x0000f1c1
 

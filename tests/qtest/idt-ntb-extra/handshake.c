@@ -39,7 +39,7 @@ static void test_chardev_abstract(NtbFixture *f)
  * Server
  */
 
-/* What a script does differently in the handshake */
+/* Deviations of a script from the handshake */
 typedef struct Handshake {
     const char *name;
     const char *words;

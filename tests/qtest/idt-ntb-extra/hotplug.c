@@ -111,7 +111,7 @@ static void test_hotplug_under_fire(NtbFixture *f)
     waitpid(sender, NULL, 0);
 }
 
-/* Who comes at the same time gets a port of its own, in one switch */
+/* Devices that come at the same time get a port each, in one switch */
 static void test_attach_at_once(NtbFixture *f)
 {
     QTestState *qts[4];

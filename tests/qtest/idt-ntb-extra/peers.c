@@ -332,7 +332,7 @@ static void test_end_in_message(NtbFixture *f)
 
 static unsigned accepted;
 
-/* What a client gets that comes back, @times in a row */
+/* Messages to a client that comes back, @times in a row */
 typedef struct BadReturn {
     unsigned times;
     unsigned timeout_ms;        /* longer than the good ones ever take */

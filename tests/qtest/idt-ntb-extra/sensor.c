@@ -13,7 +13,7 @@
 #define TMPCTL_LOW(degrees)     ((degrees) * 2 << R_TMPCTL_LTH_SHIFT | \
                                  R_TMPCTL_BLTH_EN_MASK)
 
-/* What the sensor measures, in millidegrees */
+/* Set the temperature of the sensor, in millidegrees */
 static void set_temperature(NtbPort *p, int value)
 {
     qtest_qmp_assert_success(p->qts, "{'execute': 'qom-set', 'arguments': {"

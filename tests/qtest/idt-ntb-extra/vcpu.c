@@ -283,7 +283,7 @@ void vcpu_start(NtbPort *p, uint64_t addr)
 
 void vcpu_stop(NtbPort *p)
 {
-    /* Nothing is what it shall do next */
+    /* The vCPU has no next command */
     begin(p, 0, 0, 0);
     ntb_wait(is_done(p));
 }

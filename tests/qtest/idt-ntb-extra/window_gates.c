@@ -275,7 +275,7 @@ static void test_reprogram(NtbFixture *f)
         win_assert_hits(a, direct + WIN_SIZE - 8, b, x + WIN_SIZE - 8, 8);
         win_open_lut(a, WIN_LUT24, ENTRY, b->partition, x + 0x4000);
         win_assert_hits(a, lut, b, x + 0x4000, 8);
-        /* What was there before does not change any more */
+        /* The earlier content does not change any more */
         if (old != x) {
             qtest_writeq(b->qts, old, 0x5a5a5a5a5a5a5a5a);
             qtest_writeq(a->qts, direct, win_value());

@@ -58,7 +58,7 @@ static const Layout layouts[] = {
         EN | T64 | PREF | LOG2(42), 0 }, true },
 };
 
-/* What the header answers to all ones */
+/* Values of the header after a write of all ones */
 static uint64_t sizing(uint32_t setup)
 {
     uint64_t mask = -1ULL << FIELD_EX32(setup, BARSETUP0, SIZE);

@@ -112,7 +112,7 @@ static void unplug_dimm(QTestState *qts)
     ntb_wait(ntb_count_fds(qts) < fds);
 }
 
-/* What the table says of the RAM at @x */
+/* Return the entry of the table for the RAM at @x */
 static IdtNtbShmRam published(NtbFixture *f, uint64_t x)
 {
     const IdtNtbShmMemory *table =
@@ -233,7 +233,7 @@ static void test_memory_moves(NtbFixture *f)
 }
 
 /*
- * What is neither RAM nor ROM
+ * Addresses of neither RAM nor ROM
  */
 
 #define UNCOR_STATUS    (IDT_CAP_AER + PCI_ERR_UNCOR_STATUS)

@@ -194,7 +194,7 @@ NtbServer *ntb_server_start(void)
     return ntb_server_start_size(NTB_SHM_SIZE);
 }
 
-/* What the test has open is not the server's to keep open */
+/* Do not let the server inherit descriptors of the test */
 static void close_inherited(int keep)
 {
     for (int fd = 3; fd < 1024; fd++) {
@@ -481,7 +481,7 @@ NtbPort *ntb_open_plugged(QTestState *qts)
 void ntb_device_del_send(QTestState *qts)
 {
     qtest_qmp_device_del_send(qts, "ntb1");
-    /* What a guest's ACPI code does: rp0 is the only bus with hot-plug */
+    /* Do as a guest's ACPI code: rp0 is the only bus with hot-plug */
     qtest_outl(qts, PCIHP_BASE + PCIHP_SELECT, 0);
     qtest_outl(qts, PCIHP_BASE + PCIHP_EJECT, 1);
 }

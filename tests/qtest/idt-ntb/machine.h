@@ -12,7 +12,7 @@
 #include "libqos/pci-pc.h"
 #include "libqos/pci-spapr.h"
 
-/* What differs between machines, as a test has them set up */
+/* Differences between the machines of the tests */
 typedef struct NtbMachine {
     bool has_iommu;             /* so that nobody's windows alias its RAM */
     uint64_t pci;               /* where PCI addresses below 4 GiB are */

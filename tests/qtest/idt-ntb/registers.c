@@ -278,7 +278,7 @@ static void test_switch(NtbFixture *f)
 }
 
 /*
- * What is not there reads as zero
+ * Registers that do not exist read as zero
  */
 
 static const Register *find_register(const Register *regs, unsigned count,
@@ -416,7 +416,7 @@ static void assert_topology(NtbPort *p, unsigned partitions, uint32_t attached)
     }
 }
 
-/* What the driver looks at when it is probed, long before any peer exists */
+/* Registers that the driver reads in its probe, before any peer exists */
 static void test_scan(NtbFixture *f)
 {
     static const uint32_t setups[IDT_NUM_BARS] = {
@@ -438,7 +438,7 @@ static void test_scan(NtbFixture *f)
     }
 }
 
-/* What the pins of the board said at power-up */
+/* The levels of the pins of the board at power-up */
 static void test_boot_vector(NtbFixture *f)
 {
     NtbPort *p = f->ports[0];

@@ -68,7 +68,7 @@ NtbPort *win_open_plugged(QTestState *qts);
 /* As ntb_setup_function(), then place all BARs, admit and enable the port */
 void win_setup_function(NtbPort *p);
 
-/* What BARSETUP says: 0 when it is off */
+/* Read from BARSETUP; the size is 0 when it is off */
 uint64_t win_bar_size(NtbPort *p, unsigned bar);
 bool win_bar_is_64bit(NtbPort *p, unsigned bar);
 
@@ -106,7 +106,7 @@ void win_close_lut(NtbPort *p, unsigned bar, unsigned entry);
 /* A number that no other call returned; no byte of it is 0xff or 0 */
 uint64_t win_value(void);
 
-/* What was posted to @p has arrived */
+/* Wait until the writes that were posted to @p have arrived */
 void win_sync(NtbPort *p);
 
 /* All bytes are the same: what was read, and what is where it went to */
