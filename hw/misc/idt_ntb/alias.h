@@ -4,7 +4,7 @@
  * Pages of RAM that appear in a BAR.  This is a QOM object, because QEMU's
  * memory core can refer to its regions for some time after it was given up.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -49,26 +49,26 @@ struct IdtNtbAlias {
 };
 
 /*
- * Maps @size bytes at @offset of @fd, which stays the caller's.
+ * Map @size bytes at @offset of @fd, which stays the caller's.
  *
  * Returns: the mapping, or NULL with the reason in @why.
  */
 IdtNtbAlias *idt_ntb_alias_new(int fd, uint64_t offset, uint64_t size,
                                const char **why);
 
-/* Maps @mr, RAM of this process, from @offset on. */
+/* Map @mr, RAM of this process, from @offset on. */
 IdtNtbAlias *idt_ntb_alias_new_local(MemoryRegion *mr, uint64_t offset);
 
 /*
- * Shows @alias from @alias->start to @alias->end of @bar.  With TCG the guest
+ * Show @alias from @alias->start to @alias->end of @bar.  With TCG the guest
  * sees it when no vCPU is in translated code.  @alias->ptr can be used at once.
  */
 void idt_ntb_alias_enter(IdtNtbAlias *alias, MemoryRegion *bar);
 
 /*
- * Takes @alias out of the guest's address space: at once if @at_once, as when
+ * Take @alias out of the guest's address space: at once if @at_once, as when
  * its BAR goes away.  Else with TCG when no vCPU is in translated code; then
- * calls @alias->left, if that is set.  With @all, no vCPU begins another block
+ * call @alias->left, if that is set.  With @all, no vCPU begins another block
  * of code before that.
  *
  * Returns: true if it is out on return; @alias->left is not called.
@@ -76,8 +76,8 @@ void idt_ntb_alias_enter(IdtNtbAlias *alias, MemoryRegion *bar);
 bool idt_ntb_alias_leave(IdtNtbAlias *alias, bool at_once, bool all);
 
 /*
- * Replaces another process's pages with private memory, from offset @from of
- * the BAR on: @alias->start, or a whole number of pages after it.  On return no
+ * Replace another process's pages with private memory, from offset @from of the
+ * BAR on: @alias->start, or a whole number of pages after it.  On return no
  * thread of this process can reach the pages.  One that tries sees ones, from
  * file @ones (idt_ntb_alias_ones_file()); or zeros, if that is -1 or the pages
  * are too many.
@@ -86,7 +86,7 @@ bool idt_ntb_alias_leave(IdtNtbAlias *alias, bool at_once, bool all);
  */
 bool idt_ntb_alias_cut_off(IdtNtbAlias *alias, uint64_t from, int ones);
 
-/* A file of ones for idt_ntb_alias_cut_off(), or -1. */
+/* Return a file of ones for idt_ntb_alias_cut_off(), or -1. */
 int idt_ntb_alias_ones_file(void);
 
 #endif

@@ -6,7 +6,7 @@
  * configuration space of a bridge has a type 1 header and the capabilities of
  * the NT function.
  *
- * Ports are named by their number.  All functions are called with the BQL held.
+ * Ports are named by their number.  Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -16,15 +16,17 @@
 
 #include "switch.h"
 
-/* True if the bridge function of @port, any number, answers at @offset. */
+/*
+ * Return true if the bridge function of @port, any number, answers at @offset.
+ */
 bool idt_ntb_bridge_has(const IdtNtbSwitch *sw, unsigned port, unsigned offset);
 
-/* The dword at @offset of the bridge function of @port. */
+/* Return the dword at @offset of the bridge function of @port. */
 uint32_t idt_ntb_bridge_read(const IdtNtbSwitch *sw, unsigned port,
                              unsigned offset);
 
 /*
- * Writes the dword at @offset as a reset image does: PCIELSTS.SCLK changes, a
+ * Write the dword at @offset as a reset image does: PCIELSTS.SCLK changes, a
  * write elsewhere is logged.
  */
 void idt_ntb_bridge_write_image(IdtNtbSwitch *sw, unsigned port,

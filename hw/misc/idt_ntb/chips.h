@@ -18,7 +18,7 @@ typedef struct IdtNtbChip {
 } IdtNtbChip;
 
 /*
- * Finds a chip by its name, such as "89HPES24NT6AG2".
+ * Find a chip by its name, such as "89HPES24NT6AG2".
  *
  * Returns: the chip, or NULL with @errp set and the known names as a hint.
  */

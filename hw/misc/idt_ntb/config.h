@@ -6,7 +6,7 @@
  * image leaves in the registers of an NT function is what a reset returns to.
  * Ports that attach later must agree with the image.
  *
- * All functions are called with the BQL held.
+ * Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,9 +31,9 @@ struct IdtNtbConfig {
 };
 
 /*
- * Loads the image in @file or, if that is NULL, makes one: the first
- * @partitions ports of @chip have an NT function with the BARs of @barsetup,
- * each in a partition of its own.  Call idt_ntb_config_cleanup() in the end.
+ * Load the image in @file or, if that is NULL, make one: the first @partitions
+ * ports of @chip have an NT function with the BARs of @barsetup, each in a
+ * partition of its own.  Call idt_ntb_config_cleanup() in the end.
  *
  * Returns: true, or false with @errp set and nothing to clean up.
  */
@@ -43,7 +43,7 @@ bool idt_ntb_config_init(IdtNtbConfig *config, const IdtNtbChip *chip,
 void idt_ntb_config_cleanup(IdtNtbConfig *config);
 
 /*
- * Configures the new switch @sw->shm by the image in @sw->config.  No port is
+ * Configure the new switch @sw->shm by the image in @sw->config.  No port is
  * attached, and the caller holds the lock of the header.
  *
  * Returns: true, or false with @errp set.
@@ -51,7 +51,7 @@ void idt_ntb_config_cleanup(IdtNtbConfig *config);
 bool idt_ntb_config_run(IdtNtbSwitch *sw, Error **errp);
 
 /*
- * Compares the running switch with @sw->config.
+ * Compare the running switch with @sw->config.
  *
  * Returns: true if they agree, or if @sw->config is the default; else false
  * with @errp set.
@@ -59,16 +59,16 @@ bool idt_ntb_config_run(IdtNtbSwitch *sw, Error **errp);
 bool idt_ntb_config_check(const IdtNtbSwitch *sw, Error **errp);
 
 /*
- * True if a device can attach to the port in @slot: it has an NT function, or
- * had one when the image was executed.
+ * Return true if a device can attach to the port in @slot: it has an NT
+ * function, or had one when the image was executed.
  */
 bool idt_ntb_config_has_nt(const IdtNtbSwitch *sw, unsigned slot);
 
-/* The dword at @offset of the configuration space of @slot in reset. */
+/* Return the dword at @offset of the configuration space of @slot in reset. */
 uint32_t idt_ntb_config_reset_cfg(const IdtNtbSwitch *sw, unsigned slot,
                                   unsigned offset);
 
-/* Shows the other ports the configuration space of @slot in reset. */
+/* Show the other ports the configuration space of @slot in reset. */
 void idt_ntb_config_publish_reset(IdtNtbSwitch *sw, unsigned slot);
 
 #endif

@@ -7,7 +7,7 @@
  * unplugs us.  So note an error where it is detected, and report it at the end
  * of the access.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -31,30 +31,30 @@ typedef struct IdtNtbErrors {
 } IdtNtbErrors;
 
 /*
- * Notes that an access of @len bytes at bus address @addr was refused.  Does
+ * Note that an access of @len bytes at bus address @addr was refused.  Do
  * nothing while the guest has not cleared an earlier one.
  */
 void idt_ntb_errors_unsupported(IdtNtbErrors *e, uint64_t addr, unsigned len,
                                 bool is_write);
 
-/* The same for an access that got no answer in time. */
+/* Note that an access got no answer in time. */
 void idt_ntb_errors_timeout(IdtNtbErrors *e);
 
 /*
- * Reports the noted errors, and those that were written to NTUEEM and NTCEEM.
+ * Report the noted errors, and those that were written to NTUEEM and NTCEEM.
  *
- * The device may be unplugged on return: a caller that goes on holds its object
- * and looks whether @e->sw->shm is NULL.
+ * This can unplug the device.  If you go on, hold its object and check whether
+ * @e->sw->shm is NULL.
  */
 void idt_ntb_errors_report(IdtNtbErrors *e);
 
 /*
- * Restores PCIELCAP: when QEMU's core injects an uncorrectable error, which a
+ * Restore PCIELCAP: when QEMU's core injects an uncorrectable error, which a
  * user can ask it to, it writes DEVSTA as a dword, over the lower half.
  */
 void idt_ntb_errors_repair(IdtNtbErrors *e);
 
-/* Forgets the noted errors. */
+/* Forget the noted errors. */
 void idt_ntb_errors_reset(IdtNtbErrors *e);
 
 #endif

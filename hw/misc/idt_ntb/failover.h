@@ -7,7 +7,7 @@
  * a secondary failover, as if software had written the control register.
  * Source: user manual, p. 6-1.
  *
- * All functions are called with the BQL held.
+ * Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,19 +18,19 @@
 #include "switch.h"
 
 /*
- * Triggers a failover by capability @cap.  The caller applies changes of our
- * own port, and evaluates our interrupt.
+ * Trigger a failover by capability @cap.  Afterwards apply changes of our own
+ * port, and evaluate our interrupt: notify_guest(), or schedule look_bh.
  */
 void idt_ntb_failover_trigger(IdtNtbSwitch *sw, unsigned cap, bool secondary);
 
 /*
- * Signals the completion of failovers whose changes are all applied.  Call it
+ * Signal the completion of failovers whose changes are all applied.  Call it
  * after a change of our port is applied and, since other processes apply
  * changes too, about once a second.
  */
 void idt_ntb_failover_finish(IdtNtbSwitch *sw);
 
-/* True if a failover can give the port in @slot an NT function. */
+/* Return true if a failover can give the port in @slot an NT function. */
 bool idt_ntb_failover_gives_nt(const IdtNtbSwitch *sw, unsigned slot);
 
 #endif

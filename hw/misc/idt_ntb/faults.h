@@ -6,7 +6,7 @@
  * port of this process; the shared memory holds only its counters.  @faults of
  * IdtNtbSwitch is NULL while no fault is set: a signal costs one branch then.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -56,24 +56,24 @@ typedef struct IdtNtbFaults {
 } IdtNtbFaults;
 
 /*
- * Starts; @sw is attached.  @deliver delivers a late signal; it returns false
- * if the signal is lost.
+ * Start; @sw is attached.  @deliver delivers a late signal; it returns false if
+ * the signal is lost.
  */
 void idt_ntb_faults_start(IdtNtbFaults *f, IdtNtbSwitch *sw,
                           bool (*deliver)(IdtNtbSwitch *sw,
                                           const IdtNtbSignal *signal));
 
-/* Stops, before @sw is detached.  Late signals get lost. */
+/* Stop, before @sw is detached.  Late signals get lost. */
 void idt_ntb_faults_stop(IdtNtbFaults *f);
 
-/* Follows a change of the faults.  Late signals stay on their way. */
+/* Follow a change of the faults.  Late signals stay on their way. */
 void idt_ntb_faults_follow(IdtNtbFaults *f);
 
-/* True while the cable is pulled; @sw->faults is not NULL. */
+/* Return true while the cable is pulled; @sw->faults is not NULL. */
 bool idt_ntb_faults_cable_is_pulled(const IdtNtbSwitch *sw);
 
 /*
- * Takes a signal of our port away, to lose it or to deliver it late.
+ * Take a signal of our port away, to lose it or to deliver it late.
  * @sw->faults is not NULL.
  *
  * Returns: false if no fault hits it.
@@ -81,8 +81,8 @@ bool idt_ntb_faults_cable_is_pulled(const IdtNtbSwitch *sw);
 bool idt_ntb_faults_take(IdtNtbSwitch *sw, const IdtNtbSignal *signal);
 
 /*
- * True if our read through a window to slot @to gets no answer.  @sw->faults is
- * not NULL.
+ * Return true if our read through a window to slot @to gets no answer.
+ * @sw->faults is not NULL.
  */
 bool idt_ntb_faults_take_completion(IdtNtbSwitch *sw, unsigned to);
 

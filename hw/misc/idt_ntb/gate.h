@@ -6,7 +6,7 @@
  * so that requests sent before are not executed later, and asks the ports that
  * have that memory mapped to check their mappings (mapping.h).
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -17,47 +17,50 @@
 #include "switch.h"
 
 /*
- * True while the port in @slot may send requests through its windows: its
- * NTCTL.IDPROTDIS is set, or the mapping table has a valid entry for its
+ * Return true while the port in @slot may send requests through its windows:
+ * its NTCTL.IDPROTDIS is set, or the mapping table has a valid entry for its
  * partition with requester ID 0 (user manual, p. 26-14).
  */
 bool idt_ntb_gate_is_admitted(const IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * True while requests of @from reach the memory behind @to, both slots: @from
- * is admitted, both links are up, and the function of @to is a bus master.
+ * Return true while requests of @from reach the memory behind @to, both slots:
+ * @from is admitted, both links are up, and the function of @to is a bus
+ * master.
  */
 bool idt_ntb_gate_is_open(const IdtNtbSwitch *sw, unsigned from, unsigned to);
 
 /*
- * A number that changes whenever idt_ntb_gate_is_open() ends.  A request
+ * Return a number that changes whenever idt_ntb_gate_is_open() ends.  A request
  * carries it, so that the receiver drops what was sent before such an end.
  */
 uint32_t idt_ntb_gate_epoch(const IdtNtbSwitch *sw, unsigned from,
                             unsigned to);
 
 /*
- * True while reads of the port in @slot get an answer: its NTCTL.CPEN is set
- * (user manual, p. 14-14).  Writes need no answer.
+ * Return true while reads of the port in @slot get an answer: its NTCTL.CPEN is
+ * set (user manual, p. 14-14).  Writes need no answer.
  */
 bool idt_ntb_gate_has_completions(const IdtNtbSwitch *sw, unsigned slot);
 
-/* Counts an epoch if the port in @slot is not admitted any more. */
+/* Count an epoch if the port in @slot is not admitted any more. */
 void idt_ntb_gate_check_admission(IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * Counts both epochs of the port in @slot, which ends accesses that are on
- * their way through its windows and to the memory behind it, and asks the
- * holders of that memory to check.  First make the end visible, in a state or
- * control register.  Does not wait for the holders.
+ * Count both epochs of the port in @slot, which ends accesses that are on their
+ * way through its windows and to the memory behind it, and ask the holders of
+ * that memory to check.  First make the end visible, in a state or control
+ * register.  Do not wait for the holders.
  */
 void idt_ntb_gate_close(IdtNtbSwitch *sw, unsigned slot);
 
-/* The slots that have memory behind one of @targets mapped, a bit each. */
+/*
+ * Return the slots that have memory behind one of @targets mapped, a bit each.
+ */
 uint32_t idt_ntb_gate_holders(const IdtNtbSwitch *sw, uint32_t targets);
 
 /*
- * Asks the port in @slot to check its mappings.
+ * Ask the port in @slot to check its mappings.
  *
  * Returns: the value that close_ack of its block has reached when it is done.
  */

@@ -17,7 +17,7 @@
  * address space first.  Until then it counts in @holds, and a peer whose VM
  * stops waits for that.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -61,7 +61,7 @@ void idt_ntb_mapping_start(IdtNtbMapping *m);
 void idt_ntb_mapping_stop(IdtNtbMapping *m);
 
 /*
- * Finds or makes the mapping at @offset of BAR @bar, which is in @t.
+ * Find or make the mapping at @offset of BAR @bar, which is in @t.
  *
  * Returns: where the byte at @offset is, and in @len how many follow; or NULL,
  * and in @len how many bytes (at least 1) to send by request.
@@ -69,22 +69,24 @@ void idt_ntb_mapping_stop(IdtNtbMapping *m);
 void *idt_ntb_mapping_map(IdtNtbMapping *m, unsigned bar, uint64_t offset,
                           const IdtNtbTranslation *t, uint64_t *len);
 
-/* Gives up all mappings. */
+/* Give up all mappings. */
 void idt_ntb_mapping_drop_all(IdtNtbMapping *m);
 
-/* Gives up the mappings that are not allowed any more. */
+/* Give up the mappings that are not allowed any more. */
 void idt_ntb_mapping_sync(IdtNtbMapping *m);
 
 /*
- * If another port has asked since the last call, does the same and
- * acknowledges.
+ * If another port has asked since the last call, do the same and acknowledge.
  */
 void idt_ntb_mapping_look(IdtNtbMapping *m);
 
-/* True while memory of the port at @slot is mapped. */
+/* Return true while memory of the port at @slot is mapped. */
 bool idt_ntb_mapping_holds(const IdtNtbMapping *m, unsigned slot);
 
-/* The number of mappings, and a text that lists them, to be freed. */
+/*
+ * Return the number of mappings, and a text that lists them: free it by
+ * g_free().
+ */
 unsigned idt_ntb_mapping_count(const IdtNtbMapping *m);
 char *idt_ntb_mapping_list(const IdtNtbMapping *m);
 

@@ -6,7 +6,7 @@
  * before we open RAM, the kernel confirms that the process owns the port and
  * has the file open for reading and writing.
  *
- * All functions are called with the BQL held.
+ * Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -55,55 +55,55 @@ typedef struct IdtNtbPeerRam {
 bool idt_ntb_ram_is_plain(const MemoryRegionSection *section);
 
 /*
- * Publishes the RAM that @pci reaches, and keeps the table up to date.  When it
- * changes, schedules @changed_bh: that can be within a memory transaction.
+ * Publish the RAM that @pci reaches, and keep the table up to date.  When it
+ * changes, schedule @changed_bh: that can be within a memory transaction.
  */
 void idt_ntb_ram_start(IdtNtbRam *m, IdtNtbSwitch *sw, PCIDevice *pci,
                        QEMUBH *changed_bh);
 void idt_ntb_ram_stop(IdtNtbRam *m);
 
-/* Publishes nothing while @hidden. */
+/* Publish nothing while @hidden. */
 void idt_ntb_ram_hide(IdtNtbRam *m, bool hidden);
 
-/* True if our RAM has changed since the last call. */
+/* Return true if our RAM has changed since the last call. */
 bool idt_ntb_ram_take_changed(IdtNtbRam *m);
 
-/* Publishes everything again: @sw is attached to another memory. */
+/* Publish everything again: @sw is attached to another memory. */
 void idt_ntb_ram_reset(IdtNtbRam *m);
 
 /*
- * Finds the RAM at bus address @addr in the table of the port at @slot.
+ * Find the RAM at bus address @addr in the table of the port at @slot.
  *
  * Returns: true, and the RAM in @ram.
  */
 bool idt_ntb_ram_find(const IdtNtbSwitch *sw, unsigned slot,
                       uint64_t addr, IdtNtbPeerRam *ram);
 
-/* The sequence number of the table of the port at @slot. */
+/* Return the sequence number of the table of the port at @slot. */
 uint32_t idt_ntb_ram_seq(const IdtNtbSwitch *sw, unsigned slot);
 
 /* Opens RAM of a peer, in a thread: the peer can make the kernel wait. */
 typedef struct IdtNtbOpenJob IdtNtbOpenJob;
 
 /*
- * Starts to open the file of @ram, of the port at @slot.  It opens it if the
- * process owns the port and has the file open for reading and writing, and if
- * the file can't shrink or fail (or @trust).
+ * Start to open the file of @ram, of the port at @slot.  Open it if the process
+ * owns the port and has the file open for reading and writing, and if the file
+ * can't shrink or fail (or @trust).
  */
 IdtNtbOpenJob *idt_ntb_ram_open(const IdtNtbSwitch *sw, unsigned slot,
                                 const IdtNtbPeerRam *ram, bool trust);
 
-/* Waits up to @timeout_ms.  Returns: true if @job is done. */
+/* Wait up to @timeout_ms.  Returns: true if @job is done. */
 bool idt_ntb_ram_open_wait(IdtNtbOpenJob *job, unsigned timeout_ms);
 
 /*
- * Takes the result of a @job that is done.
+ * Take the result of a @job that is done.
  *
  * Returns: a descriptor, or -1 with the reason in @why.
  */
 int idt_ntb_ram_open_result(IdtNtbOpenJob *job, const char **why);
 
-/* Frees @job, whether it is done or not. */
+/* Free @job, whether it is done or not. */
 void idt_ntb_ram_open_end(IdtNtbOpenJob *job);
 
 #endif

@@ -6,7 +6,7 @@
  * BAR0 and the global address space (GAS) from them.  To add a register, follow
  * "To add a register" in docs/specs/idt-ntb-develop.rst.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -84,38 +84,38 @@ extern const unsigned idt_ntb_num_nt_regs;
 extern const IdtNtbReg idt_ntb_switch_regs[];
 extern const unsigned idt_ntb_num_switch_regs;
 
-/* Builds the tables that the decoder looks into; call it once. */
+/* Build the tables that the decoder looks into; call it once. */
 void idt_ntb_regs_init(void);
 
-/* Gives the registers in a zeroed block the chip's own reset values. */
+/* Give the registers in a zeroed block the chip's own reset values. */
 void idt_ntb_regs_reset_port(IdtNtbShmPort *p);
 void idt_ntb_regs_reset_switch(IdtNtbShmSwitch *sw);
 
-/* Copies the registers of an NT function, with its pending messages. */
+/* Copy the registers of an NT function, with its pending messages. */
 void idt_ntb_regs_copy_port(IdtNtbShmPort *to, const IdtNtbShmPort *from);
 
-/* Copies the registers of a switch, without the mapping table. */
+/* Copy the registers of a switch, without the mapping table. */
 void idt_ntb_regs_copy_switch(IdtNtbShmSwitch *to,
                               const IdtNtbShmSwitch *from);
 
 /*
- * Accesses @size (1 to 8) bytes at @offset of our NT function, at any
- * alignment, as byte lanes of dwords.  Bytes from IDT_NT_CFG_SIZE on read as 0
- * and ignore writes.
+ * Access @size (1 to 8) bytes at @offset of our NT function, at any alignment,
+ * as byte lanes of dwords.  Bytes from IDT_NT_CFG_SIZE on read as 0 and ignore
+ * writes.
  */
 uint64_t idt_ntb_regs_read(IdtNtbRegs *regs, uint32_t offset, unsigned size);
 IdtNtbEffects idt_ntb_regs_write(IdtNtbRegs *regs, uint32_t offset,
                                  uint64_t value, unsigned size);
 
 /*
- * Accesses the dword at @offset of our NT function, a multiple of 4 below
+ * Access the dword at @offset of our NT function, a multiple of 4 below
  * IDT_NT_CFG_SIZE.  A write changes the bits in @lanes, and adds to @effects.
  */
 uint32_t idt_ntb_regs_read_nt(IdtNtbRegs *regs, uint32_t offset);
 void idt_ntb_regs_write_nt(IdtNtbRegs *regs, uint32_t offset, uint32_t value,
                            uint32_t lanes, IdtNtbEffects *effects);
 
-/* The same of the dword at @addr of the GAS, below IDT_GAS_SIZE. */
+/* Access the dword at @addr of the GAS, below IDT_GAS_SIZE, in the same way. */
 uint32_t idt_ntb_regs_read_gas(IdtNtbRegs *regs, uint32_t addr);
 void idt_ntb_regs_write_gas(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
                             uint32_t lanes, IdtNtbEffects *effects);
@@ -123,11 +123,10 @@ void idt_ntb_regs_write_gas(IdtNtbRegs *regs, uint32_t addr, uint32_t value,
 /* For the hooks of the tables */
 
 /*
- * Writes @word by the rules of @access->reg, atomically.
+ * Write @word by the rules of @access->reg, atomically.
  *
- * Returns: idt_ntb_regs_exchange(): the value before;
- * idt_ntb_regs_update(): the value that this write left, whatever other
- * processes wrote after it.
+ * Returns: idt_ntb_regs_exchange(): the value before; idt_ntb_regs_update():
+ * the value that this write left, whatever other processes wrote after it.
  */
 uint32_t idt_ntb_regs_exchange(const IdtNtbAccess *access, uint32_t *word);
 uint32_t idt_ntb_regs_update(const IdtNtbAccess *access, uint32_t *word);

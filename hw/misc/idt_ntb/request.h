@@ -15,7 +15,7 @@
  * misses it is "stalled": don't wait for it again until it has executed all
  * that it was sent before.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -72,28 +72,31 @@ typedef struct IdtNtbRequest {
 } IdtNtbRequest;
 
 /*
- * Starts to send and to execute; @sw is attached.  @look_bh is scheduled if
- * requests are left over, or if a wait has taken a signal from the main loop.
+ * Start to send and to execute; @sw is attached.  Schedule @look_bh if requests
+ * are left over, or if a wait has taken a signal from the main loop.
  */
 void idt_ntb_request_start(IdtNtbRequest *r, QEMUBH *look_bh);
 void idt_ntb_request_stop(IdtNtbRequest *r);
 
-/* Starts over: @sw is attached to another memory. */
+/* Start over: @sw is attached to another memory. */
 void idt_ntb_request_reset(IdtNtbRequest *r);
 
-/* The device of this process that is at @slot of the same switch, or NULL. */
+/*
+ * Return the device of this process that is at @slot of the same switch, or
+ * NULL.
+ */
 IdtNtbRequest *idt_ntb_request_local(const IdtNtbRequest *r,
                                      unsigned slot);
 
-/* Begins an access of our guest: sets the deadline of its waits. */
+/* Begin an access of our guest: set the deadline of its waits. */
 void idt_ntb_request_begin_access(IdtNtbRequest *r);
 
-/* How long the access may wait from now on, in milliseconds. */
+/* Return how long the access may wait from now on, in milliseconds. */
 unsigned idt_ntb_request_access_ms(const IdtNtbRequest *r);
 
 /*
- * Writes @len bytes (1 to 8, in the order of the bus) to @addr behind slot @to.
- * Waits for room in the mailbox and, if @complete, until it is executed.
+ * Write @len bytes (1 to 8, in the order of the bus) to @addr behind slot @to.
+ * Wait for room in the mailbox and, if @complete, until it is executed.
  *
  * We do not learn it if the other port refuses a write.
  */
@@ -101,46 +104,48 @@ IdtNtbRequestResult idt_ntb_request_write(IdtNtbRequest *r, unsigned to,
                                           uint64_t addr, const void *buf,
                                           unsigned len, bool complete);
 
-/* Reads; @buf changes only if that is done. */
+/* Read; @buf changes only if that is done. */
 IdtNtbRequestResult idt_ntb_request_read(IdtNtbRequest *r, unsigned to,
                                          uint64_t addr, void *buf,
                                          unsigned len);
 
 /*
- * Waits until all requests to slot @to are executed.
+ * Wait until all requests to slot @to are executed.
  *
  * Returns: true if they are.
  */
 bool idt_ntb_request_flush(IdtNtbRequest *r, unsigned to);
 
-/* True while @to is stalled. */
+/* Return true while @to is stalled. */
 bool idt_ntb_request_is_stalled(IdtNtbRequest *r, unsigned to);
 
 /*
- * Executes requests to this port, in rounds: a round has the requests that were
- * in the mailboxes when it began.  Goes on with the round that is under way, or
- * begins one.  Stops after about a millisecond and schedules @look_bh: the main
+ * Execute requests to this port, in rounds: a round has the requests that were
+ * in the mailboxes when it began.  Go on with the round that is under way, or
+ * begin one.  Stop after about a millisecond and schedule @look_bh: the main
  * loop has other work, and closings to acknowledge.
  *
  * Returns: true if the round is over; false also while the VM is stopped.
  */
 bool idt_ntb_request_serve(IdtNtbRequest *r);
 
-/* Executes all requests up to now, within the completion timeout. */
+/* Execute all requests up to now, within the completion timeout. */
 void idt_ntb_request_drain(IdtNtbRequest *r);
 
 /*
- * Executes requests until @done, up to @deadline (g_get_monotonic_time()).
+ * Execute requests until @done, up to @deadline (g_get_monotonic_time()).
  *
  * Returns: the last result of @done.
  */
 bool idt_ntb_request_wait(IdtNtbRequest *r, bool (*done)(void *opaque),
                           void *opaque, int64_t deadline);
 
-/* Whether ports of this process execute requests while the VM is stopped. */
+/*
+ * Let ports of this process execute requests while the VM is stopped, or not.
+ */
 void idt_ntb_request_serve_stopped(bool serve);
 
-/* Signals the ports that sleep until we have done something. */
+/* Signal the ports that sleep until we have done something. */
 void idt_ntb_request_wake(IdtNtbRequest *r);
 
 #endif

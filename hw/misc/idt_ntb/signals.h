@@ -6,12 +6,12 @@
  * for a doorbell or message that the receiver masks: after unmasking, the owner
  * reads the status again.  idt_ntb_signals_record_low() leaves the signal to
  * its caller.  None of these functions interrupts our own guest: the caller
- * evaluates our interrupt.
+ * evaluates our interrupt, by notify_guest() or look_bh.
  *
  * A function takes the slot of the port that sends: our own or, through the
  * global address space, any other.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -46,24 +46,24 @@ typedef struct IdtNtbIrqState {
 } IdtNtbIrqState;
 
 /*
- * Rings doorbells @bits at all ports with a link, except where GODBELLMSK or
+ * Ring doorbells @bits at all ports with a link, except where GODBELLMSK or
  * GIDBELLMSK drops them.
  */
 void idt_ntb_signals_ring(IdtNtbSwitch *sw, unsigned slot, uint32_t bits);
 
-/* Delivers a late signal.  Returns: false if it is lost. */
+/* Deliver a late signal.  Returns: false if it is lost. */
 bool idt_ntb_signals_deliver(IdtNtbSwitch *sw, const IdtNtbSignal *signal);
 
 /*
- * Sends @data through outbound message register @n, to the inbound register
- * that SWPxMSGCTLn selects.  If that is full or has no link, sets a bit of
- * OUTMSGSTS, before this returns.
+ * Send @data through outbound message register @n, to the inbound register that
+ * SWPxMSGCTLn selects.  If that is full or has no link, set a bit of OUTMSGSTS,
+ * before this returns.
  */
 void idt_ntb_signals_send(IdtNtbSwitch *sw, unsigned slot, unsigned n,
                           uint32_t data);
 
 /*
- * Raises a switch event: sets bit @n of its status register, and SEVENT in all
+ * Raise a switch event: set bit @n of its status register, and SEVENT in all
  * ports with a link that the masks let through (user manual, p. 16-1).
  *
  * @n: a port number for LINKUP and LINKDN, a capability for FAILOVER, whose
@@ -72,29 +72,28 @@ void idt_ntb_signals_send(IdtNtbSwitch *sw, unsigned slot, unsigned n,
 void idt_ntb_signals_raise(IdtNtbSwitch *sw, IdtNtbEvent event, unsigned n);
 
 /*
- * Latches @bits of NTINTSTS in the port in @slot, if its link is up.  If only
- * the cable of our port is pulled, latches too: our guest still reaches its
- * function.
+ * Latch @bits of NTINTSTS in the port in @slot, if its link is up.  If only the
+ * cable of our port is pulled, latch too: our guest still reaches its function.
  */
 void idt_ntb_signals_latch(IdtNtbSwitch *sw, unsigned slot, uint32_t bits);
 
-/* MSGSTS of the port in @slot, as it reads. */
+/* Return MSGSTS of the port in @slot, as it reads. */
 uint32_t idt_ntb_signals_msgsts(const IdtNtbSwitch *sw, unsigned slot);
 
-/* SESTS, as it reads. */
+/* Return SESTS, as it reads. */
 uint32_t idt_ntb_signals_sests(const IdtNtbSwitch *sw);
 
-/* Reads the interrupt words of the port in @slot. */
+/* Read the interrupt words of the port in @slot. */
 void idt_ntb_signals_read_irq(const IdtNtbSwitch *sw, unsigned slot,
                               IdtNtbIrqState *state);
 
-/* NTINTSTS as it reads, from @state. */
+/* Return NTINTSTS as it reads, from @state. */
 uint32_t idt_ntb_signals_ntintsts(const IdtNtbIrqState *state);
 
 /*
- * Records that bits of NTINTSTS can rise again, after a write to an interrupt
+ * Record that bits of NTINTSTS can rise again, after a write to an interrupt
  * register of the port in @slot: those of @bits that the write left low, as
- * @status shows.  If the port is not ours, records all of @bits: when two
+ * @status shows.  If the port is not ours, record all of @bits: when two
  * processes write at the same time, each sees the words of the other as they
  * were before, and neither sees the level fall.  Modelled in
  * docs/spin/idt-ntb-interrupt.promela.
@@ -103,7 +102,7 @@ void idt_ntb_signals_record_low(IdtNtbSwitch *sw, unsigned slot, uint32_t bits,
                                 uint32_t status);
 
 /*
- * Takes what was recorded for our port.
+ * Take what was recorded for our port.
  *
  * Returns: the bits of NTINTSTS that were low since the last call.
  */

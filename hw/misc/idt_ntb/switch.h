@@ -7,8 +7,8 @@
  * port number is what hardware and users see.  Ports outside the NT list have a
  * port number, with registers such as SWPORTxCTL, but no slot.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
- * Unless their comment says otherwise, they are called while attached.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
+ * Unless a comment says otherwise, call them while attached.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -51,95 +51,105 @@ typedef struct IdtNtbSwitch {
     IdtNtbFaults *faults;       /* NULL: none is set; see faults.h */
 } IdtNtbSwitch;
 
-/* The port number of @slot, which must be below @sw->num_slots. */
+/* Return the port number of @slot, which must be below @sw->num_slots. */
 static inline unsigned idt_ntb_switch_port(const IdtNtbSwitch *sw,
                                            unsigned slot)
 {
     return sw->chip->nt_ports[slot];
 }
 
-/* The slot of @port, any number; -1 if it can't carry an NT function. */
+/* Return the slot of @port, any number; -1 if it can't carry an NT function. */
 int idt_ntb_switch_slot(const IdtNtbSwitch *sw, unsigned port);
 
-/* All slots, a bit each. */
+/* Return all slots, a bit each. */
 static inline uint32_t idt_ntb_switch_all(const IdtNtbSwitch *sw)
 {
     return MAKE_64BIT_MASK(0, sw->num_slots);
 }
 
-/* The registers and the state of the port in @slot. */
+/* Return the registers and the state of the port in @slot. */
 static inline IdtNtbShmPort *idt_ntb_switch_block(const IdtNtbSwitch *sw,
                                                   unsigned slot)
 {
     return &sw->shm->slot[slot].p;
 }
 
-/* The registers that a reset of the port in @slot returns to. */
+/* Return the registers that a reset of the port in @slot returns to. */
 static inline IdtNtbShmPort *idt_ntb_switch_reset_image(const IdtNtbSwitch *sw,
                                                         unsigned slot)
 {
     return &sw->shm->reset_image[slot].p;
 }
 
-/* The index in IdtNtbShmPort.lut of the table of @bar, which is 2 or 4. */
+/*
+ * Return the index in IdtNtbShmPort.lut of the table of @bar, which is 2 or 4.
+ */
 static inline unsigned idt_ntb_switch_lut(unsigned bar)
 {
     return bar / 4;
 }
 
-/* True if both are ports of the same switch, attached or not. */
+/* Return true if both are ports of the same switch, attached or not. */
 bool idt_ntb_switch_is_same(const IdtNtbSwitch *a, const IdtNtbSwitch *b);
 
-/* True if the port in @slot is another one than ours and client @id owns it. */
+/*
+ * Return true if the port in @slot is another one than ours and client @id owns
+ * it.
+ */
 bool idt_ntb_switch_is_client(const IdtNtbSwitch *sw, unsigned slot,
                               unsigned id);
 
-/* The layout of the BARs that the registers in @block ask for: see bars.h */
+/*
+ * Make the layout of the BARs that the registers in @block ask for: see bars.h
+ */
 void idt_ntb_switch_layout(const IdtNtbShmPort *block,
                            uint32_t layout[IDT_NUM_BARS]);
 
 /*
- * The dword at @offset, below IDT_NT_REGS, of the configuration space of the
- * port with number @port, in reset and without a reset image.
+ * Return the dword at @offset, below IDT_NT_REGS, of the configuration space of
+ * the port with number @port, in reset and without a reset image.
  */
 uint32_t idt_ntb_switch_default_cfg(const IdtNtbSwitch *sw, unsigned port,
                                     unsigned offset);
 
 /* Ports by number, in the NT list or not; @port is below IDT_MAX_PORTS. */
 
-/* SWPORTxSTS.MODE: IDT_PORT_MODE_*, or a value without meaning. */
+/* Return SWPORTxSTS.MODE: IDT_PORT_MODE_*, or a value without meaning. */
 unsigned idt_ntb_switch_port_mode(const IdtNtbSwitch *sw, unsigned port);
 
-/* SWPORTxSTS.SWPART, below IDT_MAX_PARTITIONS. */
+/* Return SWPORTxSTS.SWPART, below IDT_MAX_PARTITIONS. */
 unsigned idt_ntb_switch_port_partition(const IdtNtbSwitch *sw, unsigned port);
 
 /*
- * True while a change is not applied yet: of SWPORTxCTL, or of the state of the
- * partition.
+ * Return true while a change is not applied yet: of SWPORTxCTL, or of the state
+ * of the partition.
  */
 bool idt_ntb_switch_port_is_changing(const IdtNtbSwitch *sw, unsigned port);
 
-/* MODE, SWPART and DEVNUM of SWPORTxSTS after SWPORTxCTL = @ctl is applied. */
+/*
+ * Return MODE, SWPART and DEVNUM of SWPORTxSTS after SWPORTxCTL = @ctl is
+ * applied.
+ */
 uint32_t idt_ntb_switch_port_config(uint32_t ctl);
 
 #define IDT_NTB_PORT_CONFIG_MASK    (R_SWPORT0STS_MODE_MASK | \
                                      R_SWPORT0STS_SWPART_MASK | \
                                      R_SWPORT0STS_DEVNUM_MASK)
 
-/* True if a port in @mode, any value, has an NT function. */
+/* Return true if a port in @mode, any value, has an NT function. */
 bool idt_ntb_switch_mode_has_nt(unsigned mode);
 
 /* Partitions */
 
-/* SWPARTxCTL.STATE of @part: IDT_PART_STATE_*. */
+/* Return SWPARTxCTL.STATE of @part: IDT_PART_STATE_*. */
 unsigned idt_ntb_switch_partition_state(const IdtNtbSwitch *sw, unsigned part);
 
-/* The slots in @part, a bit each.  Usually a partition has one. */
+/* Return the slots in @part, a bit each.  Usually a partition has one. */
 uint32_t idt_ntb_switch_slots_in(const IdtNtbSwitch *sw, unsigned part);
 
 /*
- * The slot with the NT function of @part; -1 if there is none.  If there are
- * several, prefers one that is not changing: a port that is about to leave
+ * Return the slot with the NT function of @part; -1 if there is none.  If there
+ * are several, prefer one that is not changing: a port that is about to leave
  * gives way to one that takes over.
  */
 int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned part);
@@ -150,22 +160,24 @@ unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned slot);
 bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned slot);
 bool idt_ntb_switch_is_changing(const IdtNtbSwitch *sw, unsigned slot);
 
-/* True if the port has applied the last change of its partition's state. */
+/*
+ * Return true if the port has applied the last change of its partition's state.
+ */
 bool idt_ntb_switch_state_is_applied(const IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * True if the port may have a link: it has an NT function, its partition is
- * active, and it is not changing.
+ * Return true if the port may have a link: it has an NT function, its partition
+ * is active, and it is not changing.
  */
 bool idt_ntb_switch_allows_link(const IdtNtbSwitch *sw, unsigned slot);
 
-/* True while the owner of the port keeps the link trained. */
+/* Return true while the owner of the port keeps the link trained. */
 bool idt_ntb_switch_is_trained(const IdtNtbSwitch *sw, unsigned slot);
 
-/* True while the link is up: it is trained and allowed. */
+/* Return true while the link is up: it is trained and allowed. */
 bool idt_ntb_switch_link(const IdtNtbSwitch *sw, unsigned slot);
 
-/* True while the NT function is a bus master. */
+/* Return true while the NT function is a bus master. */
 bool idt_ntb_switch_is_master(const IdtNtbSwitch *sw, unsigned slot);
 
 /* Work on shared words */
@@ -177,25 +189,25 @@ bool idt_ntb_switch_is_master(const IdtNtbSwitch *sw, unsigned slot);
 #define IDT_NTB_MAX_CAS_TRIES 64
 
 /*
- * Changes the bits in @mask of @word to those of @value, atomically.
+ * Change the bits in @mask of @word to those of @value, atomically.
  *
  * Returns: the value before.
  */
 uint32_t idt_ntb_switch_exchange(uint32_t *word, uint32_t mask,
                                  uint32_t value);
 
-/* Counts @n more of @counter. */
+/* Count @n more of @counter. */
 void idt_ntb_switch_count(IdtNtbSwitch *sw, IdtNtbCounter counter, unsigned n);
 
 /*
- * Signals the owner of the port in @slot, so that it looks at its registers.
- * Does nothing if it has not read our last signal yet, or for our own port: the
+ * Signal the owner of the port in @slot, so that it looks at its registers.  Do
+ * nothing if it has not read our last signal yet, or for our own port: the
  * caller looks at ours.
  */
 void idt_ntb_switch_signal(IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * Begins a look at what others did, after a signal was read: from now on they
+ * Begin a look at what others did, after a signal was read: from now on they
  * signal again.
  */
 void idt_ntb_switch_begin_look(IdtNtbSwitch *sw);

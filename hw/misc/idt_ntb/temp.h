@@ -7,7 +7,7 @@
  *
  * Source of the register layout: the Linux driver ntb_hw_idt.
  *
- * All functions are called with the BQL held.
+ * Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,24 +19,26 @@
 
 #define IDT_NTB_TEMP_MAX    255     /* half degrees: 127.5 degrees Celsius */
 
-/* The temperature at the sensor, without TMPADJ. */
+/* Return the temperature at the sensor, without TMPADJ. */
 unsigned idt_ntb_temp_get(const IdtNtbSwitch *sw);
 
 /*
- * Sets the temperature at the sensor, and measures it.  The caller evaluates
- * our interrupt.
+ * Set the temperature at the sensor, and measure it.  Afterwards evaluate our
+ * interrupt: notify_guest(), or schedule look_bh.
  */
 void idt_ntb_temp_set(IdtNtbSwitch *sw, unsigned half_degrees);
 
 /*
- * Measures: updates the lowest and the highest temperature, and sets the bit of
- * an enabled alarm in TMPALARM, and TMPSENSOR in NTINTSTS of all ports
- * (inferred), when its condition becomes true.  The caller evaluates our
- * interrupt.
+ * Measure: update the lowest and the highest temperature, and set the bit of an
+ * enabled alarm in TMPALARM, and TMPSENSOR in NTINTSTS of all ports (inferred),
+ * when its condition becomes true.  Afterwards evaluate our interrupt:
+ * notify_guest(), or schedule look_bh.
  */
 void idt_ntb_temp_measure(IdtNtbSwitch *sw);
 
-/* TMPSTS and TMPALARM, as they read; 0 while the sensor is powered down. */
+/*
+ * Return TMPSTS and TMPALARM, as they read; 0 while the sensor is powered down.
+ */
 uint32_t idt_ntb_temp_status(IdtNtbSwitch *sw);
 uint32_t idt_ntb_temp_alarm(IdtNtbSwitch *sw);
 

@@ -7,7 +7,7 @@
  * its changes, after it has reset the function; a change of a port without an
  * owner is applied at once.
  *
- * Queries are in switch.h.  All functions are called with the BQL held.
+ * Queries are in switch.h.  Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -18,14 +18,14 @@
 #include "switch.h"
 
 /*
- * True if the chip has the port with number @port and that can be in @mode.
- * Any port of the register map can be disabled.
+ * Return true if the chip has the port with number @port and that can be in
+ * @mode.  Any port of the register map can be disabled.
  */
 bool idt_ntb_topology_can_have_mode(const IdtNtbSwitch *sw, unsigned port,
                                     unsigned mode);
 
 /*
- * Writes the bits in @mask of SWPORTxCTL, @port being a port number.  A write
+ * Write the bits in @mask of SWPORTxCTL, @port being a port number.  A write
  * that changes nothing completes at once.  If our own port changes, the caller
  * applies the change.
  *
@@ -36,7 +36,7 @@ bool idt_ntb_topology_set_port(IdtNtbSwitch *sw, unsigned port, uint32_t mask,
                                uint32_t value);
 
 /*
- * Writes the bits in @mask of SWPARTxCTL.  If our own port is in @part, the
+ * Write the bits in @mask of SWPARTxCTL.  If our own port is in @part, the
  * caller applies the change.
  *
  * Returns: false, with a message, if the state is reserved; nothing is written
@@ -46,22 +46,22 @@ bool idt_ntb_topology_set_partition(IdtNtbSwitch *sw, unsigned part,
                                     uint32_t mask, uint32_t value);
 
 /*
- * SWPORTxSTS of the port with number @port, and SWPARTxSTS, as they read.
- * Applies changes of ports whose owner has gone.
+ * Return SWPORTxSTS of the port with number @port, and SWPARTxSTS, as they
+ * read.  Apply changes of ports whose owner has gone.
  */
 uint32_t idt_ntb_topology_port_status(IdtNtbSwitch *sw, unsigned port);
 uint32_t idt_ntb_topology_partition_status(IdtNtbSwitch *sw, unsigned part);
 
 /*
- * Applies the changes of the port in @slot, if there are any.  The port is in
+ * Apply the changes of the port in @slot, if there are any.  The port is in
  * reset; it is our own, or has no owner.
  */
 void idt_ntb_topology_apply(IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * True if the pending change of the port in @slot, whose link is up, keeps the
- * function as it is, without a reset: SWPORTxCTL.OMA says "no action", and
- * there is an NT function before and after the change.
+ * Return true if the pending change of the port in @slot, whose link is up,
+ * keeps the function as it is, without a reset: SWPORTxCTL.OMA says "no
+ * action", and there is an NT function before and after the change.
  */
 bool idt_ntb_topology_keeps_function(const IdtNtbSwitch *sw, unsigned slot);
 

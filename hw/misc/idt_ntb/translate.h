@@ -1,7 +1,7 @@
 /*
  * IDT 89HPESxNTx PCIe switch: translation of BAR offsets
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -24,12 +24,12 @@ typedef struct IdtNtbTranslation {
     uint64_t end;
 } IdtNtbTranslation;
 
-/* Translates @offset of BAR @bar of @pci by the registers of the function. */
+/* Translate @offset of BAR @bar of @pci by the registers of the function. */
 void idt_ntb_translate_offset(const IdtNtbSwitch *sw, const PCIDevice *pci,
                               unsigned bar, uint64_t offset,
                               IdtNtbTranslation *t);
 
-/* The bus address of BAR @bar of @pci. */
+/* Return the bus address of BAR @bar of @pci. */
 uint64_t idt_ntb_translate_bar_addr(const IdtNtbSwitch *sw,
                                     const PCIDevice *pci, unsigned bar);
 
