@@ -1,8 +1,8 @@
 /*
  * IDT 89HPESxNTx PCIe switch: the reset image
  *
- * A new switch is configured by a serial EEPROM image, as on the chip: one of
- * the user, or one that is made from the properties of the device.  What the
+ * A serial EEPROM image configures a new switch, as on the chip: one of the
+ * user, or one that is made from the properties of the device.  What the
  * image leaves in the registers of an NT function is what a reset returns to.
  * Ports that attach later must agree with the image.
  *
@@ -40,6 +40,8 @@ struct IdtNtbConfig {
 bool idt_ntb_config_init(IdtNtbConfig *config, const IdtNtbChip *chip,
                          const char *file, bool writable, unsigned partitions,
                          const uint32_t barsetup[IDT_NUM_BARS], Error **errp);
+
+/* Free what idt_ntb_config_init() made. */
 void idt_ntb_config_cleanup(IdtNtbConfig *config);
 
 /*

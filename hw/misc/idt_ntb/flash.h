@@ -29,8 +29,8 @@ typedef struct IdtNtbFlash IdtNtbFlash;
 IdtNtbFlash *idt_ntb_flash_new(IdtNtbSwitch *sw, int fd, const char *path);
 
 /*
- * Free @flash, which may be NULL, and close its file.  A write that is in
- * progress is completed first, without waiting for it here.
+ * Free @flash, which may be NULL, and close its file.  If a write is in
+ * progress, its thread completes it and closes the file: do not wait for that.
  */
 void idt_ntb_flash_free(IdtNtbFlash *flash);
 

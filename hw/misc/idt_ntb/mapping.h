@@ -57,7 +57,10 @@ typedef struct IdtNtbMapping {
     int ones;                   /* a file of ones, or -1 */
 } IdtNtbMapping;
 
+/* Start to make mappings; @m->sw is attached. */
 void idt_ntb_mapping_start(IdtNtbMapping *m);
+
+/* Give up all mappings, before @m->sw is detached. */
 void idt_ntb_mapping_stop(IdtNtbMapping *m);
 
 /*

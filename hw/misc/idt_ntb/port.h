@@ -1,8 +1,8 @@
 /*
  * IDT 89HPESxNTx PCIe switch: the life of a port
  *
- * A port is claimed by its owner, gets a link, loses it and is reset, and is
- * freed when the owner detaches or dies.
+ * An owner claims a port, brings its link up, takes it down and resets the
+ * function, and frees the port.  If the owner dies, another process frees it.
  *
  * The owner holds the write lock of its block (idt_ntb_shm_lock_offset()).
  * Creation of a switch, claims, and clean-up after a process that died happen
@@ -10,7 +10,7 @@
  * description locks: the kernel drops them with their owner, so that a killed
  * process leaves no lock behind.  Modelled in docs/spin/idt-ntb-port.promela.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -47,14 +47,14 @@ bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
 bool idt_ntb_port_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
                            unsigned timeout_ms, Error **errp);
 
-/* True if @shm_fd is the memory that the port is attached to. */
+/* Return true if @shm_fd is the memory that the port is attached to. */
 bool idt_ntb_port_is_attached_to(const IdtNtbSwitch *sw, int shm_fd);
 
-/* Takes the link down and frees the port.  Does nothing while detached. */
+/* Take the link down and free the port.  Do nothing while detached. */
 void idt_ntb_port_detach(IdtNtbSwitch *sw);
 
 /*
- * Frees the ports of other processes that died.  Call it again after a while:
+ * Free the ports of other processes that died.  Call it again after a while:
  * the kernel can drop the lock of a process some time after its end.
  *
  * Returns: true if there was such a port.
@@ -62,27 +62,28 @@ void idt_ntb_port_detach(IdtNtbSwitch *sw);
 bool idt_ntb_port_reap(IdtNtbSwitch *sw);
 
 /*
- * Takes the link of the port in @slot down, resets its NT function and raises
+ * Take the link of the port in @slot down, reset its NT function and raise
  * LINKDN.  The port is ours, or its owner has died.  If our process is killed
  * meanwhile, the next call for the port does the rest.
  */
 void idt_ntb_port_put_down(IdtNtbSwitch *sw, unsigned slot);
 
 /*
- * Takes our link down as if its cable was pulled, and raises LINKDN.  The
+ * Take our link down as if its cable was pulled, and raise LINKDN.  The
  * function keeps its registers.
  */
 void idt_ntb_port_pull_cable(IdtNtbSwitch *sw);
 
 /*
- * Trains our link if the topology allows it, and raises LINKUP if it was down.
- * Shows the others that the link is trained, in case another process has
- * overwritten that.  The caller evaluates our interrupt.
+ * Train our link if the topology allows it, and raise LINKUP if it was down.
+ * Show the others that the link is trained, in case another process has
+ * overwritten that.  Afterwards evaluate our interrupt: notify_guest(), or
+ * schedule look_bh.
  */
 void idt_ntb_port_link_up(IdtNtbSwitch *sw);
 
 /*
- * Shows the others the first IDT_NT_REGS bytes of our configuration space.
+ * Show the others the first IDT_NT_REGS bytes of our configuration space.
  *
  * Returns: true if the function was a bus master and is no more.
  */

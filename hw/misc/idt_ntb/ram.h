@@ -60,6 +60,8 @@ bool idt_ntb_ram_is_plain(const MemoryRegionSection *section);
  */
 void idt_ntb_ram_start(IdtNtbRam *m, IdtNtbSwitch *sw, PCIDevice *pci,
                        QEMUBH *changed_bh);
+
+/* Stop following the RAM that the function reaches. */
 void idt_ntb_ram_stop(IdtNtbRam *m);
 
 /* Publish nothing while @hidden. */

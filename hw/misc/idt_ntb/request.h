@@ -76,6 +76,8 @@ typedef struct IdtNtbRequest {
  * are left over, or if a wait has taken a signal from the main loop.
  */
 void idt_ntb_request_start(IdtNtbRequest *r, QEMUBH *look_bh);
+
+/* Stop sending and executing, before @sw is detached. */
 void idt_ntb_request_stop(IdtNtbRequest *r);
 
 /* Start over: @sw is attached to another memory. */

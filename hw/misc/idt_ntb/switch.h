@@ -156,8 +156,13 @@ int idt_ntb_switch_find_nt(const IdtNtbSwitch *sw, unsigned part);
 
 /* Ports in the NT list, by slot */
 
+/* Return the partition of the port, below IDT_MAX_PARTITIONS. */
 unsigned idt_ntb_switch_partition(const IdtNtbSwitch *sw, unsigned slot);
+
+/* Return true if the port has an NT function. */
 bool idt_ntb_switch_has_nt(const IdtNtbSwitch *sw, unsigned slot);
+
+/* Return true while a change is not applied yet, as for any port. */
 bool idt_ntb_switch_is_changing(const IdtNtbSwitch *sw, unsigned slot);
 
 /*
