@@ -2,8 +2,8 @@
 """Linux's clients under a schedule of faults (scripts/idt-ntb-chaos).
 
 A client may stop when a signal is lost for good: none of them repeats one.
-After the schedule a cable is pulled and plugged once, as a user would do, and
-from then on everything has to work.
+After the schedule each cable is pulled and plugged once, as a user would do,
+and from then on everything has to work.
 """
 
 import os
@@ -48,7 +48,6 @@ class Schedule:
     """The tool at work; end() waits until its schedule is over."""
 
     def __init__(self, lab, seconds, seed):
-        seed = seed or str(random.randrange(1 << 32))
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(
             [sys.executable, TOOL, '--seed', seed, '--seconds', str(seconds),
@@ -66,10 +65,10 @@ class Schedule:
         output = self.process.communicate(timeout=DEADLINE)[0]
         print(output)
         assert self.process.returncode == 0
-        first = guests[0].vm
-        for value in False, True:
-            first.cmd('qom-set', path='/machine/peripheral/ntb',
-                      property='link', value=value)
+        for guest in guests:
+            for value in False, True:
+                guest.vm.cmd('qom-set', path='/machine/peripheral/ntb',
+                             property='link', value=value)
 
 
 @pytest.fixture
