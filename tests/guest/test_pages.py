@@ -168,9 +168,10 @@ class Pages(unittest.TestCase):
         os.kill(int(self.server_pid.read_text()), signal.SIGKILL)
         self.do_run(block, words)
 
-    def follow(self, path):
-        """Do what a page says; return how many blocks that was."""
-        blocks = pages.read_page(path)
+    def follow(self, path, last=None):
+        """Do what a page says; return how many blocks that was.  LAST blocks
+        are enough to start the guests that another page uses."""
+        blocks = pages.read_page(path)[:last]
         for block in blocks:
             if not hasattr(self, 'do_' + block.mark.partition(' ')[0]):
                 raise PageError(f'{block.where}: no comment "test: ..." says '
@@ -208,3 +209,9 @@ class Pages(unittest.TestCase):
     def test_user_page(self):
         self.assertGreater(
             self.follow(TOP / 'docs/system/devices/idt-ntb.rst'), 12)
+
+    def test_drivers_page(self):
+        """With the guests of the user's page."""
+        folder = TOP / 'docs/system/devices'
+        self.assertEqual(self.follow(folder / 'idt-ntb.rst', 3), 2)
+        self.assertGreater(self.follow(folder / 'idt-ntb-drivers.rst'), 1)
