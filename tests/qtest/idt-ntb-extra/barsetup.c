@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include "hw/pci/pci_regs.h"
+#include "extra.h"
 #include "views.h"
 #include "control.h"
 
@@ -417,8 +418,8 @@ static const NtbTest tests[] = {
     { "barsetup/hot-reset-restores-it", test_hot_reset, .ports = 1,
       .root_port = true, .q35 = true },
     { "barsetup/new-switch-keeps-it", test_new_switch,
-      .server = NTB_SERVER_PROCESS, .ports = 2, .prepare = prepare,
-      .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .reconnects = true },
+      .server = ntb_server_start_process, .ports = 2, .prepare = prepare,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .needs = ntb_reconnects },
     { "barsetup/windows-follow-the-layout", test_windows, .ports = 2,
       .windows = WIN_EACH, .q35 = true },
 };

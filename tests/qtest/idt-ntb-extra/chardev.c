@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "qobject/qdict.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /* A path that does not fit into the address of a socket */
 static void test_chardev_path(NtbFixture *f)
@@ -161,13 +161,13 @@ static void test_lock_held(NtbFixture *f)
 
 static const NtbTest tests[] = {
     { "options/refuse-a-long-path", test_chardev_path, .q35 = true,
-      .reconnects = true },
+      .needs = ntb_reconnects },
     { "options/refuse-a-listening-chardev", test_chardev_listens, .q35 = true },
     { "options/refuse-a-connected-descriptor", test_chardev_fd, .q35 = true },
     { "options/plug-without-server-fails", test_chardev_once, .q35 = true },
     { "options/plug-with-a-busy-server-fails", test_queue_full, .q35 = true },
     { "options/need-a-server", test_no_server, .q35 = true,
-      .reconnects = true },
+      .needs = ntb_reconnects },
     { "options/wait-for-the-lock-is-bounded", test_lock_held, .q35 = true },
 };
 

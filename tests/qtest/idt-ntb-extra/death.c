@@ -8,7 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb/shm.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /*
  * Death of a peer
@@ -259,13 +259,8 @@ static void test_server_restarts(NtbFixture *f)
 /* @props: also what follows on the command line */
 static NtbPort *boot_reconnecting(NtbFixture *f, unsigned i, const char *props)
 {
-    QTestState *qts;
-
-    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
-                      "-device idt-ntb,id=ntb0,chardev=ntb,addr=4%s",
-                      ntb_next_machine(), f->server->socket, props);
-    f->ports[i] = ntb_open(qts, "ntb0", 0, QPCI_DEVFN(4, 0), 0);
-    f->ports[i]->owns_qemu = true;
+    f->ports[i] = ntb_boot(f->server, ntb_next_machine(), ",reconnect-ms=20",
+                           props);
     return f->ports[i];
 }
 
@@ -440,8 +435,8 @@ static void test_server_returns_to_enabled(NtbFixture *f)
     ntb_assert_talk(b, a);
 }
 
-#define SERVER      .server = NTB_SERVER_PROCESS, .q35 = true
-#define RETURN      .reconnects = true, SERVER
+#define SERVER      .server = ntb_server_start_process, .q35 = true
+#define RETURN      .needs = ntb_reconnects, SERVER
 
 static const NtbTest tests[] = {
     { "death/of-a-peer-is-seen", test_kill, .ports = 1, .q35 = true },

@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/stat.h>
 #include "qobject/qdict.h"
+#include "extra.h"
 #include "image.h"
 
 /*
@@ -346,8 +347,8 @@ static const NtbTest tests[] = {
     { "eeprom/each-device-brings-its-own", test_hotplug, .root_port = true,
       .q35 = true },
     { "eeprom/configures-the-switch-of-a-new-server", test_new_server,
-      .server = NTB_SERVER_PROCESS, .root_port = true, .q35 = true,
-      .reconnects = true },
+      .server = ntb_server_start_process, .root_port = true, .q35 = true,
+      .needs = ntb_reconnects },
 };
 
 ntb_tests(tests);

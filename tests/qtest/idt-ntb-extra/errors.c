@@ -9,7 +9,7 @@
 #include "qemu/bitops.h"
 #include "hw/pci/pci_regs.h"
 #include "hw/misc/idt_ntb/shm.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 #define ROOT_DEVFN      QPCI_DEVFN(5, 0)
 #define RP_BAR0         0xe2000000

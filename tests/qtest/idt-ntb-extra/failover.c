@@ -8,7 +8,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 #include "control.h"
 #include "image.h"
 

@@ -8,7 +8,7 @@
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "qobject/qnum.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 #define LNKSTA          (IDT_CAP_PCIE + PCI_EXP_LNKSTA)
 #define LNKCTL          (IDT_CAP_PCIE + PCI_EXP_LNKCTL)

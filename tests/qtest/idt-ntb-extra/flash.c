@@ -10,6 +10,7 @@
 #include "qemu/atomic.h"
 #include "qemu/memfd.h"
 #include "hw/misc/idt_ntb/shm.h"
+#include "extra.h"
 #include "image.h"
 #include "vcpu.h"
 
@@ -427,8 +428,8 @@ static const NtbTest tests[] = {
     { "flash/operation-ends-with-its-port", test_death, .ports = 2,
       .q35 = true },
     { "flash/moves-to-a-new-server", test_new_server,
-      .server = NTB_SERVER_PROCESS, .root_port = true, .q35 = true,
-      .reconnects = true },
+      .server = ntb_server_start_process, .root_port = true, .q35 = true,
+      .needs = ntb_reconnects },
     { "flash/new-image-applies-after-all-restarted", test_procedure,
       .q35 = true },
     { "flash/running-guest-writes-the-file", test_vcpu, .q35 = true,

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include "extra.h"
 #include "fake_port.h"
 #include "vcpu.h"
 
@@ -128,7 +129,7 @@ static void test_mappings(NtbFixture *f)
 
 #define VCPU(flood)                                                     \
     test_flood, .data = &flood, .needs = vcpu_possible, OWN_SERVER
-#define OWN_SERVER  .server = NTB_SERVER_NONE, .q35 = true
+#define OWN_SERVER  .server = ntb_no_server, .q35 = true
 
 static const NtbTest tests[] = {
     { "flood/of-requests-stops-no-vcpu", VCPU(requests) },

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "standard-headers/linux/fuse.h"
+#include "extra.h"
 #include "fake_port.h"
 
 #define ROOT_INODE  1
@@ -402,13 +403,13 @@ static void test_ram(NtbFixture *f)
     fake_port_stop(&us);
 }
 
-#define OWN_SERVER  .server = NTB_SERVER_NONE, .q35 = true
+#define OWN_SERVER  .server = ntb_no_server, .q35 = true
 
 static const NtbTest tests[] = {
     { "hanging-file/as-ram-loses-no-read", test_ram, OWN_SERVER },
     { "hanging-file/as-memory-is-refused", test_memory, OWN_SERVER },
     { "hanging-file/as-new-memory-is-refused", test_memory_later,
-      .reconnects = true, OWN_SERVER },
+      .needs = ntb_reconnects, OWN_SERVER },
     { "hanging-file/as-eventfd-is-refused", test_eventfd, OWN_SERVER },
 };
 

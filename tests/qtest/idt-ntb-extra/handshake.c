@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 #include "fake_server.h"
 
 /* The two ways to fill the address of a socket that has no file */
@@ -295,19 +295,19 @@ static void test_memory_sealed(NtbFixture *f)
 
 static const NtbTest tests[] = {
     { "handshake/by-an-abstract-socket", test_chardev_abstract,
-      .server = NTB_SERVER_NONE, .q35 = true },
+      .server = ntb_no_server, .q35 = true },
     { "handshake/server-closes-at-any-byte", test_server_closes,
-      .server = NTB_SERVER_NONE, .q35 = true },
+      .server = ntb_no_server, .q35 = true },
     { "handshake/wait-for-a-silent-server-is-bounded", test_server_is_silent,
-      .server = NTB_SERVER_NONE, .q35 = true },
+      .server = ntb_no_server, .q35 = true },
     { "handshake/needs-a-vector", test_no_vectors,
-      .server = NTB_SERVER_NONE, .q35 = true },
+      .server = ntb_no_server, .q35 = true },
     { "handshake/refuses-a-file-as-memory", test_memory_is_file,
-      .server = NTB_SERVER_NONE, .q35 = true },
+      .server = ntb_no_server, .q35 = true },
     { "handshake/refuses-read-only-memory", test_memory_read_only,
-      .server = NTB_SERVER_NONE, .q35 = true },
+      .server = ntb_no_server, .q35 = true },
     { "handshake/refuses-sealed-memory", test_memory_sealed,
-      .server = NTB_SERVER_NONE, .q35 = true },
+      .server = ntb_no_server, .q35 = true },
 };
 
 ntb_tests(tests);
@@ -319,7 +319,7 @@ static void add_handshakes(void)
                                                 handshakes[i].name);
 
         ntb_add_test(&(NtbTest) {
-            .path = path, .run = test_handshake, .server = NTB_SERVER_NONE,
+            .path = path, .run = test_handshake, .server = ntb_no_server,
             .q35 = true, .data = &handshakes[i]
         });
     }

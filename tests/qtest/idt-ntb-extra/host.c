@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include "extra.h"
 #include "fake_server.h"
 #include "peers.h"
 
@@ -152,7 +153,7 @@ static void test_no_ones(NtbFixture *f)
 }
 
 #define PEERS_TEST(name)                                                \
-    { .run = peers_test_##name, .server = NTB_SERVER_NONE,              \
+    { .run = peers_test_##name, .server = ntb_no_server,              \
       .prepare = peers_prepare }
 #define REFUSED(words)      { .run = test_refused, .data = words }
 
@@ -193,8 +194,9 @@ static void add_denials(void)
         g_autofree char *path = g_strdup_printf("host/%s", denials[i].name);
 
         ntb_add_test(&(NtbTest) {
-            .path = path, .run = test_denied, .server = NTB_SERVER_NONE,
-            .q35 = true, .reconnects = denials[i].test.run == test_no_socket,
+            .path = path, .run = test_denied, .server = ntb_no_server,
+            .q35 = true, .needs = denials[i].test.run == test_no_socket ?
+                                   ntb_reconnects : NULL,
             .data = &denials[i]
         });
     }

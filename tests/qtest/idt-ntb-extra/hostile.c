@@ -11,6 +11,7 @@
 #include "qemu/bswap.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
+#include "extra.h"
 #include "hostile.h"
 #include "idt-ntb/window.h"
 

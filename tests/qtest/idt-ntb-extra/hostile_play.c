@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include "hw/pci/pci_regs.h"
 #include "hostile.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 #define SECONDS         "NTB_HOSTILE_SECONDS"
 #define DEFAULT_SECONDS 20
@@ -31,10 +31,16 @@ static uint32_t below(uint32_t end)
     return g_rand_int_range(rng, 0, end);
 }
 
+static void plug(Player *a, const char *props)
+{
+    ntb_device_add_with(a->qts, props);
+    a->p = win_open_plugged(a->qts);
+}
+
 /* Waits are short: many of them end by their timeout */
 static void player_plug(Player *a)
 {
-    a->p = win_plug_with(a->qts, ", 'completion-timeout': 5");
+    plug(a, ", 'completion-timeout': 5");
     a->direct = win_bar(a->p, WIN_DIRECT32);
     a->lut = win_bar(a->p, WIN_LUT24);
     for (unsigned i = 0; i < NUM_SAVED; i++) {
@@ -148,7 +154,9 @@ static void test_play(NtbFixture *f)
     g_test_message("seed 0x%x", seed);
     rng = g_rand_new_with_seed(seed);
     for (unsigned i = 0; i < 2; i++) {
-        players[i].qts = win_boot_root_port(f->server, WIN_SHARED);
+        g_autofree char *machine = win_next_machine(WIN_SHARED);
+
+        players[i].qts = ntb_boot_root_port(f->server, machine);
         victims[i] = qtest_pid(players[i].qts);
         player_plug(&players[i]);
     }
@@ -164,10 +172,11 @@ static void test_play(NtbFixture *f)
     /* Both answer; and in a new switch, all is well */
     for (unsigned i = 0; i < 2; i++) {
         ask(&players[i]);
-        win_unplug(players[i].p);
+        ntb_quit(players[i].p);
+        ntb_device_del(players[i].qts);
     }
     for (unsigned i = 0; i < 2; i++) {
-        players[i].p = win_plug(players[i].qts, WIN_SHARED);
+        plug(&players[i], win_plug_props(WIN_SHARED));
         ntb_unmask_all(players[i].p);
     }
     for (unsigned i = 0; i < 2; i++) {

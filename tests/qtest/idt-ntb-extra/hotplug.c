@@ -8,7 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/wait.h>
 #include "hw/misc/idt_ntb/shm.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /* Reset a port while another one rings and sends without end */
 static void test_reset_under_fire(NtbFixture *f)
@@ -58,9 +58,11 @@ static void test_hotplug_chardev_at_once(NtbFixture *f)
 static void test_hotplug_silent(NtbFixture *f)
 {
     g_autofree char *log = ntb_tmp_path("stderr");
+    g_autofree char *machine = NULL;
     NtbPort *a, *b;
 
-    f->root = ntb_boot_root_port_args(f->server, "2>%s", log);
+    machine = g_strdup_printf("%s 2>%s", ntb_next_machine(), log);
+    f->root = ntb_boot_root_port(f->server, machine);
     a = ntb_start(f, 0, NULL);
     b = ntb_plug(f, 1, NULL);
     /* Longer than until the device looks */
@@ -117,7 +119,7 @@ static void test_attach_at_once(NtbFixture *f)
     QTestState *qts[4];
 
     for (unsigned i = 0; i < G_N_ELEMENTS(qts); i++) {
-        qts[i] = ntb_boot_root_port(f->server);
+        qts[i] = ntb_boot_root_port(f->server, ntb_next_machine());
     }
     for (unsigned round = 0; round < 10; round++) {
         NtbPort *p[G_N_ELEMENTS(qts)];

@@ -17,6 +17,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
+#include "extra.h"
 #include "pause.h"
 
 #define SYSCALL_STOP    (SIGTRAP | 0x80)        /* PTRACE_O_TRACESYSGOOD */

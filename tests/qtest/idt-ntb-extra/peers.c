@@ -17,7 +17,7 @@
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "fake_server.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 #include "peers.h"
 
 /* Send a message of the server to port 0, which is client 0 */
@@ -282,7 +282,7 @@ static void test_handshake_in_pieces(NtbFixture *f)
 {
     for (unsigned at = 0; at < 8; at += 3) {
         FakeServer *fake = fake_server_start(say_in_pieces, &at);
-        NtbPort *p = ntb_boot(&fake->base, NULL);
+        NtbPort *p = ntb_boot(&fake->base, ntb_next_machine(), "", "");
 
         g_assert_cmpuint(p->port, ==, 0);
         ntb_quit(p);
@@ -441,7 +441,7 @@ static void test_unplug_in_handshake(NtbFixture *f)
     NtbPort *p;
 
     accepted = 0;
-    f->root = ntb_boot_root_port(f->server);
+    f->root = ntb_boot_root_port(f->server, ntb_next_machine());
     ntb_plug(f, 0, NULL);
     shutdown(fake->sockets[0], SHUT_RDWR);
     ntb_wait(qatomic_read(&accepted) == 2);
@@ -485,7 +485,7 @@ static void test_queue_full(NtbFixture *f)
 
     ntb_assert_refused(reconnects, "accepts no connection");
     /* A guest that runs goes on, and the next server is a good one */
-    f->root = ntb_boot_root_port(&full);
+    f->root = ntb_boot_root_port(&full, ntb_next_machine());
     ntb_device_add_send(f->root, ", 'server-timeout': 300");
     reply = qtest_qmp_receive(f->root);
     g_assert_true(qdict_haskey(reply, "error"));
@@ -741,7 +741,7 @@ static void test_lying_port(NtbFixture *f)
     g_assert_cmphex(ntb_read(a, A_BARSETUP0), ==, 0x800004c0);
 }
 
-#define OWN_SERVER  .server = NTB_SERVER_NONE, .q35 = true
+#define OWN_SERVER  .server = ntb_no_server, .q35 = true
 #define FAKE_SERVER .prepare = peers_prepare, OWN_SERVER
 
 static const NtbTest tests[] = {
@@ -767,7 +767,7 @@ static const NtbTest tests[] = {
       OWN_SERVER, .data = &returns_with_bad_memory },
     { "server/unplug-ends-a-handshake", test_unplug_in_handshake, OWN_SERVER },
     { "server/with-a-full-queue-fails-a-plug", test_queue_full,
-      OWN_SERVER, .reconnects = true },
+      OWN_SERVER, .needs = ntb_reconnects },
     { "peer/is-signalled-before-a-write-ends", peers_test_signals,
       FAKE_SERVER },
     { "peer/is-signalled-when-its-eventfd-comes", test_late_signal,

@@ -8,7 +8,7 @@
 #include "qemu/atomic.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 #include "control.h"
 
 /* Power management of the q35: registers of the LPC bridge, 00:1f.0 */
@@ -219,8 +219,8 @@ static const NtbTest tests[] = {
     { "power/sleeping-port-asks-for-nothing", test_at_rest, .ports = 2,
       .prepare = prepare, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "power/sleeping-port-goes-to-a-new-switch", test_new_switch,
-      .server = NTB_SERVER_PROCESS, .ports = 2,
-      .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .reconnects = true },
+      .server = ntb_server_start_process, .ports = 2,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .needs = ntb_reconnects },
     { "power/shutdown-takes-the-link-down", test_off, .ports = 2,
       .args = "-action shutdown=pause", .prepare = prepare,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },

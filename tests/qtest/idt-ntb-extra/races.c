@@ -9,7 +9,7 @@
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "pause.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /* The registers of ports[@i] */
 static IdtNtbShmPort *block(NtbFixture *f, unsigned i)
@@ -610,7 +610,7 @@ static void start_plug(QTestState *qts)
 
 static void die_in_plug(NtbFixture *f, const char *what, const void *word)
 {
-    QTestState *qts = ntb_boot_root_port(f->server);
+    QTestState *qts = ntb_boot_root_port(f->server, ntb_next_machine());
     NtbPort *p, *q;
     Pause pause;
 
@@ -661,7 +661,7 @@ static void test_die_in_claim(NtbFixture *f)
 
     ntb_unmask_all(a);
     for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
-        QTestState *qts = ntb_boot_root_port(f->server);
+        QTestState *qts = ntb_boot_root_port(f->server, ntb_next_machine());
         Pause pause;
         NtbPort *p;
 

@@ -8,7 +8,7 @@
 #include "qemu/atomic.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 #include "control.h"
 
 #define PORT_B  2               /* and its partition is 1 */

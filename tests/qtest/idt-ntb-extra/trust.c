@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <sys/socket.h>
 #include "hw/pci/pci_regs.h"
+#include "extra.h"
 #include "fake_port.h"
 
 /*
@@ -291,17 +292,17 @@ static void test_own_table(NtbFixture *f)
 }
 
 #define LIAR(liar)                                                      \
-    test_liar, .data = &liar, .server = NTB_SERVER_NONE, .q35 = true
-#define OWN         .server = NTB_SERVER_NONE, .q35 = true
+    test_liar, .data = &liar, .server = ntb_no_server, .q35 = true
+#define OWN         .server = ntb_no_server, .q35 = true
 
 static const NtbTest tests[] = {
     { "trust/liar-at-the-same-server-fails", LIAR(same_server) },
     { "trust/liar-fails-in-a-handshake", LIAR(in_handshake),
-      .reconnects = true },
+      .needs = ntb_reconnects },
     { "trust/liar-at-an-earlier-server-fails", LIAR(earlier_server),
-      .reconnects = true },
+      .needs = ntb_reconnects },
     { "trust/liar-at-a-later-server-fails", LIAR(later_server),
-      .reconnects = true },
+      .needs = ntb_reconnects },
     { "trust/liar-before-an-attach-fails", LIAR(before_attach) },
     { "trust/needs-no-lock-that-all-share", test_locks_left, OWN },
     { "trust/bus-master-is-known-to-its-port", test_own_master, OWN },

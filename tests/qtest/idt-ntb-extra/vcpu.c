@@ -10,6 +10,7 @@
 #include "qemu/bswap.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
+#include "extra.h"
 #include "vcpu.h"
 
 /* Where the guest is told what to do, in its RAM */

@@ -13,7 +13,7 @@
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "vcpu.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 static uint64_t direct, lut;    /* addresses in the guest of ports[0] */
 

@@ -12,7 +12,7 @@
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "pause.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /* Above BAR0: a write there is one to a "register" */
 #define BAR1        0xe8000000ULL

@@ -7,7 +7,7 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 static uint64_t base;           /* address in the guest of ports[0] */
 
@@ -251,11 +251,11 @@ static const NtbTest tests[] = {
     { "window-life/idle-iommu-changes-nothing", test_iommu_off, .ports = 1,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "window-life/survives-its-server", test_server_returns,
-      .server = NTB_SERVER_PROCESS, .ports = 2, .prepare = open_and_use,
-      .windows = WIN_EACH, .q35 = true, .reconnects = true },
+      .server = ntb_server_start_process, .ports = 2, .prepare = open_and_use,
+      .windows = WIN_EACH, .q35 = true, .needs = ntb_reconnects },
     { "window-life/survives-server-and-memory", test_server_returns_empty,
-      .server = NTB_SERVER_PROCESS, .ports = 2, .prepare = open_and_use,
-      .windows = WIN_EACH, .q35 = true, .reconnects = true },
+      .server = ntb_server_start_process, .ports = 2, .prepare = open_and_use,
+      .windows = WIN_EACH, .q35 = true, .needs = ntb_reconnects },
 };
 
 ntb_tests(tests);

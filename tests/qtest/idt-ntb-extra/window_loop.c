@@ -6,7 +6,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /*
  * Two devices in one QEMU

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include "hw/pci/pci_regs.h"
 #include "fake_port.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 #include "pause.h"
 
 #define READ R_SHM_REQUEST_READ_MASK
@@ -556,7 +556,7 @@ static void test_wild_tail(NtbFixture *f)
     win_assert_ones(us.a, us.base);
 }
 
-#define FAKE .server = NTB_SERVER_NONE, .prepare = start, .finish = stop, \
+#define FAKE .server = ntb_no_server, .prepare = start, .finish = stop, \
     .q35 = true
 
 static const NtbTest tests[] = {

@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include "fake_port.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 #define SIZE        (2 * MiB)
 
@@ -736,9 +736,9 @@ static void test_look_before_map(NtbFixture *f)
     g_assert_cmpuint(win_mappings(us.a), ==, 2);
 }
 
-#define LIES    .server = NTB_SERVER_NONE, .prepare = receive, \
+#define LIES    .server = ntb_no_server, .prepare = receive, \
     .finish = believe_and_stop, .q35 = true
-#define OWN     .server = NTB_SERVER_NONE, .finish = stop, .q35 = true
+#define OWN     .server = ntb_no_server, .finish = stop, .q35 = true
 
 static const NtbTest tests[] = {
     { "window-memory/of-an-honest-port-is-mapped", test_honest, LIES },

@@ -11,7 +11,7 @@
 #include "qemu/osdep.h"
 #include <sys/mman.h>
 #include "qemu/atomic.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 static unsigned rounds(void)
 {

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
+#include "extra.h"
 #include "views.h"
 
 /* In all views, @fixed bits are ones, @rw bits can be written */

@@ -9,7 +9,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /* Enough for an answer on a busy host */
 #define PROPS           ",completion-timeout=2000"

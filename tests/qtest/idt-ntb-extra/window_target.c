@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
-#include "idt-ntb/fixture.h"
+#include "extra.h"
 
 static uint64_t direct;         /* address in the guest of ports[0] */
 

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
+#include "extra.h"
 #include "fake_port.h"
 #include "vcpu.h"
 
@@ -564,7 +565,7 @@ static const NtbTest tests[] = {
     { "window-vcpu/limit-loses-no-store", test_change,
       .data = &limit, .prepare = prepare, SHARED },
     { "window-vcpu/table-loses-no-store", test_table,
-      .server = NTB_SERVER_NONE, VCPU },
+      .server = ntb_no_server, VCPU },
     { "window-vcpu/target-answers-while-it-stops",
       test_target_stops_and_answers, .prepare = prepare, SHARED },
     { "window-vcpu/target-answers-while-two-stop", test_two_targets_stop,

@@ -13,6 +13,14 @@ typedef struct Variant {
     WinPath path;
 } Variant;
 
+/* The command line of the next QEMU, but for its device */
+static char *next_machine(NtbFixture *f, const char *args)
+{
+    g_autofree char *machine = win_next_machine(f->path);
+
+    return g_strjoin(" ", machine, args ?: "", NULL);
+}
+
 NtbPort *ntb_start_args(NtbFixture *f, unsigned i, const char *args,
                         const char *props)
 {
@@ -20,13 +28,18 @@ NtbPort *ntb_start_args(NtbFixture *f, unsigned i, const char *args,
     unsigned partitions = t->partitions ?: t->ports;
     g_autofree char *number = partitions < 2 ? NULL :
                               g_strdup_printf(",partitions=%u", partitions);
-    g_autofree char *all = g_strconcat(number ?: "", t->props ?: "",
-                                       props ?: "", NULL);
+    g_autofree char *all = g_strconcat(
+        t->windows ? win_path_props(f->path) : "", number ?: "",
+        t->props ?: "", props ?: "", NULL);
+    g_autofree char *machine = NULL;
     NtbPort *p;
 
     g_assert_null(f->ports[i]);
-    p = t->windows ? win_boot(f->server, f->path, args, all) :
-                     ntb_boot_args(f->server, args, all);
+    machine = next_machine(f, args);
+    p = ntb_boot(f->server, machine, t->windows ? WIN_CHARDEV : "", all);
+    if (t->windows) {
+        win_setup_function(p);
+    }
     f->ports[i] = p;
     return p;
 }
@@ -39,11 +52,6 @@ NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props)
 void ntb_end(NtbFixture *f, unsigned i)
 {
     ntb_quit(g_steal_pointer(&f->ports[i]));
-}
-
-void ntb_end_by_kill(NtbFixture *f, unsigned i)
-{
-    ntb_kill(g_steal_pointer(&f->ports[i]));
 }
 
 NtbPort *ntb_plug(NtbFixture *f, unsigned i, const char *props)
@@ -68,22 +76,14 @@ static void set_up(NtbFixture *f)
 {
     const NtbTest *t = f->test;
 
-    switch (t->server) {
-    case NTB_SERVER_THREAD:
-        f->server = ntb_server_start();
-        break;
-    case NTB_SERVER_PROCESS:
-        f->server = ntb_server_start_process();
-        break;
-    case NTB_SERVER_NONE:
-        break;
-    }
+    f->server = t->server ? t->server() : ntb_server_start();
     for (unsigned i = 0; i < t->ports; i++) {
         ntb_start(f, i, NULL);
     }
     if (t->root_port) {
-        f->root = t->windows ? win_boot_root_port(f->server, f->path) :
-                  ntb_boot_root_port_args(f->server, "%s", t->args ?: "");
+        g_autofree char *machine = next_machine(f, t->args);
+
+        f->root = ntb_boot_root_port(f->server, machine);
     }
     if (t->prepare) {
         t->prepare(f);
@@ -112,9 +112,6 @@ void ntb_run_test(const NtbTest *test, WinPath path)
 {
     NtbFixture f = { .test = test, .path = path };
 
-    if (test->reconnects && ntb_skip_unless_reconnects()) {
-        return;
-    }
     if (test->needs && !test->needs()) {
         return;
     }
@@ -146,7 +143,7 @@ void ntb_add_test(const NtbTest *test)
         return;
     }
     if (!test->windows) {
-        add_variant(test, 0, NULL);
+        add_variant(test, WIN_PLAIN, NULL);
     }
     for (WinPath path = 0; path < WIN_NUM_PATHS; path++) {
         if (test->windows & WIN_ONLY(path) ||

@@ -21,12 +21,6 @@
 #define WIN_EACH                                                        \
     (WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN) | WIN_SLOW(WIN_FORCED))
 
-typedef enum NtbServerKind {
-    NTB_SERVER_THREAD,
-    NTB_SERVER_PROCESS,         /* can be killed */
-    NTB_SERVER_NONE,            /* the test starts its own, or needs none */
-} NtbServerKind;
-
 typedef struct NtbFixture NtbFixture;
 
 typedef struct NtbTest {
@@ -34,7 +28,7 @@ typedef struct NtbTest {
     void (*run)(NtbFixture *f);
 
     /* The fixture; all 0 is a server without ports */
-    NtbServerKind server;
+    NtbServer *(*server)(void); /* ntb_server_start(), if NULL */
     unsigned ports;             /* started, each in a QEMU of its own */
     unsigned partitions;        /* if not one for each port, and at least two */
     const char *props;          /* of each port, each after a comma */
@@ -46,7 +40,6 @@ typedef struct NtbTest {
 
     /* Where it can run */
     bool q35;                   /* it knows the chipset */
-    bool reconnects;            /* as of ntb_skip_unless_reconnects() */
     bool (*needs)(void);        /* if false, it has skipped the test */
 
     const void *data;           /* for tests that differ in data only */
@@ -76,14 +69,13 @@ void ntb_run_test(const NtbTest *test, WinPath path);
 
 /*
  * Start ports[i] as the fixture does, with @props besides, or with @args
- * instead of the test's; end it, kill it.  The fixture ends what still runs at
- * the end of the test.
+ * instead of the test's; end it.  The fixture ends what still runs at the end of
+ * the test.
  */
 NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props);
 NtbPort *ntb_start_args(NtbFixture *f, unsigned i, const char *args,
                         const char *props);
 void ntb_end(NtbFixture *f, unsigned i);
-void ntb_end_by_kill(NtbFixture *f, unsigned i);
 
 /* Plug ports[i] behind rp0, with @props as JSON, each after a comma; unplug */
 NtbPort *ntb_plug(NtbFixture *f, unsigned i, const char *props);

@@ -6,12 +6,10 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include "qemu/module.h"
 #include "qobject/qdict.h"
 #include "qobject/qnum.h"
-#include "qobject/qstring.h"
 #include "hw/pci/pci_regs.h"
 #include "contrib/ivshmem-server/ivshmem-server.h"
 #include "libqos/qgraph.h"
@@ -112,8 +110,7 @@ typedef struct NtbServerThread {
     int quit[2];
 } NtbServerThread;
 
-/* Serve until something comes in on @quit (-1: for ever) */
-static void serve(IvshmemServer *server, int quit)
+void ntb_server_serve(IvshmemServer *server, int quit)
 {
     for (;;) {
         fd_set fds;
@@ -140,11 +137,11 @@ static void *server_thread(void *opaque)
 {
     NtbServerThread *t = opaque;
 
-    serve(&t->server, t->quit[0]);
+    ntb_server_serve(&t->server, t->quit[0]);
     return NULL;
 }
 
-static NtbServer *server_new(size_t size)
+NtbServer *ntb_server_new(size_t size, void (*stop)(NtbServer *server))
 {
     static unsigned count;
     NtbServer *server = g_new0(NtbServer, 1);
@@ -153,11 +150,12 @@ static NtbServer *server_new(size_t size)
     server->shm_name = g_strdup_printf("/idt-ntb-test-%d-%u", getpid(),
                                        count++);
     server->size = size;
+    server->stop = stop;
     shm_names = g_list_prepend(shm_names, g_strdup(server->shm_name));
     return server;
 }
 
-static void server_open(NtbServer *server, IvshmemServer *ivshmem)
+void ntb_server_open(NtbServer *server, IvshmemServer *ivshmem)
 {
     g_assert_cmpint(ivshmem_server_init(ivshmem, server->socket,
                                         server->shm_name, true, server->size,
@@ -165,7 +163,7 @@ static void server_open(NtbServer *server, IvshmemServer *ivshmem)
     g_assert_cmpint(ivshmem_server_start(ivshmem), ==, 0);
 }
 
-static void server_map(NtbServer *server)
+void ntb_server_map(NtbServer *server)
 {
     int fd = shm_open(server->shm_name, O_RDWR, 0);
 
@@ -176,145 +174,45 @@ static void server_map(NtbServer *server)
     close(fd);
 }
 
-NtbServer *ntb_server_start_size(size_t size)
+void ntb_server_free(NtbServer *server)
 {
-    NtbServer *server = server_new(size);
-    NtbServerThread *t = g_new0(NtbServerThread, 1);
-
-    server_open(server, &t->server);
-    g_assert_true(g_unix_open_pipe(t->quit, FD_CLOEXEC, NULL));
-    t->thread = g_thread_new("ivshmem-server", server_thread, t);
-    server->thread = t;
-    server_map(server);
-    return server;
-}
-
-NtbServer *ntb_server_start(void)
-{
-    return ntb_server_start_size(NTB_SHM_SIZE);
-}
-
-/* Do not let the server inherit descriptors of the test */
-static void close_inherited(int keep)
-{
-    for (int fd = 3; fd < 1024; fd++) {
-        if (fd != keep) {
-            close(fd);
-        }
-    }
-}
-
-static void abrt_in_child(int signo)
-{
-    _exit(1);
-}
-
-pid_t ntb_fork(void)
-{
-    struct sigaction quietly = { .sa_handler = abrt_in_child };
-    pid_t pid = fork();
-    int null;
-
-    g_assert_cmpint(pid, >=, 0);
-    if (pid) {
-        return pid;
-    }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    /* libqtest aborts when the QEMU goes away: here that is the plan */
-    sigaction(SIGABRT, &quietly, NULL);
-    null = open("/dev/null", O_WRONLY);
-    dup2(null, STDERR_FILENO);
-    return 0;
-}
-
-void ntb_end_child(pid_t pid)
-{
-    int status;
-
-    g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-    g_assert_cmpint(status, ==, 0);
-}
-
-static void server_fork(NtbServer *server)
-{
-    char ready;
-    int pipefd[2];
-
-    g_assert_true(g_unix_open_pipe(pipefd, FD_CLOEXEC, NULL));
-    server->pid = ntb_fork();
-    if (!server->pid) {
-        IvshmemServer ivshmem;
-
-        close_inherited(pipefd[1]);
-        server_open(server, &ivshmem);
-        if (write(pipefd[1], "r", 1) == 1) {
-            serve(&ivshmem, -1);
-        }
-        _exit(1);
-    }
-    close(pipefd[1]);
-    g_assert_cmpint(read(pipefd[0], &ready, 1), ==, 1);
-    close(pipefd[0]);
-}
-
-NtbServer *ntb_server_start_process(void)
-{
-    NtbServer *server = server_new(NTB_SHM_SIZE);
-
-    server_fork(server);
-    server_map(server);
-    return server;
-}
-
-void ntb_server_kill(NtbServer *server)
-{
-    g_assert_cmpint(server->pid, >, 0);
-    kill(server->pid, SIGKILL);
-    g_assert_cmpint(waitpid(server->pid, NULL, 0), ==, server->pid);
-    server->pid = 0;
-}
-
-void ntb_server_restart(NtbServer *server)
-{
-    g_assert_cmpint(server->pid, ==, 0);
-    /* A user has to remove the socket, too: bind() refuses an existing one */
-    unlink(server->socket);
-    server_fork(server);
-}
-
-void ntb_server_restart_empty(NtbServer *server)
-{
-    munmap(server->mem, server->size);
-    shm_unlink(server->shm_name);
-    ntb_server_restart(server);
-    server_map(server);
-}
-
-void ntb_server_stop(NtbServer *server)
-{
-    NtbServerThread *t = server->thread;
-
-    if (server->stop) {
-        server->stop(server);
-        return;
-    }
-    if (t) {
-        g_assert_cmpint(write(t->quit[1], "q", 1), ==, 1);
-        g_thread_join(t->thread);
-        ivshmem_server_close(&t->server);
-        close(t->quit[0]);
-        close(t->quit[1]);
-        g_free(t);
-    }
-    if (server->pid) {
-        ntb_server_kill(server);
-    }
     munmap(server->mem, server->size);
     shm_unlink(server->shm_name);
     unlink(server->socket);
     g_free(server->shm_name);
     g_free(server->socket);
     g_free(server);
+}
+
+static void stop_thread(NtbServer *server)
+{
+    NtbServerThread *t = server->thread;
+
+    g_assert_cmpint(write(t->quit[1], "q", 1), ==, 1);
+    g_thread_join(t->thread);
+    ivshmem_server_close(&t->server);
+    close(t->quit[0]);
+    close(t->quit[1]);
+    g_free(t);
+    ntb_server_free(server);
+}
+
+NtbServer *ntb_server_start_size(size_t size)
+{
+    NtbServer *server = ntb_server_new(size, stop_thread);
+    NtbServerThread *t = g_new0(NtbServerThread, 1);
+
+    ntb_server_open(server, &t->server);
+    g_assert_true(g_unix_open_pipe(t->quit, FD_CLOEXEC, NULL));
+    t->thread = g_thread_new("ivshmem-server", server_thread, t);
+    server->thread = t;
+    ntb_server_map(server);
+    return server;
+}
+
+NtbServer *ntb_server_start(void)
+{
+    return ntb_server_start_size(NTB_SHM_SIZE);
 }
 
 /*
@@ -364,42 +262,25 @@ void ntb_close(NtbPort *p)
     g_free(p);
 }
 
-NtbPort *ntb_boot_args(NtbServer *server, const char *args, const char *props)
+NtbPort *ntb_boot(NtbServer *server, const char *machine, const char *chardev,
+                  const char *props)
 {
     QTestState *qts;
     NtbPort *p;
 
-    qts = qtest_initf("%s %s -chardev socket,path=%s,id=ntb "
+    qts = qtest_initf("%s -chardev socket,path=%s,id=ntb%s "
                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=4.0%s",
-                      ntb_next_machine(), args ?: "", server->socket,
-                      props ?: "");
+                      machine, server->socket, chardev, props);
     p = ntb_open(qts, "ntb0", 0, NTB0_DEVFN, 0);
     p->owns_qemu = true;
     return p;
 }
 
-NtbPort *ntb_boot(NtbServer *server, const char *props)
+QTestState *ntb_boot_root_port(NtbServer *server, const char *machine)
 {
-    return ntb_boot_args(server, NULL, props);
-}
-
-QTestState *ntb_boot_root_port_args(NtbServer *server, const char *fmt, ...)
-{
-    g_autofree char *args = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    args = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
     return qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
                        "-device pcie-root-port,id=rp0,bus=pcie.0,addr=5.0,"
-                       "chassis=1 %s", ntb_next_machine(), server->socket,
-                       args);
-}
-
-QTestState *ntb_boot_root_port(NtbServer *server)
-{
-    return ntb_boot_root_port_args(server, "%s", "");
+                       "chassis=1", machine, server->socket);
 }
 
 void ntb_quit(NtbPort *p)
@@ -410,34 +291,20 @@ void ntb_quit(NtbPort *p)
     ntb_close(p);
 }
 
-void ntb_kill_qemu(QTestState *qts)
-{
-    pid_t pid = qtest_pid(qts);
-
-    kill(pid, SIGKILL);
-    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
-    /* Reaped above, so libqtest does not take the signal for a failure */
-    g_assert_false(qtest_probe_child(qts));
-    qtest_quit(qts);
-}
-
-void ntb_kill(NtbPort *p)
-{
-    g_assert_true(p->owns_qemu);
-    ntb_kill_qemu(p->qts);
-    ntb_close(p);
-}
-
-/* Bus 1 and one BAR's memory window for the root port */
+/* Bus 1, and the memory of all BARs behind the root port */
 static void setup_root_port(QTestState *qts)
 {
-    uint32_t window = (BAR0_BASE + BAR0_STRIDE) >> 16;
+    const NtbMachine *machine = ntb_machine_of(qts);
+    uint32_t end = BAR0_BASE + BAR0_STRIDE;
     NtbBus bus;
     QPCIDevice *rp = qpci_device_find(ntb_machine_bus(&bus, qts, NULL),
                                       RP0_DEVFN);
 
     qpci_config_writel(rp, PCI_PRIMARY_BUS, 0x010100);
-    qpci_config_writel(rp, PCI_MEMORY_BASE, window << 16 | window);
+    qpci_config_writel(rp, PCI_MEMORY_BASE, end | machine->bar32 >> 16);
+    qpci_config_writel(rp, PCI_PREF_MEMORY_BASE, 0xfff00000);
+    qpci_config_writel(rp, PCI_PREF_BASE_UPPER32, machine->bar64 >> 32);
+    qpci_config_writel(rp, PCI_PREF_LIMIT_UPPER32, 0xff);
     qpci_config_writew(rp, PCI_COMMAND,
                        PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
     g_free(rp);
@@ -503,29 +370,6 @@ void ntb_secondary_bus_reset(QTestState *qts)
     g_free(rp);
 }
 
-void ntb_function_reset(NtbPort *p)
-{
-    ntb_cfg_writew(p, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);
-}
-
-void ntb_set_master(NtbPort *p, bool master)
-{
-    ntb_cfg_writew(p, PCI_COMMAND,
-                   PCI_COMMAND_MEMORY | (master ? PCI_COMMAND_MASTER : 0));
-}
-
-unsigned ntb_count_text(const char *path, const char *what)
-{
-    g_autofree char *text = NULL;
-    unsigned count = 0;
-
-    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
-    for (char *at = text; (at = strstr(at, what)); at++) {
-        count++;
-    }
-    return count;
-}
-
 unsigned ntb_count_fds(QTestState *qts)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/fd", qtest_pid(qts));
@@ -565,15 +409,6 @@ bool ntb_qom_bool(NtbPort *p, const char *name)
     g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", p->id);
 
     return qtest_qom_get_bool(p->qts, path, name);
-}
-
-char *ntb_qom_string(NtbPort *p, const char *name)
-{
-    QObject *value = qom_get(p, name);
-    char *string = g_strdup(qstring_get_str(qobject_to(QString, value)));
-
-    qobject_unref(value);
-    return string;
 }
 
 /*

@@ -13,6 +13,7 @@
 
 #include "qemu/units.h"
 #include "libqtest.h"
+#include "contrib/ivshmem-server/ivshmem-server.h"
 #include "machine.h"
 #include "hw/misc/idt_ntb_regs.h"
 
@@ -70,25 +71,28 @@ struct NtbServer {
     size_t size;
     struct IdtNtbShm *mem;      /* the shared memory, mapped here too */
     struct NtbServerThread *thread;
-    pid_t pid;                  /* if it is a process */
-    void (*stop)(NtbServer *server);    /* if it is of another kind */
+    pid_t pid;                  /* for a server in a process */
+    void (*stop)(NtbServer *server);
 };
 
 NtbServer *ntb_server_start(void);
 NtbServer *ntb_server_start_size(size_t size);
 
-/* The server in a child process, which can be killed */
-NtbServer *ntb_server_start_process(void);
-void ntb_server_kill(NtbServer *server);
+static inline void ntb_server_stop(NtbServer *server)
+{
+    server->stop(server);
+}
 
-/* A new process for a killed server; finds socket and memory as left */
-void ntb_server_restart(NtbServer *server);
-
-/* The same, but with memory of its own: somebody removed the old one */
-void ntb_server_restart_empty(NtbServer *server);
-
-/* Stop it, if it still runs, and remove what it left */
-void ntb_server_stop(NtbServer *server);
+/*
+ * The parts of a server: allocate it; create its socket and memory; map the
+ * memory; serve until something comes in on @quit (-1: for ever); remove what
+ * it left
+ */
+NtbServer *ntb_server_new(size_t size, void (*stop)(NtbServer *server));
+void ntb_server_open(NtbServer *server, IvshmemServer *ivshmem);
+void ntb_server_map(NtbServer *server);
+void ntb_server_serve(IvshmemServer *server, int quit);
+void ntb_server_free(NtbServer *server);
 
 /*
  * Ports
@@ -111,20 +115,15 @@ typedef struct NtbPort {
 } NtbPort;
 
 /*
- * Start a QEMU with one idt-ntb, id ntb0, at 00:04.0 and let it have its BAR,
- * bus master and MSI.  @props: NULL, or properties, each after a comma.
+ * Start a QEMU, @machine and what follows on the command line, with one
+ * idt-ntb, id ntb0, at 00:04.0, and let it have its BAR, bus master and MSI.
+ * @chardev, @props: options, each after a comma.
  */
-NtbPort *ntb_boot(NtbServer *server, const char *props);
-
-/* ... with more of QEMU's command line */
-NtbPort *ntb_boot_args(NtbServer *server, const char *args, const char *props);
+NtbPort *ntb_boot(NtbServer *server, const char *machine, const char *chardev,
+                  const char *props);
 
 /* Start a QEMU with a pcie-root-port rp0 at 00:05.0 and nothing behind it */
-QTestState *ntb_boot_root_port(NtbServer *server);
-
-/* ... with more of QEMU's command line */
-QTestState *G_GNUC_PRINTF(2, 3)
-ntb_boot_root_port_args(NtbServer *server, const char *fmt, ...);
+QTestState *ntb_boot_root_port(NtbServer *server, const char *machine);
 
 /*
  * Use the device @id at @bus and @devfn of @qts; @index tells devices of one
@@ -136,14 +135,8 @@ NtbPort *ntb_open(QTestState *qts, const char *id, unsigned bus,
 /* Program BAR0, command and MSI of the function after a reset */
 void ntb_setup_function(NtbPort *p);
 
-/*
- * QEMU 11.0 does not outlive a failed attempt of a chardev with reconnect-ms=
- * to connect.  Skip the running test there, and return true.
- */
-bool ntb_skip_unless_reconnects(void);
-
-/* True if @words are in the file @log */
-bool ntb_is_logged(const char *log, const char *words);
+/* Start a QEMU without QMP; what it says goes to @log */
+GPid ntb_spawn(const char *args, const char *log);
 
 /*
  * Start a QEMU that must end by itself, with status 1 and @words, separated by
@@ -159,12 +152,6 @@ void ntb_quit(NtbPort *p);
 
 /* Free @p, but leave its QEMU alone */
 void ntb_close(NtbPort *p);
-
-/* kill -9, and free @p */
-void ntb_kill(NtbPort *p);
-
-/* kill -9 of any QEMU of libqtest, and free its state */
-void ntb_kill_qemu(QTestState *qts);
 
 /* Plug and unplug an idt-ntb named ntb1 behind rp0 */
 void ntb_device_add(QTestState *qts);
@@ -184,33 +171,12 @@ void ntb_device_del_send(QTestState *qts);
 
 void ntb_secondary_bus_reset(QTestState *qts);
 
-/* Function level reset */
-void ntb_function_reset(NtbPort *p);
-
-/* Set or clear Bus Master Enable; Memory Space Enable is set */
-void ntb_set_master(NtbPort *p, bool master);
-
-/*
- * A child of the test that may talk to a QEMU in its place, and ends quietly
- * when that QEMU does.  It must not return.
- *
- * Returns: what fork() does.
- */
-pid_t ntb_fork(void);
-
-/* Wait for the end of such a child: its status must be 0 */
-void ntb_end_child(pid_t pid);
-
-/* How many times @what is in the file @path */
-unsigned ntb_count_text(const char *path, const char *what);
-
 /* Open descriptors of the QEMU */
 unsigned ntb_count_fds(QTestState *qts);
 
 /* Values of the device's QOM properties */
 int64_t ntb_qom_int(NtbPort *p, const char *name);
 bool ntb_qom_bool(NtbPort *p, const char *name);
-char *ntb_qom_string(NtbPort *p, const char *name);
 
 /* Until the QEMU has served all that was signalled to it before */
 void ntb_settle(QTestState *qts);
@@ -308,9 +274,6 @@ void ntb_assert_link_events(NtbPort *p, uint32_t down, uint32_t up);
 
 bool ntb_link_up(NtbPort *p, unsigned port);
 
-/* The same, as the memory of @server says it */
-bool ntb_is_up_in(NtbServer *server, unsigned port);
-
 /* Leave something in all that a reset has to clear */
 void ntb_dirty(NtbPort *p);
 
@@ -318,16 +281,6 @@ void ntb_dirty(NtbPort *p);
 void ntb_assert_clean(NtbPort *viewer, unsigned port);
 
 uint32_t ntb_mapping_entry(NtbPort *p, unsigned entry);
-
-/*
- * A child that rings and sends through @p without end; it ends with its QEMU.
- * Only the child talks to that QEMU from now on.
- */
-pid_t ntb_start_sender(NtbPort *p, unsigned seed);
-
-/* SIGSTOP, SIGCONT */
-void ntb_freeze(NtbPort *p);
-void ntb_thaw(NtbPort *p);
 
 /* Doorbell and message from @from to @to arrive, with their interrupts */
 void ntb_assert_talk(NtbPort *from, NtbPort *to);

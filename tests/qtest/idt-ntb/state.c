@@ -37,13 +37,6 @@ bool ntb_link_up(NtbPort *p, unsigned port)
     return ntb_gas_read(p, ntb_gas_portsts(port)) & R_SWPORT0STS_LINKUP_MASK;
 }
 
-bool ntb_is_up_in(NtbServer *server, unsigned port)
-{
-    IdtNtbShm *shm = server->mem;
-
-    return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
-}
-
 void ntb_dirty(NtbPort *p)
 {
     ntb_write(p, A_NTCTL, 0xf);
@@ -92,32 +85,4 @@ uint32_t ntb_mapping_entry(NtbPort *p, unsigned entry)
 {
     ntb_write(p, A_NTMTBLADDR, entry);
     return ntb_read(p, A_NTMTBLDATA);
-}
-
-pid_t ntb_start_sender(NtbPort *p, unsigned seed)
-{
-    pid_t pid = ntb_fork();
-
-    if (pid) {
-        return pid;
-    }
-    for (unsigned i = seed;; i++) {
-        ntb_write(p, A_OUTDBELLSET, 1u << (i % 32));
-        ntb_write(p, A_OUTMSG0 + 4 * (i % 4), i);
-        ntb_write(p, A_NTGSIGNAL, 1);
-    }
-}
-
-void ntb_freeze(NtbPort *p)
-{
-    int status;
-
-    kill(qtest_pid(p->qts), SIGSTOP);
-    g_assert_cmpint(waitpid(qtest_pid(p->qts), &status, WUNTRACED), >, 0);
-    g_assert_true(WIFSTOPPED(status));
-}
-
-void ntb_thaw(NtbPort *p)
-{
-    kill(qtest_pid(p->qts), SIGCONT);
 }

@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include <sys/mman.h>
 #include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
 #include "window.h"
@@ -15,10 +14,7 @@
 #define BAR64_STRIDE    0x1100000000ULL
 #define NUM_WIN_BARS    5
 
-#define NTB0_SLOT       4
 #define NTB1_SLOT       6
-#define RP0_SLOT        5       /* as of ntb_boot_root_port() */
-#define BAR0_END        0xe1000000
 
 const char *const win_path_names[WIN_NUM_PATHS] = {
     [WIN_SHARED] = "shared",
@@ -42,7 +38,7 @@ WinPath win_path_to(NtbPort *p, WinPath path)
 }
 
 /* Long enough for a busy host */
-static const char *path_props(WinPath path)
+const char *win_path_props(WinPath path)
 {
     return path == WIN_FORCED ? ",completion-timeout=60000,direct=off"
                               : ",completion-timeout=60000";
@@ -52,79 +48,21 @@ NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
                   const char *props)
 {
     g_autofree char *machine = win_next_machine(path);
-    QTestState *qts;
-    NtbPort *p;
+    g_autofree char *all_args = g_strjoin(" ", machine, args ?: "", NULL);
+    g_autofree char *all_props = g_strconcat(win_path_props(path), props ?: "",
+                                             NULL);
+    NtbPort *p = ntb_boot(server, all_args, WIN_CHARDEV, all_props);
 
-    /* Connect again to a server that comes back */
-    qts = qtest_initf("%s %s -chardev socket,path=%s,id=ntb,reconnect-ms=20 "
-                      "-device idt-ntb,id=ntb0,chardev=ntb,addr=%x.0%s%s",
-                      machine, args ?: "", server->socket, NTB0_SLOT,
-                      path_props(path), props ?: "");
-    p = ntb_open(qts, "ntb0", 0, NTB0_SLOT << 3, 0);
-    p->owns_qemu = true;
     win_setup_function(p);
     return p;
-}
-
-void win_boot_both(NtbServer *server, WinPath path, const char *props,
-                   NtbPort **a, NtbPort **b)
-{
-    g_autofree char *machine = win_next_machine(path);
-    QTestState *qts;
-
-    qts = qtest_initf("%s -chardev socket,path=%s,id=c0 "
-                      "-chardev socket,path=%s,id=c1 "
-                      "-device idt-ntb,id=ntb0,chardev=c0,addr=%x.0%s%s "
-                      "-device idt-ntb,id=ntb1,chardev=c1,addr=%x.0%s%s",
-                      machine, server->socket, server->socket, NTB0_SLOT,
-                      path_props(path), props ?: "", NTB1_SLOT,
-                      path_props(path), props ?: "");
-    *a = ntb_open(qts, "ntb0", 0, NTB0_SLOT << 3, 0);
-    (*a)->owns_qemu = true;
-    *b = ntb_open(qts, "ntb1", 0, NTB1_SLOT << 3, 1);
-    win_setup_function(*a);
-    win_setup_function(*b);
-}
-
-QTestState *win_boot_root_port(NtbServer *server, WinPath path)
-{
-    g_autofree char *machine = win_next_machine(path);
-
-    return qtest_initf("%s -chardev socket,path=%s,id=ntb,reconnect-ms=50 "
-                       "-device pcie-root-port,id=rp0,bus=pcie.0,addr=%x.0,"
-                       "chassis=1", machine, server->socket, RP0_SLOT);
-}
-
-/* Have the root port forward all BARs of the device behind it */
-static void open_root_port(QTestState *qts)
-{
-    NtbBus bus;
-    QPCIDevice *rp = qpci_device_find(ntb_machine_bus(&bus, qts, NULL),
-                                      QPCI_DEVFN(RP0_SLOT, 0));
-
-    qpci_config_writel(rp, PCI_MEMORY_BASE,
-                       ((BAR0_END - 1) >> 16 & 0xfff0) << 16 |
-                       ntb_machine_of(qts)->bar32 >> 16);
-    qpci_config_writel(rp, PCI_PREF_MEMORY_BASE, 0xfff00000);
-    qpci_config_writel(rp, PCI_PREF_BASE_UPPER32,
-                       ntb_machine_of(qts)->bar64 >> 32);
-    qpci_config_writel(rp, PCI_PREF_LIMIT_UPPER32, 0xff);
-    g_free(rp);
 }
 
 NtbPort *win_open_plugged(QTestState *qts)
 {
     NtbPort *p = ntb_open_plugged(qts);
 
-    open_root_port(qts);
     win_setup_function(p);
     return p;
-}
-
-NtbPort *win_plug_with(QTestState *qts, const char *props)
-{
-    ntb_device_add_with(qts, props);
-    return win_open_plugged(qts);
 }
 
 const char *win_plug_props(WinPath path)
@@ -132,19 +70,6 @@ const char *win_plug_props(WinPath path)
     return path == WIN_FORCED ?
            ", 'completion-timeout': 60000, 'direct': false" :
            ", 'completion-timeout': 60000";
-}
-
-NtbPort *win_plug(QTestState *qts, WinPath path)
-{
-    return win_plug_with(qts, win_plug_props(path));
-}
-
-void win_unplug(NtbPort *p)
-{
-    QTestState *qts = p->qts;
-
-    ntb_quit(p);
-    ntb_device_del(qts);
 }
 
 /*
@@ -371,52 +296,9 @@ void win_assert_hides(NtbPort *a, uint64_t addr, NtbPort *b, uint64_t x)
     }
 }
 
-void win_assert_ones(NtbPort *a, uint64_t addr)
-{
-    for (unsigned size = 1; size <= 8; size++) {
-        g_assert_cmphex(ntb_read_sized(a, addr, size), ==,
-                        bytes_of(UINT64_MAX, size));
-    }
-}
-
 unsigned win_mappings(NtbPort *p)
 {
     return ntb_qom_int(p, "direct-mappings");
-}
-
-char *win_describe(NtbPort *p)
-{
-    return ntb_qom_string(p, "windows");
-}
-
-uint8_t *win_map_ram(NtbPort *p)
-{
-    g_autofree char *dir = g_strdup_printf("/proc/%d/fd", qtest_pid(p->qts));
-    g_autoptr(GDir) fds = g_dir_open(dir, 0, NULL);
-    const char *name;
-    void *ram = MAP_FAILED;
-
-    while (ram == MAP_FAILED && (name = g_dir_read_name(fds))) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        g_autofree char *file = g_file_read_link(path, NULL);
-        int fd;
-
-        if (file && g_str_has_prefix(file, "/memfd:memory-backend-memfd")) {
-            fd = open(path, O_RDWR | O_CLOEXEC);
-            ram = mmap(NULL, WIN_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-                       fd, 0);
-            close(fd);
-        }
-    }
-    g_assert_true(ram != MAP_FAILED);
-    return ram;
-}
-
-unsigned win_count_maps(QTestState *qts, const char *what)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/maps", qtest_pid(qts));
-
-    return ntb_count_text(path, what);
 }
 
 void win_assert_path(NtbPort *p, WinPath path)

@@ -27,6 +27,9 @@ typedef enum WinPath {
     WIN_NUM_PATHS,
 } WinPath;
 
+/* The port connects again to a server that comes back */
+#define WIN_CHARDEV     ",reconnect-ms=20"
+
 extern const char *const win_path_names[WIN_NUM_PATHS];
 
 /* ntb_next_machine(), with RAM as @path asks for it */
@@ -43,22 +46,11 @@ WinPath win_path_to(NtbPort *p, WinPath path);
 NtbPort *win_boot(NtbServer *server, WinPath path, const char *args,
                   const char *props);
 
-/* Two devices in one QEMU, the second is *@b; ends with *@a */
-void win_boot_both(NtbServer *server, WinPath path, const char *props,
-                   NtbPort **a, NtbPort **b);
-
-/* A QEMU as of ntb_boot_root_port(), and the device that is plugged there */
-QTestState *win_boot_root_port(NtbServer *server, WinPath path);
-NtbPort *win_plug(QTestState *qts, WinPath path);
-
-/* Its properties of @path, as JSON: each after a comma */
+/* Properties of a device of @path, each after a comma; as JSON to plug it */
+const char *win_path_props(WinPath path);
 const char *win_plug_props(WinPath path);
 
-/* ... with properties, as JSON: each after a comma */
-NtbPort *win_plug_with(QTestState *qts, const char *props);
-void win_unplug(NtbPort *p);
-
-/* Use the device that was plugged already */
+/* As ntb_open_plugged(), with windows */
 NtbPort *win_open_plugged(QTestState *qts);
 
 /*
@@ -121,21 +113,8 @@ void win_assert_misses(NtbPort *a, uint64_t addr, NtbPort *b, uint64_t x,
                        unsigned size);
 void win_assert_hides(NtbPort *a, uint64_t addr, NtbPort *b, uint64_t x);
 
-/* All ones */
-void win_assert_ones(NtbPort *a, uint64_t addr);
-
-/* QOM: how many aliases the port has of others' RAM; a line for each */
+/* QOM: how many aliases the port has of others' RAM */
 unsigned win_mappings(NtbPort *p);
-char *win_describe(NtbPort *p);
-
-/*
- * Map the guest's RAM, of WIN_RAM_SIZE, into the test.  Not for WIN_PLAIN; the
- * caller unmaps it.
- */
-uint8_t *win_map_ram(NtbPort *p);
-
-/* Lines of /proc/PID/maps that name @what */
-unsigned win_count_maps(QTestState *qts, const char *what);
 
 /* There are mappings only if the path has them */
 void win_assert_path(NtbPort *p, WinPath path);
