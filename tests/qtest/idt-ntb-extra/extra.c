@@ -132,26 +132,6 @@ void ntb_server_restart_empty(NtbServer *server)
  * Ports
  */
 
-void ntb_kill_qemu(QTestState *qts)
-{
-    pid_t pid = qtest_pid(qts);
-
-    kill(pid, SIGKILL);
-    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
-    /* Reaped above, so libqtest does not take the signal for a failure */
-    g_assert_false(qtest_probe_child(qts));
-    qtest_quit(qts);
-}
-
-void ntb_end_by_kill(NtbFixture *f, unsigned i)
-{
-    NtbPort *p = g_steal_pointer(&f->ports[i]);
-
-    g_assert_true(p->owns_qemu);
-    ntb_kill_qemu(p->qts);
-    ntb_close(p);
-}
-
 void ntb_freeze(NtbPort *p)
 {
     int status;

@@ -16,8 +16,7 @@
 /* No server: the test starts its own, or needs none */
 NtbServer *ntb_no_server(void);
 
-/* The server in a child process, which can be killed */
-NtbServer *ntb_server_start_process(void);
+/* Kill a server in a child process */
 void ntb_server_kill(NtbServer *server);
 
 /* A new process for a killed server; finds socket and memory as left */
@@ -34,9 +33,6 @@ bool ntb_reconnects(void);
 
 /* True if @words are in the file @log */
 bool ntb_is_logged(const char *log, const char *words);
-
-/* kill -9 of any QEMU of libqtest, and free its state */
-void ntb_kill_qemu(QTestState *qts);
 
 /* Function level reset */
 void ntb_function_reset(NtbPort *p);
@@ -70,9 +66,6 @@ pid_t ntb_start_sender(NtbPort *p, unsigned seed);
 /* SIGSTOP, SIGCONT */
 void ntb_freeze(NtbPort *p);
 void ntb_thaw(NtbPort *p);
-
-/* Kill ports[i] with its QEMU */
-void ntb_end_by_kill(NtbFixture *f, unsigned i);
 
 /*
  * Windows

@@ -54,6 +54,15 @@ void ntb_end(NtbFixture *f, unsigned i)
     ntb_quit(g_steal_pointer(&f->ports[i]));
 }
 
+void ntb_end_by_kill(NtbFixture *f, unsigned i)
+{
+    NtbPort *p = g_steal_pointer(&f->ports[i]);
+
+    g_assert_true(p->owns_qemu);
+    ntb_kill_qemu(p->qts);
+    ntb_close(p);
+}
+
 NtbPort *ntb_plug(NtbFixture *f, unsigned i, const char *props)
 {
     g_autofree char *all = g_strconcat(

@@ -21,6 +21,8 @@
 #define WIN_EACH                                                        \
     (WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN) | WIN_SLOW(WIN_FORCED))
 
+#define NTB_SERVER_PROCESS ntb_server_start_process
+
 typedef struct NtbFixture NtbFixture;
 
 typedef struct NtbTest {
@@ -69,13 +71,14 @@ void ntb_run_test(const NtbTest *test, WinPath path);
 
 /*
  * Start ports[i] as the fixture does, with @props besides, or with @args
- * instead of the test's; end it.  The fixture ends what still runs at the end of
- * the test.
+ * instead of the test's; end it, kill it.  The fixture ends what still runs at
+ * the end of the test.
  */
 NtbPort *ntb_start(NtbFixture *f, unsigned i, const char *props);
 NtbPort *ntb_start_args(NtbFixture *f, unsigned i, const char *args,
                         const char *props);
 void ntb_end(NtbFixture *f, unsigned i);
+void ntb_end_by_kill(NtbFixture *f, unsigned i);
 
 /* Plug ports[i] behind rp0, with @props as JSON, each after a comma; unplug */
 NtbPort *ntb_plug(NtbFixture *f, unsigned i, const char *props);

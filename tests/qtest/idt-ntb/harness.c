@@ -291,6 +291,17 @@ void ntb_quit(NtbPort *p)
     ntb_close(p);
 }
 
+void ntb_kill_qemu(QTestState *qts)
+{
+    pid_t pid = qtest_pid(qts);
+
+    kill(pid, SIGKILL);
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+    /* Reaped above, so libqtest does not take the signal for a failure */
+    g_assert_false(qtest_probe_child(qts));
+    qtest_quit(qts);
+}
+
 /* Bus 1, and the memory of all BARs behind the root port */
 static void setup_root_port(QTestState *qts)
 {

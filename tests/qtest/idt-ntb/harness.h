@@ -78,6 +78,9 @@ struct NtbServer {
 NtbServer *ntb_server_start(void);
 NtbServer *ntb_server_start_size(size_t size);
 
+/* The server in a child process, which can be killed */
+NtbServer *ntb_server_start_process(void);
+
 static inline void ntb_server_stop(NtbServer *server)
 {
     server->stop(server);
@@ -149,6 +152,9 @@ ntb_assert_refused_at(NtbServer *server, const char *words, const char *fmt,
 
 /* End the QEMU if ntb_boot() started it; free @p */
 void ntb_quit(NtbPort *p);
+
+/* kill -9 of any QEMU of libqtest, and free its state */
+void ntb_kill_qemu(QTestState *qts);
 
 /* Free @p, but leave its QEMU alone */
 void ntb_close(NtbPort *p);
