@@ -65,7 +65,7 @@ void pause_step(Pause *pause, unsigned instructions);
 /* Let QEMU go on, and wait until the write is done */
 void pause_end(Pause *pause);
 
-/* kill -9; the QTestState is left to ntb_kill() or ntb_kill_qemu() */
+/* kill -9; the QTestState is left to ntb_kill_qemu() */
 void pause_kill(Pause *pause);
 
 #endif
