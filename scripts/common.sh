@@ -160,8 +160,9 @@ guest_paths() {
             [ -f "$KERNEL" ] || die "KERNEL=$KERNEL does not exist"
             KERNEL=$(realpath "$KERNEL")
             INITRD=$NTB_CACHE/guest/own-initrd
-            [ -z "${KERNEL_MODULES:-}" ] || [ -f "$KERNEL_MODULES/ntb.ko" ] ||
-                die "KERNEL_MODULES=$KERNEL_MODULES has no ntb.ko" ;;
+            [ -z "${KERNEL_MODULES:-}" ] ||
+                ls "$KERNEL_MODULES"/ntb*.ko >/dev/null 2>&1 ||
+                die "KERNEL_MODULES=$KERNEL_MODULES has no ntb*.ko" ;;
     esac
 }
 

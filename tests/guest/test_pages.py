@@ -185,11 +185,11 @@ class Pages(unittest.TestCase):
                 raise PageError(f'{block.where}: {error}') from error
         return sum(not block.mark.startswith('skip') for block in blocks)
 
-    def test_shell(self):
-        """The guests of ./ntb shell are started as the page starts its own, so
-        that the page's commands do in them what they say."""
+    def test_switch(self):
+        """The guests of ./ntb switch are started as the page starts its own,
+        so that the page's commands do in them what they say."""
         self.shim('tmux', TMUX_SHIM)
-        answer = self.terminal(1).run('./ntb shell')
+        answer = self.terminal(1).run('./ntb switch --boot')
         first = (TOP / 'docs/system/devices/idt-ntb.rst').read_text(
             encoding='utf-8').partition('In the second terminal')[0]
         options = re.findall(
@@ -197,9 +197,31 @@ class Pages(unittest.TestCase):
             r'reconnect-ms=1000', first)
         self.assertEqual(len(options), 5)
         for option in options:
-            option = option.replace('size=1G', 'size=256M').replace(
-                '-machine', '-M')
+            option = option.replace('size=1G', 'size=256M')
             self.assertEqual(answer.count(option), 2, option)
+
+    def test_switch_kernel(self):
+        """A tree as "make" leaves it: its kernel and modules, and gdb."""
+        self.shim('tmux', TMUX_SHIM)
+        tree = self.folder / 'tree'
+        (tree / 'arch/x86/boot').mkdir(parents=True)
+        (tree / 'arch/x86/boot/bzImage').write_text('never booted')
+        for name in 'ntb', 'hw/idt/ntb_hw_idt', 'test/ntb_pingpong':
+            module = tree / f'drivers/ntb/{name}.ko'
+            module.parent.mkdir(parents=True, exist_ok=True)
+            module.write_text(f'own {name}', encoding='utf-8')
+        answer = self.terminal(1).run(
+            f'./ntb switch --kernel {tree} --trace {self.folder}/logs')
+        for text in (f'-kernel {tree}/arch/x86/boot/bzImage', ' nokaslr ',
+                     'guest.modules=ntb,ntb_hw_idt,ntb_pingpong',
+                     "-trace 'idt_ntb*' -D "):
+            self.assertEqual(answer.count(text), 2, text)
+        for name in 'AB':
+            self.assertRegex(answer, f'-gdb unix:\\S+/{name}.gdb,server=on')
+            self.assertRegex(answer, f'target remote \\S+/{name}.gdb')
+        initrd = re.search(r'-initrd (\S+)', answer)[1]
+        self.assertIn(b'own hw/idt/ntb_hw_idt',
+                      pathlib.Path(initrd).read_bytes())
 
     def test_readme(self):
         """And the page of the patches, which uses the guests of README.md."""

@@ -63,7 +63,8 @@ class Commands(unittest.TestCase):
                      ('guest', '--arch', 'mips'), ('guest', 'arm64'),
                      ('guest', '--no-selftest', '--arch', 'arm64'),
                      ('bench', 'everything'), ('check', '--test'),
-                     ('check', 'race'), ('help', 'demo'), ('demmo',),
+                     ('check', 'race'), ('help', 'demo'), ('demmo',), ('shell',),
+                     ('switch', '--guests', '9'), ('switch', '--kernel'),
                      ('demo', '--', '--help')):
             with self.subTest(args):
                 self.assertEqual(self.run_ntb(*args)[:2], (2, ''))
@@ -77,8 +78,8 @@ class Commands(unittest.TestCase):
         for ntb in link, again:
             self.assertEqual(self.run_ntb('check', '--help', ntb=ntb)[0], 0)
 
-    def test_shell_needs_terminal(self):
-        status, text, error = self.run_ntb('shell')
+    def test_switch_kernel(self):
+        """A tree that is not built is refused before anything is."""
+        status, text, error = self.run_ntb('switch', '--kernel', self.path)
         self.assertEqual((status, text), (1, ''))
-        self.assertIn('./ntb env --help', error)
-        self.assertIn(' -M ', self.run_ntb('env', '--help')[1])
+        self.assertIn(f'{self.path}/arch/x86/boot/bzImage: run make', error)
