@@ -4,7 +4,8 @@
  * Devices that connect to the same ivshmem-server are ports of one switch; see
  * docs/specs/idt-ntb.rst.  A file calls its own row and those below it:
  *
- *   idt_ntb.c, props.c, fault_props.c      the device and its properties
+ *   idt_ntb.c, props.c, fault_props.c,     the device and its properties
+ *     migration
  *   window, mapping, closing, request,     BAR1 to BAR5: memory of other guests
  *     ram, errors, alias
  *   config, port                           a new switch; the life of a port
@@ -50,7 +51,6 @@
 #include "hw/pci/pcie.h"
 #include "hw/pci/pcie_aer.h"
 #include "hw/resettable.h"
-#include "migration/blocker.h"
 #include "system/runstate.h"
 #include "system/runstate-action.h"
 #include "idt_ntb/caps.h"
@@ -180,14 +180,17 @@ static void notify_guest(IdtNtbState *s)
     object_unref(OBJECT(s));
 }
 
-/* False in reset, without cable, or power in the PCIe slot or in the guest. */
+/*
+ * False in reset, without cable, without power in the PCIe slot or in the
+ * guest, and while the guest is on its way.
+ */
 static bool can_train(IdtNtbState *s)
 {
     return PCI_DEVICE(s)->enabled && !s->powered_off && !s->held_in_reset &&
-           !s->faults.cable_pulled;
+           !s->faults.cable_pulled && !s->migration.held;
 }
 
-static void train_link(IdtNtbState *s)
+void idt_ntb_train_link(IdtNtbState *s)
 {
     if (can_train(s)) {
         idt_ntb_port_link_up(&s->sw);
@@ -204,6 +207,16 @@ static void register_bars(IdtNtbState *s,
         mr[bar] = &s->window.bar[bar].mr;
     }
     idt_ntb_bars_register(PCI_DEVICE(s), mr, old, new);
+}
+
+void idt_ntb_set_layout(IdtNtbState *s, const uint32_t layout[IDT_NUM_BARS])
+{
+    idt_ntb_window_close_outbound(&s->window);
+    register_bars(s, s->sw.barsetup, layout);
+    memcpy(s->sw.barsetup, layout, sizeof(s->sw.barsetup));
+    memcpy(s->layout_seen, layout, sizeof(s->layout_seen));
+    trace_idt_ntb_bars(s->sw.port, layout[0], layout[1], layout[2], layout[3],
+                       layout[4], layout[5]);
 }
 
 /*
@@ -230,11 +243,7 @@ static void follow_barsetup(IdtNtbState *s)
         error_free(err);
         return;
     }
-    idt_ntb_window_close_outbound(&s->window);
-    register_bars(s, s->sw.barsetup, layout);
-    memcpy(s->sw.barsetup, layout, sizeof(layout));
-    trace_idt_ntb_bars(s->sw.port, layout[0], layout[1], layout[2], layout[3],
-                       layout[4], layout[5]);
+    idt_ntb_set_layout(s, layout);
     idt_ntb_port_publish(&s->sw, pci->config);
 }
 
@@ -251,7 +260,8 @@ static void apply_topology(IdtNtbState *s)
         (!can_train(s) ||
          idt_ntb_switch_allows_link(&s->sw, s->sw.slot) == is_up)) {
         if (is_up) {
-            train_link(s);      /* another process may have hidden it */
+            /* Another process may have hidden it */
+            idt_ntb_train_link(s);
         }
         return;
     }
@@ -269,7 +279,7 @@ static void apply_topology(IdtNtbState *s)
     /* Partitions may lead to other ports now: close before the link is up */
     idt_ntb_window_update(&s->window, idt_ntb_switch_all(&s->sw),
                           idt_ntb_switch_all(&s->sw));
-    train_link(s);
+    idt_ntb_train_link(s);
 }
 
 static void follow_topology(IdtNtbState *s)
@@ -305,6 +315,7 @@ static void write_function(IdtNtbState *s, uint32_t addr, uint64_t value,
     if (!s->sw.shm) {
         return;         /* a vCPU that waited for the BQL at unplug */
     }
+    idt_ntb_migration_forget(s);
     /* Another port may have written our BARSETUP registers */
     follow_barsetup(s);
     effects = idt_ntb_regs_write(&s->regs, addr, value, size);
@@ -316,7 +327,7 @@ static void write_function(IdtNtbState *s, uint32_t addr, uint64_t value,
             effects.memory_closed |= BIT(s->sw.slot);
         }
         /* The PCIe slot may have got power since the reset */
-        train_link(s);
+        idt_ntb_train_link(s);
     }
     follow_barsetup(s);
     idt_ntb_window_update(&s->window, effects.windows_changed,
@@ -366,6 +377,9 @@ static void look_at_others(void *opaque)
 {
     IdtNtbState *s = opaque;
 
+    if (!s->sw.shm) {
+        return;
+    }
     idt_ntb_switch_begin_look(&s->sw);
     idt_ntb_window_look(&s->window);
     follow_barsetup(s);
@@ -410,6 +424,11 @@ static void reap_ports(void *opaque)
     IdtNtbState *s = opaque;
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
+    if (!s->sw.shm) {
+        idt_ntb_migration_retry(s);
+        timer_mod(s->reap_timer, now + REAP_PERIOD_MS);
+        return;
+    }
     warn_server_lost(s);
     /* By then all has been read that the server sent when we joined */
     if (s->strangers_at && now >= s->strangers_at) {
@@ -437,7 +456,7 @@ static void handle_joined(void *opaque, unsigned id)
 {
     IdtNtbState *s = opaque;
 
-    for (unsigned slot = 0; slot < s->sw.num_slots; slot++) {
+    for (unsigned slot = 0; s->sw.shm && slot < s->sw.num_slots; slot++) {
         if (idt_ntb_switch_is_client(&s->sw, slot, id)) {
             idt_ntb_switch_signal(&s->sw, slot);
         }
@@ -463,6 +482,9 @@ static bool handle_server_ready(void *opaque, Error **errp)
     IdtNtbState *s = opaque;
     bool same = idt_ntb_port_is_attached_to(&s->sw, s->server.shm_fd);
 
+    if (!s->sw.shm) {
+        return true;            /* idt_ntb_claim() uses it */
+    }
     if (!same) {
         idt_ntb_window_close_outbound(&s->window);
     }
@@ -474,7 +496,7 @@ static bool handle_server_ready(void *opaque, Error **errp)
     if (!same) {
         idt_ntb_window_restart(&s->window);
         idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
-        train_link(s);
+        idt_ntb_train_link(s);
     }
     /* Make up for signals of the time without server */
     idt_ntb_server_signal_all(&s->server);
@@ -499,7 +521,7 @@ static void hold_reset(Object *obj, ResetType type)
     IdtNtbResetKind kind = idt_ntb_caps_reset_kind(PCI_DEVICE(s));
 
     /* No event at power-up, which resets the switch too */
-    if (kind != IDT_NTB_RESET_FUNCTION && !s->following_topology &&
+    if (s->sw.shm && kind != IDT_NTB_RESET_FUNCTION && !s->following_topology &&
         (idt_ntb_switch_is_trained(&s->sw, s->sw.slot) || s->powered_off)) {
         idt_ntb_signals_raise(&s->sw, kind == IDT_NTB_RESET_HOT ?
                               IDT_NTB_EVENT_HRST : IDT_NTB_EVENT_FRST,
@@ -513,6 +535,11 @@ static void hold_reset(Object *obj, ResetType type)
     s->intx = false;
     idt_ntb_errors_reset(&s->errors);
     idt_ntb_caps_reset(PCI_DEVICE(s), s->sw.cfg);
+    s->migration.away = false;
+    idt_ntb_migration_forget(s);
+    if (!s->sw.shm) {
+        return;
+    }
     idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
 }
@@ -521,57 +548,15 @@ static void exit_reset(Object *obj, ResetType type)
 {
     IdtNtbState *s = IDT_NTB(obj);
 
+    if (!s->sw.shm) {
+        return;
+    }
     /* Drop doorbells that were on their way when the link went down */
     idt_ntb_port_put_down(&s->sw, s->sw.slot);
     follow_barsetup(s);
     idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
-    train_link(s);
-}
-
-/* Faults on demand */
-
-/* Only an access by request can fail to be answered */
-static bool can_map(const IdtNtbState *s)
-{
-    return s->direct && !s->faults.every[IDT_NTB_FAULT_COMPLETIONS];
-}
-
-void idt_ntb_follow_faults(IdtNtbState *s)
-{
-    PCIDevice *pci = PCI_DEVICE(s);
-
-    idt_ntb_faults_follow(&s->faults);
-    idt_ntb_caps_set_link(pci, s->link_width, s->link_speed);
-    idt_ntb_port_publish(&s->sw, pci->config);
-    idt_ntb_window_set_direct(&s->window, can_map(s));
-    if (s->faults.cable_pulled) {
-        idt_ntb_port_pull_cable(&s->sw);
-        idt_ntb_window_update(&s->window, BIT(s->sw.slot), BIT(s->sw.slot));
-    } else {
-        train_link(s);
-    }
-    qemu_bh_schedule(s->look_bh);       /* our guest's interrupt */
-}
-
-/* Without power, the guest does not reach the function; it is reset twice */
-void idt_ntb_hold_in_reset(IdtNtbState *s, bool hold)
-{
-    PCIDevice *pci = PCI_DEVICE(s);
-
-    if (s->held_in_reset == hold) {
-        return;
-    }
-    s->held_in_reset = hold;
-    s->following_topology = true;       /* the event is not that of a reset */
-    if (hold) {
-        s->was_enabled = pci->enabled;
-        idt_ntb_signals_raise(&s->sw, IDT_NTB_EVENT_FRST,
-                              idt_ntb_switch_partition(&s->sw, s->sw.slot));
-    }
-    pci_set_power(pci, !hold && s->was_enabled);
-    s->following_topology = false;
-    idt_ntb_port_publish(&s->sw, pci->config);
-    train_link(s);
+    idt_ntb_migration_hold(s);
+    idt_ntb_train_link(s);
 }
 
 /* Power */
@@ -583,6 +568,9 @@ void idt_ntb_hold_in_reset(IdtNtbState *s, bool hold)
 static void power_off(IdtNtbState *s)
 {
     s->powered_off = true;
+    if (!s->sw.shm) {
+        return;
+    }
     idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
 }
@@ -611,38 +599,80 @@ static void init_power(IdtNtbState *s)
 
 /* Realize and unrealize */
 
-/* Connects to the server and attaches to a port of its switch. */
-static bool attach_port(IdtNtbState *s, Error **errp)
+/* The port number is in configuration space; the reset image may change it */
+static void configure(IdtNtbState *s)
 {
-    PCIDevice *pci = PCI_DEVICE(s);
+    static const uint32_t none[IDT_NUM_BARS];
 
-    if (!idt_ntb_server_connect(&s->server, &s->chr, &server_ops, s,
-                                s->server_timeout, errp)) {
-        return false;
-    }
-    s->sw.num_slots = s->sw.chip->num_nt_ports;
-    s->sw.config = &s->image;
-    s->sw.server = &s->server;
-    s->window.server = &s->server;
     for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
-        s->sw.cfg[i] = ldl_le_p(pci->config + i * 4);
-    }
-    if (!idt_ntb_port_attach(&s->sw, s->server.shm_fd, s->port, s->server.id,
-                             s->server_timeout, errp)) {
-        idt_ntb_server_disconnect(&s->server);
-        return false;
-    }
-    s->port = s->sw.port;
-    for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
-        stl_le_p(pci->config + i * 4,
+        stl_le_p(PCI_DEVICE(s)->config + i * 4,
                  idt_ntb_config_reset_cfg(&s->sw, s->sw.slot, i * 4));
     }
     if (s->image.fd >= 0) {
         s->flash = idt_ntb_flash_new(&s->sw, s->image.fd, s->eeprom);
         s->image.fd = -1;
     }
-    s->regs = (IdtNtbRegs) { .sw = &s->sw, .pci = pci, .flash = s->flash };
+    s->regs.flash = s->flash;
+    idt_ntb_bars_warn(s->sw.barsetup);
+    register_bars(s, none, s->sw.barsetup);
+    memcpy(s->layout_seen, s->sw.barsetup, sizeof(s->layout_seen));
+    s->configured = true;
+}
+
+bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp)
+{
+    uint32_t layout[IDT_NUM_BARS];
+
+    memcpy(layout, s->sw.barsetup, sizeof(layout));
+    idt_ntb_port_wait(&s->sw, s->server.shm_fd, s->port, wait_ms);
+    if (!idt_ntb_port_attach(&s->sw, s->server.shm_fd, s->port, s->server.id,
+                             s->server_timeout, errp)) {
+        return false;
+    }
+    s->port = s->sw.port;
+    if (s->configured) {
+        memcpy(s->sw.barsetup, layout, sizeof(layout));
+    } else {
+        configure(s);
+    }
+    s->window.direct = idt_ntb_can_map(s);
+    idt_ntb_window_start(&s->window, s->look_bh);
+    idt_ntb_faults_start(&s->faults, &s->sw, idt_ntb_signals_deliver);
+    idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
+    idt_ntb_switch_begin_look(&s->sw);
+    reap_soon(s);
     return true;
+}
+
+void idt_ntb_release(IdtNtbState *s)
+{
+    idt_ntb_window_stop(&s->window);
+    idt_ntb_faults_stop(&s->faults);
+    idt_ntb_port_detach(&s->sw);
+}
+
+/* Connects to the server and, unless the guest is yet to come, to a port. */
+static bool attach_port(IdtNtbState *s, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (!idt_ntb_server_connect(&s->server, &s->chr, &server_ops, s,
+                                s->server_timeout, errp)) {
+        return false;
+    }
+    s->sw.server = &s->server;
+    s->window.server = &s->server;
+    if (idt_ntb_migration_is_awaited() && s->port != IDT_NTB_PORT_AUTO) {
+        return true;
+    }
+    if (idt_ntb_migration_is_awaited()) {
+        error_setg(errp, "port= is missing, and the guest comes by -incoming");
+        error_append_hint(errp, "Use the port= of the device there.\n");
+    } else if (idt_ntb_claim(s, 0, errp)) {
+        return true;
+    }
+    idt_ntb_server_disconnect(&s->server);
+    return false;
 }
 
 static void init_window(IdtNtbState *s)
@@ -651,7 +681,7 @@ static void init_window(IdtNtbState *s)
     s->window.pci = PCI_DEVICE(s);
     s->window.errors = &s->errors;
     s->window.timeout_ms = s->completion_timeout;
-    s->window.direct = can_map(s);
+    s->window.direct = idt_ntb_can_map(s);
     s->window.trust_peers = s->trust_peers;
     idt_ntb_window_init(&s->window);
 }
@@ -666,17 +696,32 @@ static bool init_image(IdtNtbState *s, Error **errp)
                                errp);
 }
 
-/* Makes the BARs: attach_port() has set their layout */
-static void init_bars(IdtNtbState *s)
+/* All that does not depend on the switch */
+static void init_parts(IdtNtbState *s)
 {
-    static const uint32_t none[IDT_NUM_BARS];
+    PCIDevice *pci = PCI_DEVICE(s);
 
-    idt_ntb_bars_warn(s->sw.barsetup);
+    s->sw.num_slots = s->sw.chip->num_nt_ports;
+    s->sw.config = &s->image;
+    for (unsigned i = 0; i < ARRAY_SIZE(s->sw.cfg); i++) {
+        s->sw.cfg[i] = ldl_le_p(pci->config + i * 4);
+    }
+    s->configured = false;
+    s->regs = (IdtNtbRegs) { .sw = &s->sw, .pci = pci };
+    s->errors = (IdtNtbErrors) { .sw = &s->sw, .pci = pci };
     memory_region_init_io(&s->bar0, OBJECT(s), &bar0_ops, s,
                           "idt-ntb-cfg", IDT_NT_CFG_SIZE);
     init_window(s);
-    register_bars(s, none, s->sw.barsetup);
-    memcpy(s->layout_seen, s->sw.barsetup, sizeof(s->layout_seen));
+    s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, reap_ports, s);
+    s->look_bh = qemu_bh_new(look_at_others, s);
+}
+
+static void cleanup_parts(IdtNtbState *s)
+{
+    g_clear_pointer(&s->look_bh, qemu_bh_delete);
+    g_clear_pointer(&s->reap_timer, timer_free);
+    idt_ntb_caps_exit(PCI_DEVICE(s));
+    idt_ntb_config_cleanup(&s->image);
 }
 
 static void realize(PCIDevice *pci, Error **errp)
@@ -694,30 +739,20 @@ static void realize(PCIDevice *pci, Error **errp)
     if (!idt_ntb_props_check(s, errp) || !init_image(s, errp)) {
         return;
     }
-    error_setg(&s->migration_blocker, "idt-ntb: the other ports of the switch "
-               "do not migrate with this guest");
-    if (migrate_add_blocker(&s->migration_blocker, errp) < 0) {
-        idt_ntb_config_cleanup(&s->image);
-        return;
-    }
     pci_config_set_interrupt_pin(pci->config, 1);
-    if (!idt_ntb_caps_init(pci, s->sw.chip->device_id, errp) ||
-        !attach_port(s, errp)) {
+    if (!idt_ntb_caps_init(pci, s->sw.chip->device_id, errp)) {
         idt_ntb_caps_exit(pci);
-        migrate_del_blocker(&s->migration_blocker);
         idt_ntb_config_cleanup(&s->image);
         return;
     }
-    init_bars(s);
-    s->reap_timer = timer_new_ms(QEMU_CLOCK_REALTIME, reap_ports, s);
-    s->look_bh = qemu_bh_new(look_at_others, s);
-    s->errors = (IdtNtbErrors) {
-        .sw = &s->sw, .pci = pci,
-    };
-    idt_ntb_window_start(&s->window, s->look_bh);
-    idt_ntb_faults_start(&s->faults, &s->sw, idt_ntb_signals_deliver);
+    init_parts(s);
+    if (!attach_port(s, errp)) {
+        cleanup_parts(s);
+        return;
+    }
     idt_ntb_server_start(&s->server);
     idt_ntb_caps_set_link(pci, s->link_width, s->link_speed);
+    idt_ntb_migration_start(s);
     init_power(s);
     s->strangers_at = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       REAP_PERIOD_MS;
@@ -728,21 +763,18 @@ static void unrealize(PCIDevice *pci)
 {
     IdtNtbState *s = IDT_NTB(pci);
 
+    idt_ntb_migration_stop(s);
     notifier_remove(&s->suspend_notifier);
     notifier_remove(&s->shutdown_notifier);
-    /* Without link, no port reaches our memory, and we reach no port */
-    idt_ntb_port_put_down(&s->sw, s->sw.slot);
-    idt_ntb_window_close_inbound(&s->window);
-    idt_ntb_window_stop(&s->window);
-    idt_ntb_faults_stop(&s->faults);
+    if (s->sw.shm) {
+        /* Without link, no port reaches our memory, and we reach no port */
+        idt_ntb_port_put_down(&s->sw, s->sw.slot);
+        idt_ntb_window_close_inbound(&s->window);
+        idt_ntb_release(s);
+    }
     g_clear_pointer(&s->flash, idt_ntb_flash_free);
-    idt_ntb_port_detach(&s->sw);
     idt_ntb_server_disconnect(&s->server);
-    g_clear_pointer(&s->look_bh, qemu_bh_delete);
-    g_clear_pointer(&s->reap_timer, timer_free);
-    idt_ntb_caps_exit(pci);
-    migrate_del_blocker(&s->migration_blocker);
-    idt_ntb_config_cleanup(&s->image);
+    cleanup_parts(s);
     /* The object can outlive this: RCU may hold it */
     qemu_chr_fe_deinit(&s->chr, false);
 }
@@ -775,6 +807,7 @@ static void init_class(ObjectClass *klass, void *data)
     rc->phases.exit = exit_reset;
 
     dc->desc = "IDT PCIe switch, one non-transparent bridge port";
+    dc->vmsd = &idt_ntb_vmstate;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     idt_ntb_props_init_class(klass);
     idt_ntb_regs_init();

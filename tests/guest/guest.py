@@ -100,6 +100,11 @@ class Guest:
 
     def boot(self, wait=True):
         """Start QEMU; wait until the guest takes commands, or don't."""
+        self._launch()
+        if wait:
+            self.wait_ready()
+
+    def _launch(self, *args):
         self._starts += 1
         agent = os.path.join(self.folder, f'agent-{self._starts}')
         self.vm = QEMUMachine(
@@ -121,11 +126,20 @@ class Guest:
                 '-serial', f'file:{self._console_path()}',
                 '-chardev', f'socket,id=agent,path={agent},server=on,wait=off',
                 '-serial', 'chardev:agent',
-                *self.args])
+                *self.args, *args])
         self.vm.launch()
         self._connect(agent)
-        if wait:
-            self.wait_ready()
+
+    def migrate(self):
+        """Move to another QEMU, with the same arguments."""
+        source = self.vm
+        uri = 'unix:' + os.path.join(self.folder, f'move-{self._starts}')
+        self._launch('-incoming', uri)
+        source.cmd('migrate', uri=uri)
+        wait_until(lambda: source.cmd('query-migrate')['status'] ==
+                   'completed', f'{self.name} has moved')
+        assert self.vm.event_wait('RESUME', DEADLINE)
+        source.shutdown(timeout=DEADLINE)
 
     def _console_path(self):
         return os.path.join(self.folder, f'console-{self._starts}')

@@ -135,21 +135,25 @@ void idt_ntb_closing_wait(IdtNtbClosing *c, uint32_t holders)
     wait_for_holders(&w);
 }
 
-void idt_ntb_closing_expel(IdtNtbClosing *c)
+bool idt_ntb_closing_expel(IdtNtbClosing *c)
 {
     CloseWait w = { .c = c, .all = true };
+    uint32_t others = idt_ntb_switch_all(c->request->sw);
 
     smp_mb();                   /* pairs with show_hold() of mapping.c */
     ask_holders(&w, our_holders(c));
     for (unsigned slot = 0; slot < c->request->sw->num_slots; slot++) {
         if (idt_ntb_request_local(c->request, slot)) {
-            w.pending &= ~BIT(slot);    /* its vCPUs have stopped too */
+            /* Its vCPUs have stopped too, or write as our guest does */
+            w.pending &= ~BIT(slot);
+            others &= ~BIT(slot);
         }
     }
     /* A vCPU that waits for us can't leave its block of code: serve it */
     idt_ntb_request_serve_stopped(true);
     wait_for_holders(&w);
     idt_ntb_request_serve_stopped(false);
+    return !(our_holders(c) & others);
 }
 
 void idt_ntb_closing_start(IdtNtbClosing *c, IdtNtbRequest *request)

@@ -46,9 +46,11 @@ void idt_ntb_closing_ask(IdtNtbClosing *c);
 void idt_ntb_closing_wait(IdtNtbClosing *c, uint32_t holders);
 
 /*
- * Asks all ports while our VM stops and shows no memory.  Waits, up to the
- * completion timeout, until no other process has any of it mapped.
+ * Asks all ports while our VM stops or migrates, and shows no memory.  Waits,
+ * up to the completion timeout, until no other process has any of it mapped.
+ *
+ * Returns: true if that is so.
  */
-void idt_ntb_closing_expel(IdtNtbClosing *c);
+bool idt_ntb_closing_expel(IdtNtbClosing *c);
 
 #endif

@@ -8,15 +8,62 @@
 #include "qapi/error.h"
 #include "qapi/qapi-types-common.h"
 #include "qapi/visitor.h"
+#include "hw/pci/pci_device.h"
 #include "caps.h"
+#include "port.h"
+#include "signals.h"
 #include "state.h"
 
 #define MAX_LATE_MS     60000
 
+/* Only an access by request can fail to be answered */
+bool idt_ntb_can_map(const IdtNtbState *s)
+{
+    return s->direct && !s->faults.every[IDT_NTB_FAULT_COMPLETIONS];
+}
+
+static void follow_faults(IdtNtbState *s)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    idt_ntb_faults_follow(&s->faults);
+    idt_ntb_caps_set_link(pci, s->link_width, s->link_speed);
+    idt_ntb_port_publish(&s->sw, pci->config);
+    idt_ntb_window_set_direct(&s->window, idt_ntb_can_map(s));
+    if (s->faults.cable_pulled) {
+        idt_ntb_port_pull_cable(&s->sw);
+        idt_ntb_window_update(&s->window, BIT(s->sw.slot), BIT(s->sw.slot));
+    } else {
+        idt_ntb_train_link(s);
+    }
+    qemu_bh_schedule(s->look_bh);       /* our guest's interrupt */
+}
+
+/* Without power, the guest does not reach the function; it is reset twice */
+static void hold_in_reset(IdtNtbState *s, bool hold)
+{
+    PCIDevice *pci = PCI_DEVICE(s);
+
+    if (s->held_in_reset == hold) {
+        return;
+    }
+    s->held_in_reset = hold;
+    s->following_topology = true;       /* the event is not that of a reset */
+    if (hold) {
+        s->was_enabled = pci->enabled;
+        idt_ntb_signals_raise(&s->sw, IDT_NTB_EVENT_FRST,
+                              idt_ntb_switch_partition(&s->sw, s->sw.slot));
+    }
+    pci_set_power(pci, !hold && s->was_enabled);
+    s->following_topology = false;
+    idt_ntb_port_publish(&s->sw, pci->config);
+    idt_ntb_train_link(s);
+}
+
 static void follow(IdtNtbState *s)
 {
     if (s->faults.sw) {
-        idt_ntb_follow_faults(s);
+        follow_faults(s);
     }
 }
 
@@ -95,7 +142,7 @@ static void set_partition_reset(Object *obj, bool value, Error **errp)
                           "qom-set.\n");
         return;
     }
-    idt_ntb_hold_in_reset(s, value);
+    hold_in_reset(s, value);
 }
 
 /* Signals and completions */

@@ -171,6 +171,9 @@ static void finish_store(void *opaque, int ret)
         return;
     }
     flash->store = NULL;
+    if (!flash->sw->shm) {
+        return;                 /* see idt_ntb_flash_abandon() */
+    }
     if (!ret) {
         qatomic_set(&flash->sw->shm->eeprom[store->addr], store->data);
     } else if (!flash->failed) {

@@ -478,6 +478,19 @@ static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
     return true;
 }
 
+void idt_ntb_port_wait(const IdtNtbSwitch *sw, int shm_fd, int port,
+                       unsigned timeout_ms)
+{
+    int64_t deadline = qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + timeout_ms;
+    int slot = port == IDT_NTB_PORT_AUTO ? -1 : idt_ntb_switch_slot(sw, port);
+
+    while (slot >= 0 &&
+           qemu_lock_fd_test(shm_fd, idt_ntb_shm_lock_offset(slot), 1, true) &&
+           qemu_clock_get_ms(QEMU_CLOCK_REALTIME) < deadline) {
+        g_usleep(LOCK_RETRY_MS * 1000);
+    }
+}
+
 bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
                          unsigned client, unsigned timeout_ms, Error **errp)
 {

@@ -37,6 +37,13 @@ bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
                          unsigned client, unsigned timeout_ms, Error **errp);
 
 /*
+ * Waits up to @timeout_ms until no process owns the port number @port in the
+ * memory @shm_fd.  @sw is detached.
+ */
+void idt_ntb_port_wait(const IdtNtbSwitch *sw, int shm_fd, int port,
+                       unsigned timeout_ms);
+
+/*
  * Attaches at a new server, whose memory is @shm_fd.  If that is the memory
  * that the port is attached to, the attachment goes on.  Else attaches to the
  * same port there and detaches from the old memory: the NT function keeps its

@@ -15,6 +15,7 @@
 #include "config.h"
 #include "errors.h"
 #include "faults.h"
+#include "migration.h"
 #include "server.h"
 #include "regs.h"
 #include "window.h"
@@ -64,16 +65,33 @@ struct IdtNtbState {
     int64_t reap_fast_until;    /* QEMU_CLOCK_REALTIME, ms */
     bool server_loss_told;
     int64_t strangers_at;       /* when to look for them; 0: done */
-    Error *migration_blocker;
+    IdtNtbMigration migration;
+    bool configured;            /* had a port: has BARs and a port number */
 };
 
-/* Makes the device follow a change of its faults and of the link's values. */
-void idt_ntb_follow_faults(IdtNtbState *s);
+/* idt_ntb.c */
 
-/* Holds the port's partition in reset, as by its PERST# pin, or ends that. */
-void idt_ntb_hold_in_reset(IdtNtbState *s, bool hold);
+/*
+ * Claims our port and opens the windows; the link stays down.  Waits up to
+ * @wait_ms until the port is free.
+ *
+ * Returns: true, or false with @errp set.
+ */
+bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp);
+
+/* Frees our port; the device stays without one. */
+void idt_ntb_release(IdtNtbState *s);
+
+/* Gives the BARs a layout that idt_ntb_bars_check() accepts. */
+void idt_ntb_set_layout(IdtNtbState *s, const uint32_t layout[IDT_NUM_BARS]);
+
+/* Trains the link, if there is power and the topology allows it. */
+void idt_ntb_train_link(IdtNtbState *s);
 
 /* fault_props.c */
+
+/* True if windows may be mapped: no fault needs requests. */
+bool idt_ntb_can_map(const IdtNtbState *s);
 
 /* Adds the properties for faults on demand, sets their defaults. */
 void idt_ntb_fault_props_init_class(ObjectClass *klass);

@@ -14,7 +14,6 @@
 #include "qemu/units.h"
 #include "exec/ramblock.h"
 #include "hw/boards.h"
-#include "hw/qdev-core.h"
 #include "system/runstate.h"
 #include "faults.h"
 #include "gate.h"
@@ -309,19 +308,33 @@ void idt_ntb_window_close_outbound(IdtNtbWindow *w)
     idt_ntb_mapping_drop_all(&w->mapping);
 }
 
-static void handle_vm_state(void *opaque, bool running, RunState state)
+bool idt_ntb_window_hide(IdtNtbWindow *w)
 {
-    IdtNtbWindow *w = opaque;
-
-    idt_ntb_ram_hide(&w->ram, !running);
+    idt_ntb_ram_hide(&w->ram, true);
     idt_ntb_window_update(w, 0, 0);
-    if (running) {
-        /* Before the vCPUs run; interrupt them when all devices do */
-        idt_ntb_request_drain(&w->request);
-        qemu_bh_schedule(w->request.look_bh);
-    } else {
-        idt_ntb_closing_expel(&w->closing);
+    return idt_ntb_closing_expel(&w->closing);
+}
+
+void idt_ntb_window_show(IdtNtbWindow *w, bool map)
+{
+    idt_ntb_ram_hide(&w->ram, !map);
+    idt_ntb_window_update(w, 0, 0);
+    /* Before the vCPUs run; interrupt them when all devices do */
+    idt_ntb_request_drain(&w->request);
+    qemu_bh_schedule(w->request.look_bh);
+}
+
+void idt_ntb_window_complete(IdtNtbWindow *w)
+{
+    idt_ntb_request_serve_stopped(true);
+    idt_ntb_request_drain(&w->request);
+    idt_ntb_request_begin_access(&w->request);
+    for (unsigned slot = 0; slot < w->sw->num_slots; slot++) {
+        if (slot != w->sw->slot) {
+            idt_ntb_request_flush(&w->request, slot);
+        }
     }
+    idt_ntb_request_serve_stopped(false);
 }
 
 void idt_ntb_window_init(IdtNtbWindow *w)
@@ -362,13 +375,10 @@ void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *look_bh)
     idt_ntb_closing_start(&w->closing, &w->request);
     w->ram.hidden = !runstate_is_running();
     idt_ntb_ram_start(&w->ram, w->sw, w->pci, look_bh);
-    w->vm_state = qdev_add_vm_change_state_handler(DEVICE(w->pci),
-                                                   handle_vm_state, w);
 }
 
 void idt_ntb_window_stop(IdtNtbWindow *w)
 {
-    g_clear_pointer(&w->vm_state, qemu_del_vm_change_state_handler);
     idt_ntb_ram_stop(&w->ram);
     idt_ntb_mapping_stop(&w->mapping);
     idt_ntb_request_stop(&w->request);

@@ -49,7 +49,6 @@ struct IdtNtbWindow {
     IdtNtbRam ram;
     IdtNtbMapping mapping;
     IdtNtbClosing closing;
-    VMChangeStateEntry *vm_state;
     bool warned_slow;           /* that RAM of our guest is not shared */
     IdtNtbRefusals own_refusals;        /* accesses of our guest */
     IdtNtbRefusals served_refusals;     /* requests of others */
@@ -89,6 +88,23 @@ void idt_ntb_window_set_direct(IdtNtbWindow *w, bool direct);
 
 /* Gives up our mappings of other ports' memory. */
 void idt_ntb_window_close_outbound(IdtNtbWindow *w);
+
+/*
+ * Makes other ports reach our memory by request only.  Requests wait while the
+ * VM is stopped.  Waits up to the completion timeout.
+ *
+ * Returns: true if no other process has our memory mapped any more.
+ */
+bool idt_ntb_window_hide(IdtNtbWindow *w);
+
+/* The VM runs: executes what has waited, and lets others @map our memory. */
+void idt_ntb_window_show(IdtNtbWindow *w, bool map);
+
+/*
+ * Executes the requests that others have sent, although the VM is stopped, and
+ * waits until they have executed ours.  Waits up to the completion timeout.
+ */
+void idt_ntb_window_complete(IdtNtbWindow *w);
 
 /* Does what other ports asked for; when signalled, and once a second. */
 void idt_ntb_window_look(IdtNtbWindow *w);

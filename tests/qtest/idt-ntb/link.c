@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
-#include "qobject/qdict.h"
 #include "fixture.h"
 
 /*
@@ -182,18 +181,6 @@ static void test_hotplug(NtbFixture *f)
     ntb_wait(ntb_count_fds(a->qts) <= fds_a + 1);
 }
 
-/* A guest that sees no migration is not migrated */
-static void test_migration_blocked(NtbFixture *f)
-{
-    NtbPort *a = f->ports[0];
-    QDict *error;
-
-    error = qtest_qmp_assert_failure_ref(a->qts, "{'execute': 'migrate',"
-                                         "'arguments': {'uri': 'exec:cat'}}");
-    g_assert_nonnull(strstr(qdict_get_str(error, "desc"), "idt-ntb"));
-    qobject_unref(error);
-}
-
 static const NtbTest tests[] = {
     { "reset/system-resets-one-port", test_reset, .ports = 2,
       .q35 = true, .data = reset_system },
@@ -209,7 +196,6 @@ static const NtbTest tests[] = {
       .ports = 2, .q35 = true },
     { "hotplug/leaves-nothing-behind", test_hotplug, .ports = 1,
       .root_port = true, .q35 = true },
-    { "migration/is-refused", test_migration_blocked, .ports = 1, .q35 = true },
 };
 
 ntb_tests(tests);

@@ -1,0 +1,560 @@
+/*
+ * QTest testcase for idt-ntb: snapshots and migration
+ *
+ * ports[1] moves, ports[0] is its peer and stays.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/wait.h>
+#include "hw/misc/idt_ntb/shm.h"
+#include "hw/pci/pci_regs.h"
+#include "libqos/libqos.h"
+#include "qobject/qdict.h"
+#include "idt-ntb/fixture.h"
+
+/* What fills the RAM in front of the end of a migration that has to wait */
+#define FILL_SIZE       (4 * MiB)
+
+static const char *const stay = ",port=0";
+static const char *const move = ",port=2,completion-timeout=60000";
+
+/*
+ * Moving
+ */
+
+/* A QEMU that waits for the state of ports[1]; what it says goes to @log */
+static QTestState *await(NtbFixture *f, NtbServer *server, const char *socket,
+                         const char *log, const char *props)
+{
+    g_autofree char *machine = win_next_machine(f->path);
+
+    return qtest_initf("%s -incoming unix:%s -chardev socket,path=%s,id=ntb "
+                       "-device idt-ntb,id=ntb0,chardev=ntb,addr=4.0%s 2>%s",
+                       machine, socket, server->socket, props, log);
+}
+
+static void start_migration(QTestState *qts, const char *socket)
+{
+    g_autofree char *uri = g_strdup_printf("unix:%s", socket);
+
+    qtest_qmp_assert_success(qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': %s}}", uri);
+}
+
+static QDict *query(QTestState *qts)
+{
+    return qtest_qmp_assert_success_ref(qts, "{'execute': 'query-migrate'}");
+}
+
+static bool is_status(QTestState *qts, const char *status)
+{
+    QDict *reply = query(qts);
+    const char *is = qdict_get_try_str(reply, "status");
+    bool same = !g_strcmp0(is, status);
+
+    if (!same && !g_strcmp0(is, "failed")) {
+        ntb_fail("migration failed: %s",
+                 qdict_get_try_str(reply, "error-desc") ?: "");
+    }
+    qobject_unref(reply);
+    return same;
+}
+
+/* The source learns of a failure only if it happens before all is sent */
+static bool is_over(QTestState *qts)
+{
+    QDict *reply = query(qts);
+    const char *is = qdict_get_try_str(reply, "status");
+    bool over = !g_strcmp0(is, "completed") || !g_strcmp0(is, "failed");
+
+    qobject_unref(reply);
+    return over;
+}
+
+static int64_t transferred(QTestState *qts)
+{
+    QDict *reply = query(qts);
+    QDict *ram = qdict_get_qdict(reply, "ram");
+    int64_t bytes = ram ? qdict_get_int(ram, "transferred") : 0;
+
+    qobject_unref(reply);
+    return bytes;
+}
+
+static void set_capability(QTestState *qts, const char *name)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'migrate-set-capabilities', "
+                             "'arguments': {'capabilities': [{'capability': "
+                             "%s, 'state': true}]}}", name);
+}
+
+/* The guest of @p runs in @qts from now on */
+static void adopt(NtbPort *p, QTestState *qts)
+{
+    qtest_quit(p->qts);
+    p->qts = qts;
+    p->dev->bus->qts = qts;
+}
+
+static void move_guest(NtbFixture *f, NtbServer *server)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    NtbPort *b = f->ports[1];
+    QTestState *to = await(f, server, socket, "/dev/null", move);
+
+    start_migration(b->qts, socket);
+    ntb_wait(is_status(b->qts, "completed"));
+    qtest_qmp_eventwait(to, "RESUME");
+    adopt(b, to);
+}
+
+static void save_and_load(NtbFixture *f, const char *command)
+{
+    g_autofree char *said = qtest_hmp(f->ports[1]->qts, "%s now", command);
+
+    g_assert_cmpstr(said, ==, "");
+}
+
+/*
+ * State
+ */
+
+/* Also the upper half of what a status register shows moves */
+static void read_function(NtbPort *p, uint32_t *to)
+{
+    for (unsigned i = 0; i < IDT_NT_CFG_SIZE / 4; i++) {
+        to[i] = ntb_cfg_read(p, 4 * i);
+    }
+}
+
+/* Something in all that has to move; a doorbell and a message wait */
+static void use_function(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    win_open(a, WIN_DIRECT64, b->partition, WIN_X);
+    win_open(b, WIN_DIRECT64, a->partition, WIN_X);
+    win_open_lut(b, WIN_LUT24, 3, a->partition, WIN_X + WIN_SIZE);
+    ntb_write(b, A_NTSDATA, 0x600d600d);
+    ntb_write(b, A_INDBELLMSK, ~0x20);
+    ntb_cfg_writew(b, IDT_CAP_AER + PCI_ERR_COR_MASK, 0);
+    ntb_write(b, A_NTINTMSK, UINT32_MAX);
+    ntb_route_message(a, 1, b->partition, 2);
+    ntb_write(a, A_OUTMSG0 + 4, 0x12345678);
+    ntb_write(a, A_OUTDBELLSET, 0x21);
+    ntb_settle(b->qts);
+    ntb_listen_to_links(a);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0x21);
+}
+
+static void assert_function(NtbFixture *f, const uint32_t *before)
+{
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    g_autofree uint32_t *after = g_new(uint32_t, IDT_NT_CFG_SIZE / 4);
+
+    ntb_assert_link_events(a, 1 << b->port, 1 << b->port);
+    g_assert_true(ntb_link_up(a, b->port));
+    /* LINKUP is an event for the guest itself too */
+    ntb_write(b, A_NTINTSTS, R_NTINTSTS_SEVENT_MASK);
+    read_function(b, after);
+    for (unsigned i = 0; i < IDT_NT_CFG_SIZE / 4; i++) {
+        if (before[i] != after[i]) {
+            ntb_fail("offset 0x%03x: 0x%08x became 0x%08x", 4 * i, before[i],
+                     after[i]);
+        }
+    }
+    g_assert_cmphex(ntb_read(b, A_INMSG0 + 8), ==, 0x12345678);
+    /* The doorbell interrupts only when it is unmasked */
+    ntb_assert_no_msi(b);
+    ntb_write(b, A_NTINTMSK, ~R_NTINTSTS_DBELL_MASK);
+    ntb_assert_msi(b);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
+    win_assert_shows(b, win_bar(b, WIN_DIRECT64), a, WIN_X);
+    win_assert_shows(b, win_bar(b, WIN_LUT24) + 3 * WIN_SIZE, a,
+                     WIN_X + WIN_SIZE);
+    win_assert_path(a, win_path_to(b, f->path));
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+}
+
+static void start_pair(NtbFixture *f)
+{
+    ntb_start(f, 0, stay);
+    ntb_start(f, 1, move);
+}
+
+static void test_migrate(NtbFixture *f)
+{
+    g_autofree uint32_t *before = g_new(uint32_t, IDT_NT_CFG_SIZE / 4);
+
+    for (unsigned i = 0; i < 2; i++) {
+        use_function(f);
+        read_function(f->ports[1], before);
+        move_guest(f, f->server);
+        assert_function(f, before);
+    }
+}
+
+static void start_with_disk(NtbFixture *f)
+{
+    g_autofree char *disk = ntb_tmp_path("disk");
+    g_autofree char *args = g_strdup_printf(
+        "-drive if=none,format=qcow2,file=%s", disk);
+
+    g_assert_true(mkimg(disk, "qcow2", 1));
+    ntb_start(f, 0, stay);
+    ntb_start_args(f, 1, args, move);
+}
+
+static bool has_qemu_img(void)
+{
+    if (!have_qemu_img()) {
+        g_test_skip("no qemu-img");
+        return false;
+    }
+    return true;
+}
+
+static void test_snapshot(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    g_autofree uint32_t *before = g_new(uint32_t, IDT_NT_CFG_SIZE / 4);
+
+    use_function(f);
+    read_function(b, before);
+    qtest_writeq(b->qts, WIN_X + 64, 0x1122334455667788);
+    save_and_load(f, "savevm");
+    /* That disturbs nobody */
+    g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
+    ntb_assert_talk(a, b);
+
+    ntb_dirty(b);
+    ntb_cfg_write(b, IDT_CAP_MSI + PCI_MSI_ADDRESS_LO, 0);
+    ntb_gas_write(a, A_SELINKDNSTS, UINT32_MAX);
+    ntb_write(a, A_NTINTSTS, UINT32_MAX);
+    ntb_write(a, A_MSGSTS, UINT32_MAX);
+    ntb_listen_to_links(a);
+    save_and_load(f, "loadvm");
+    assert_function(f, before);
+}
+
+/* The switch of the new server has the registers of its own */
+static void test_other_server(NtbFixture *f)
+{
+    NtbServer *other = ntb_server_start();
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    use_function(f);
+    move_guest(f, other);
+    ntb_assert_link_events(a, 1 << b->port, 0);
+    g_assert_true(ntb_is_up_in(other, b->port));
+    g_assert_false(ntb_is_up_in(f->server, b->port));
+    g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0x600d600d);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0x21);
+    ntb_end(f, 0);
+    f->ports[0] = a = win_boot(other, f->path, NULL, ",port=0");
+    win_assert_shows(b, win_bar(b, WIN_DIRECT64), a, WIN_X);
+    ntb_assert_talk(a, b);
+    ntb_end(f, 1);
+    ntb_end(f, 0);
+    ntb_server_stop(other);
+}
+
+/*
+ * Under way
+ */
+
+/* Start a migration that cannot end: its destination does not read */
+static QTestState *start_slowly(NtbFixture *f, const char *socket)
+{
+    NtbPort *b = f->ports[1];
+    QTestState *to = await(f, f->server, socket, "/dev/null", move);
+
+    qtest_memset(b->qts, WIN_X, 0x5a, FILL_SIZE);
+    for (uint64_t at = 0; at < FILL_SIZE; at += 4 * KiB) {
+        qtest_writeq(b->qts, WIN_X + at, at + 1);
+    }
+    kill(qtest_pid(to), SIGSTOP);
+    start_migration(b->qts, socket);
+    ntb_wait(is_status(b->qts, "active") && transferred(b->qts) > 100 * KiB);
+    return to;
+}
+
+/* A peer's write to a page that has been sent already is in the destination */
+static void test_dirty(NtbFixture *f)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint64_t value = win_value();
+    QTestState *to;
+
+    win_open(a, WIN_DIRECT64, b->partition, WIN_X);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
+    to = start_slowly(f, socket);
+    /* The link is up, but nothing is mapped */
+    win_assert_hits(a, win_bar(a, WIN_DIRECT64) + 8, b, WIN_X + 8, 8);
+    g_assert_cmpuint(win_mappings(a), ==, 0);
+    ntb_assert_talk(a, b);
+    for (unsigned at = 0; at < 16 * KiB; at += 8) {
+        ntb_write_sized(a, win_bar(a, WIN_DIRECT64) + at, 8, value + at);
+    }
+    /* No read of the source's registers: the stop completes the writes */
+    ntb_listen_to_links(a);
+    kill(qtest_pid(to), SIGCONT);
+    ntb_wait(is_status(b->qts, "completed"));
+    qtest_qmp_eventwait(to, "RESUME");
+    adopt(b, to);
+    for (unsigned at = 0; at < 16 * KiB; at += 8) {
+        g_assert_cmphex(qtest_readq(b->qts, WIN_X + at), ==, value + at);
+    }
+    ntb_assert_link_events(a, 1 << b->port, 1 << b->port);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
+    win_assert_path(a, win_path_to(b, f->path));
+}
+
+static void cancel(QTestState *qts)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'migrate_cancel'}");
+    ntb_wait(is_status(qts, "cancelled"));
+}
+
+/* The source goes on with all that it had */
+static void assert_stayed(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+
+    ntb_wait(ntb_link_up(a, b->port));
+    g_assert_cmphex(ntb_read(b, A_NTSDATA), ==, 0x600d600d);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0x21);
+    win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X);
+    win_assert_shows(b, win_bar(b, WIN_DIRECT64), a, WIN_X);
+    ntb_wait((win_assert_shows(a, win_bar(a, WIN_DIRECT64), b, WIN_X),
+              win_mappings(a) == 1));
+    ntb_assert_talk(a, b);
+    ntb_assert_talk(b, a);
+}
+
+static void test_cancel(NtbFixture *f)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    QTestState *to;
+
+    use_function(f);
+    to = start_slowly(f, socket);
+    cancel(b->qts);
+    ntb_kill_qemu(to);
+    g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    assert_stayed(f);
+}
+
+/* ... after the VM has stopped, when the link is down */
+static void test_cancel_late(NtbFixture *f)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    QTestState *to;
+
+    use_function(f);
+    set_capability(b->qts, "pause-before-switchover");
+    to = await(f, f->server, socket, "/dev/null", move);
+    start_migration(b->qts, socket);
+    ntb_wait(is_status(b->qts, "pre-switchover"));
+    g_assert_false(ntb_link_up(a, b->port));
+    cancel(b->qts);
+    ntb_kill_qemu(to);
+    ntb_assert_link_events(a, 1 << b->port, 1 << b->port);
+    assert_stayed(f);
+}
+
+/* The source has ended its migration, but the destination fails: go on here */
+static void test_continue(NtbFixture *f)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    QTestState *to;
+
+    use_function(f);
+    to = await(f, f->server, socket, "/dev/null", move);
+    qtest_qmp_assert_success(b->qts, "{'execute': 'stop'}");
+    start_migration(b->qts, socket);
+    ntb_wait(is_status(b->qts, "completed"));
+    g_assert_false(ntb_link_up(a, b->port));
+    ntb_kill_qemu(to);
+    qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+    ntb_assert_link_events(a, 1 << b->port, 1 << b->port);
+    assert_stayed(f);
+}
+
+/* The source dies; the port is free, and the destination ends */
+static void test_source_killed(NtbFixture *f)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    NtbPort *a = f->ports[0];
+    unsigned port = f->ports[1]->port;
+    QTestState *to;
+
+    to = start_slowly(f, socket);
+    ntb_listen_to_links(a);
+    ntb_end_by_kill(f, 1);
+    qtest_set_expected_status(to, 1);
+    kill(qtest_pid(to), SIGCONT);
+    qtest_wait_qemu(to);
+    qtest_quit(to);
+    ntb_assert_link_events(a, 1 << port, 0);
+    ntb_assert_talk(a, ntb_start(f, 1, move));
+}
+
+/* The server dies while the destination waits; both know the memory */
+static void test_server_killed(NtbFixture *f)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    g_autofree uint32_t *before = g_new(uint32_t, IDT_NT_CFG_SIZE / 4);
+    NtbPort *b = f->ports[1];
+    QTestState *to;
+
+    use_function(f);
+    read_function(b, before);
+    to = start_slowly(f, socket);
+    ntb_server_kill(f->server);
+    kill(qtest_pid(to), SIGCONT);
+    ntb_wait(is_status(b->qts, "completed"));
+    qtest_qmp_eventwait(to, "RESUME");
+    adopt(b, to);
+    assert_function(f, before);
+}
+
+/*
+ * Refused
+ */
+
+typedef struct Refusal {
+    const char *props;          /* of the destination */
+    const char *words;
+} Refusal;
+
+/* Each of @words, separated by '|' */
+static void assert_logged(const char *log, const char *words)
+{
+    g_auto(GStrv) each = g_strsplit(words, "|", 0);
+    g_autofree char *text = NULL;
+
+    g_assert_true(g_file_get_contents(log, &text, NULL, NULL));
+    for (unsigned i = 0; each[i]; i++) {
+        if (!strstr(text, each[i])) {
+            ntb_fail("'%s' is not in: %s", each[i], text);
+        }
+    }
+}
+
+static void test_refused(NtbFixture *f)
+{
+    NtbPort *b = f->ports[1];
+
+    for (const Refusal *r = f->test->data; r->props; r++) {
+        NtbServer *other = ntb_server_start();
+        g_autofree char *socket = ntb_tmp_path("migrate");
+        g_autofree char *log = ntb_tmp_path("log");
+        QTestState *to = await(f, other, socket, log, r->props);
+
+        use_function(f);
+        qtest_set_expected_status(to, 1);
+        start_migration(b->qts, socket);
+        qtest_wait_qemu(to);
+        qtest_quit(to);
+        assert_logged(log, r->words);
+        ntb_server_stop(other);
+        ntb_wait(is_over(b->qts));
+        qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+        assert_stayed(f);
+    }
+}
+
+/* Another device has taken the port in between */
+static void test_taken(NtbFixture *f)
+{
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    g_autofree char *log = ntb_tmp_path("log");
+    NtbServer *other = ntb_server_start();
+    NtbPort *b = f->ports[1], *thief;
+    QTestState *to;
+
+    thief = win_boot(other, f->path, NULL, ",port=2");
+    to = await(f, other, socket, log, ",port=2,server-timeout=100");
+    qtest_set_expected_status(to, 1);
+    start_migration(b->qts, socket);
+    qtest_wait_qemu(to);
+    qtest_quit(to);
+    assert_logged(log, "port 2 is taken");
+    ntb_quit(thief);
+    ntb_server_stop(other);
+}
+
+static void test_no_port(NtbFixture *f)
+{
+    g_autofree char *args = g_strdup_printf(
+        "-incoming defer -chardev socket,path=%s,id=ntb "
+        "-device idt-ntb,chardev=ntb", f->server->socket);
+
+    ntb_assert_refused(args, "port= is missing|Use the port=");
+}
+
+static void test_postcopy(NtbFixture *f)
+{
+    NtbPort *b = f->ports[1];
+    QDict *reply;
+
+    use_function(f);
+    set_capability(b->qts, "postcopy-ram");
+    qobject_unref(qtest_qmp(b->qts, "{'execute': 'migrate', 'arguments': "
+                            "{'uri': 'exec:cat >/dev/null'}}"));
+    ntb_wait(is_over(b->qts));
+    reply = query(b->qts);
+    g_assert_nonnull(strstr(qdict_get_str(reply, "error-desc"),
+                            "postcopy-ram is not supported"));
+    qobject_unref(reply);
+    assert_stayed(f);
+}
+
+static const Refusal refusals[] = {
+    { ",port=2,chip=89HPES32NT8AG2", "0x8091|chip=89HPES32NT8AG2" },
+    { ",port=0", "the guest has port 2|port=0" },
+    { ",port=2,partitions=3", "partitions=2|partitions=3" },
+    { ",port=2,bar4-size=2M", "BAR4 is" },
+    { }
+};
+
+static const NtbTest tests[] = {
+    { "migration/guest-moves", test_migrate, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN), .q35 = true },
+    { "migration/snapshot-is-loaded", test_snapshot,
+      .prepare = start_with_disk, .needs = has_qemu_img,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/to-another-server", test_other_server, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/peers-writes-are-not-lost", test_dirty, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN), .q35 = true },
+    { "migration/cancel", test_cancel, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/cancel-after-the-stop", test_cancel_late,
+      .prepare = start_pair, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/continue-at-the-source", test_continue,
+      .prepare = start_pair, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/source-is-killed", test_source_killed, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/server-is-killed", test_server_killed,
+      .server = NTB_SERVER_PROCESS, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/refuse-another-switch", test_refused, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .data = refusals },
+    { "migration/refuse-a-taken-port", test_taken, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/refuse-a-missing-port", test_no_port, .q35 = true },
+    { "migration/refuse-postcopy", test_postcopy, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+};
+
+ntb_tests(tests);
