@@ -13,6 +13,7 @@
 #include "libqos/libqos.h"
 #include "qobject/qdict.h"
 #include "idt-ntb/fixture.h"
+#include "extra.h"
 
 /* What fills the RAM in front of the end of a migration that has to wait */
 #define FILL_SIZE       (4 * MiB)
