@@ -43,6 +43,7 @@ def run(patterns):
     assert ' 0 failed' in line
 
 
+@pytest.mark.everything
 def test_short():
     run(SHORT)
 
