@@ -10,6 +10,7 @@ import random
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,8 +131,7 @@ class Dump(unittest.TestCase):
         with subprocess.Popen(
                 [sys.executable, TOOL, '--watch', '0.1', self.name],
                 stdin=slave, stdout=slave, stderr=slave,
-                preexec_fn=lambda: os.login_tty(slave)
-                if hasattr(os, 'login_tty') else take_terminal()) as process:
+                preexec_fn=take_terminal) as process:
             os.close(slave)
             try:
                 seen = read_until(master, b'Ctrl-C ends', 3)
@@ -144,8 +144,11 @@ class Dump(unittest.TestCase):
 
 
 def take_terminal():
+    """Make standard input the terminal, whose Ctrl-C ends us."""
     os.setsid()
     os.close(os.open(os.ttyname(0), os.O_RDWR))
+    # A shell starts jobs in the background with this signal ignored
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def read_until(fd, what, times):
