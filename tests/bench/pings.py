@@ -179,7 +179,7 @@ def causes(pair, folder):
         if head:
             name, cause = head[2], find_cause(head[2], sample)
             if cause == MMIO:
-                # What the thread did last, while it held the BQL
+                # The last thing the thread did while it held the BQL
                 cause += (', in which it set its timer'
                           if last.get(head[1]) == CAUSES[0][2] else
                           ' of another kind')

@@ -22,10 +22,14 @@ bool idt_ntb_can_map(const IdtNtbState *s)
     return s->direct && !s->faults.every[IDT_NTB_FAULT_COMPLETIONS];
 }
 
-static void follow_faults(IdtNtbState *s)
+/* Does nothing before the device has a switch: it starts with the faults. */
+static void follow(IdtNtbState *s)
 {
     PCIDevice *pci = PCI_DEVICE(s);
 
+    if (!s->faults.sw) {
+        return;
+    }
     idt_ntb_faults_follow(&s->faults);
     idt_ntb_caps_set_link(pci, s->link_width, s->link_speed);
     idt_ntb_port_publish(&s->sw, pci->config);
@@ -58,13 +62,6 @@ static void hold_in_reset(IdtNtbState *s, bool hold)
     s->following_topology = false;
     idt_ntb_port_publish(&s->sw, pci->config);
     idt_ntb_train_link(s);
-}
-
-static void follow(IdtNtbState *s)
-{
-    if (s->faults.sw) {
-        follow_faults(s);
-    }
 }
 
 /* The link */

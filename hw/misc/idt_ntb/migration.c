@@ -120,6 +120,15 @@ static void report_absence(IdtNtbState *s, Error *err)
                       s->port);
 }
 
+/* The function is there, and the VM runs or is about to. */
+static void resume(IdtNtbState *s)
+{
+    s->migration.frozen = false;
+    s->migration.held = false;
+    idt_ntb_window_show(&s->window, !s->migration.active);
+    idt_ntb_train_link(s);
+}
+
 /* Before the vCPUs run */
 static void run_function(IdtNtbState *s)
 {
@@ -129,10 +138,7 @@ static void run_function(IdtNtbState *s)
         report_absence(s, err);
         return;
     }
-    s->migration.frozen = false;
-    s->migration.held = false;
-    idt_ntb_window_show(&s->window, !s->migration.active);
-    idt_ntb_train_link(s);
+    resume(s);
 }
 
 static void stop_function(IdtNtbState *s)
@@ -414,9 +420,7 @@ void idt_ntb_migration_forget(IdtNtbState *s)
 void idt_ntb_migration_retry(IdtNtbState *s)
 {
     if (runstate_is_running() && come_back(s, 0, NULL)) {
-        s->migration.held = false;
-        idt_ntb_window_show(&s->window, !s->migration.active);
-        idt_ntb_train_link(s);
+        resume(s);
     }
 }
 

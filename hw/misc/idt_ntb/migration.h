@@ -28,7 +28,7 @@ typedef struct IdtNtbState IdtNtbState;
 #define IDT_NTB_LUT_LEN (IDT_NUM_LUTS * IDT_LUT_ENTRIES * IDT_LUT_WORDS)
 
 typedef struct IdtNtbMigration {
-    /* What has to be the same where the state is loaded */
+    /* Must be the same where the state is loaded */
     uint32_t device_id;
     uint32_t port;
     uint32_t from_file;         /* as in IdtNtbShmHeader */

@@ -63,7 +63,7 @@ static void handle_eventfd(void *opaque)
 }
 
 /*
- * Modelled in docs/spin/idt-ntb-interrupt.promela: a client clears its eventfd,
+ * Modelled in docs/spin/idt-ntb-order.promela: a client clears its eventfd,
  * counts the look, reads the state.
  */
 void idt_ntb_server_signal(IdtNtbServer *server, unsigned id,
