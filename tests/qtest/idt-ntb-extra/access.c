@@ -11,6 +11,7 @@
 #include "hw/pci/pci_regs.h"
 #include "idt-ntb/fixture.h"
 #include "views.h"
+#include "extra.h"
 
 /*
  * Views: configuration cycles, BAR0, global address space
@@ -400,11 +401,8 @@ static void test_random(NtbFixture *f)
 {
     NtbPort *self = f->ports[1];
     NtbPort *peer = f->ports[0];
-    uint32_t seed = g_test_rand_int();
-    GRand *rng = g_rand_new_with_seed(seed);
+    GRand *rng = ntb_random("random accesses");
 
-    /* Repeat a run with --seed, which g_test_rand_int() is made from */
-    g_test_message("random accesses: seed 0x%x", seed);
     for (unsigned i = 0; i < RANDOM_ACCESSES; i++) {
         random_access(rng, g_rand_boolean(rng) ? self : peer);
         if (i % 500 == 0) {
@@ -425,10 +423,8 @@ static void test_random_config(NtbFixture *f)
 {
     NtbPort *self = f->ports[1];
     NtbPort *peer = f->ports[0];
-    uint32_t seed = g_test_rand_int();
-    GRand *rng = g_rand_new_with_seed(seed);
+    GRand *rng = ntb_random("random configuration writes");
 
-    g_test_message("random configuration writes: seed 0x%x", seed);
     for (unsigned i = 0; i < RANDOM_ACCESSES / 6; i++) {
         uint32_t offset = g_rand_int_range(rng, 0, IDT_NT_CFG_SIZE);
         unsigned size = random_size(rng, offset);

@@ -15,21 +15,16 @@
 static void test_chardev_path(NtbFixture *f)
 {
     g_autofree char *name = g_strnfill(200, 'x');
-    g_autofree char *args = g_strdup_printf(
-        "-chardev socket,id=n,path=/%s,reconnect-ms=100 "
-        "-device idt-ntb,chardev=n", name);
+    g_autofree char *path = g_strconcat("/", name, NULL);
 
-    ntb_assert_refused(args, "path|too long");
+    ntb_assert_socket_refused(path, ",reconnect-ms=100", "path|too long");
 }
 
 static void test_chardev_listens(NtbFixture *f)
 {
     g_autofree char *path = ntb_tmp_path("socket");
-    g_autofree char *args = NULL;
 
-    args = g_strdup_printf("-chardev socket,id=n,path=%s,server=on,wait=off "
-                           "-device idt-ntb,chardev=n", path);
-    ntb_assert_refused(args, "server=on");
+    ntb_assert_socket_refused(path, ",server=on,wait=off", "server=on");
 }
 
 /* Make a socket like one that a killed server left */
@@ -48,19 +43,14 @@ static void make_dead_socket(const char *path)
 static void test_no_server(NtbFixture *f)
 {
     g_autofree char *path = ntb_tmp_path("socket");
-    g_autofree char *args = NULL;
 
-    args = g_strdup_printf("-chardev socket,id=n,path=%s "
-                           "-device idt-ntb,chardev=n", path);
-    ntb_assert_refused(args, "connect");
+    ntb_assert_socket_refused(path, "", "connect");
     /* One that reconnects would wait for ever if it were let */
-    g_free(args);
-    args = g_strdup_printf("-chardev socket,id=n,path=%s,reconnect-ms=100 "
-                           "-device idt-ntb,chardev=n", path);
-    ntb_assert_refused(args, "ivshmem-server|No such file|Start the "
-                       "ivshmem-server first");
+    ntb_assert_socket_refused(path, ",reconnect-ms=100", "ivshmem-server|"
+                              "No such file|Start the ivshmem-server first");
     make_dead_socket(path);
-    ntb_assert_refused(args, "ivshmem-server|refused|remove the socket");
+    ntb_assert_socket_refused(path, ",reconnect-ms=100",
+                              "ivshmem-server|refused|remove the socket");
     g_unlink(path);
 }
 

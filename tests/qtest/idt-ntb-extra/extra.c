@@ -167,6 +167,24 @@ bool ntb_is_up_in(NtbServer *server, unsigned port)
     return qatomic_read(&shm->slot[ntb_slot(port)].p.state) == IDT_NTB_PORT_UP;
 }
 
+GRand *ntb_random(const char *what)
+{
+    uint32_t seed = g_test_rand_int();
+
+    g_test_message("%s: seed 0x%x", what, seed);
+    return g_rand_new_with_seed(seed);
+}
+
+void ntb_assert_socket_refused(const char *path, const char *options,
+                               const char *words)
+{
+    g_autofree char *args = g_strdup_printf(
+        "-chardev socket,id=n,path=%s%s -device idt-ntb,chardev=n", path,
+        options);
+
+    ntb_assert_refused(args, words);
+}
+
 void ntb_function_reset(NtbPort *p)
 {
     ntb_cfg_writew(p, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);

@@ -16,6 +16,9 @@
 /* No server: the test starts its own, or needs none */
 NtbServer *ntb_no_server(void);
 
+/* The server in a child process, which can be killed */
+NtbServer *ntb_server_start_process(void);
+
 /* Kill a server in a child process */
 void ntb_server_kill(NtbServer *server);
 
@@ -33,6 +36,19 @@ bool ntb_reconnects(void);
 
 /* True if @words are in the file @log */
 bool ntb_is_logged(const char *log, const char *words);
+
+/*
+ * Random numbers, and a message with @what and their seed.  Repeat a run with
+ * --seed, which g_test_rand_int() is made from.
+ */
+GRand *ntb_random(const char *what);
+
+/*
+ * Assert that QEMU refuses a device whose chardev has the socket @path and
+ * @options, with one of @words
+ */
+void ntb_assert_socket_refused(const char *path, const char *options,
+                               const char *words);
 
 /* Function level reset */
 void ntb_function_reset(NtbPort *p);

@@ -15,7 +15,7 @@
 #include "idt-ntb/fixture.h"
 #include "extra.h"
 
-/* What fills the RAM in front of the end of a migration that has to wait */
+/* Fills the RAM, for a migration that must not end before the test wants it */
 #define FILL_SIZE       (4 * MiB)
 
 static const char *const stay = ",port=0";
@@ -547,7 +547,7 @@ static const NtbTest tests[] = {
     { "migration/source-is-killed", test_source_killed, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/server-is-killed", test_server_killed,
-      .server = NTB_SERVER_PROCESS, .prepare = start_pair,
+      .server = ntb_server_start_process, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/refuse-another-switch", test_refused, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .data = refusals },

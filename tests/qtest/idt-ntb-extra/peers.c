@@ -294,10 +294,8 @@ static void test_handshake_in_pieces(NtbFixture *f)
 static void test_noise(NtbFixture *f)
 {
     FakeServer *fake = fake_of(f);
-    uint32_t seed = g_test_rand_int();
-    GRand *rng = g_rand_new_with_seed(seed);
+    GRand *rng = ntb_random("noise");
 
-    g_test_message("noise: seed 0x%x", seed);
     for (unsigned i = 0; i < 2000; i++) {
         uint64_t bytes = (uint64_t)g_rand_int(rng) << 32 | g_rand_int(rng);
 
@@ -691,10 +689,8 @@ static void scribble(NtbFixture *f, GRand *rng, unsigned words)
 static void test_scribbled_memory(NtbFixture *f)
 {
     NtbPort *a = f->ports[0], *b = ntb_start(f, 1, NULL);
-    uint32_t seed = g_test_rand_int();
-    GRand *rng = g_rand_new_with_seed(seed);
+    GRand *rng = ntb_random("scribbled memory");
 
-    g_test_message("scribbled memory: seed 0x%x", seed);
     for (unsigned i = 0; i < 3000; i++) {
         NtbPort *p = i & 1 ? a : b;
         uint32_t offset = g_rand_int_range(rng, A_NTCTL, A_LUTUDATA) & ~3;

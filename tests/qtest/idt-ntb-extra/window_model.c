@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "idt-ntb/fixture.h"
+#include "extra.h"
 
 #define NUM_PORTS       3
 #define PROPS ",bar1-size=64k,bar2-size=1M,bar4-mode=lut12," \
@@ -290,11 +291,7 @@ static void setup_bar(unsigned port, unsigned bar, unsigned entries)
 
 static void prepare(NtbFixture *f)
 {
-    uint32_t seed = g_test_rand_int();
-
-    /* Repeat a run with --seed, which g_test_rand_int() is made from */
-    g_test_message("random accesses: seed 0x%x", seed);
-    rng = g_rand_new_with_seed(seed);
+    rng = ntb_random("random accesses");
     ports = g_new0(ModelPort, NUM_PORTS);
     for (unsigned i = 0; i < NUM_PORTS; i++) {
         ports[i].p = f->ports[i];

@@ -21,8 +21,6 @@
 #define WIN_EACH                                                        \
     (WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN) | WIN_SLOW(WIN_FORCED))
 
-#define NTB_SERVER_PROCESS ntb_server_start_process
-
 typedef struct NtbFixture NtbFixture;
 
 typedef struct NtbTest {

@@ -78,9 +78,6 @@ struct NtbServer {
 NtbServer *ntb_server_start(void);
 NtbServer *ntb_server_start_size(size_t size);
 
-/* The server in a child process, which can be killed */
-NtbServer *ntb_server_start_process(void);
-
 static inline void ntb_server_stop(NtbServer *server)
 {
     server->stop(server);

@@ -19,7 +19,7 @@ typedef struct Register {
 } Register;
 
 /*
- * What the NT function holds.  Left out: registers whose write triggers
+ * Registers of the NT function.  Left out: registers whose write triggers
  * something.  They have tests of their own.
  */
 static const Register nt_registers[] = {
