@@ -130,7 +130,7 @@ class Shared:
         return self.lab
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='module')
 def shared():
     shared = Shared()
     yield shared
