@@ -629,12 +629,15 @@ bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp)
                              s->server_timeout, errp)) {
         return false;
     }
-    s->port = s->sw.port;
     if (s->configured) {
         memcpy(s->sw.barsetup, layout, sizeof(layout));
-    } else {
+    } else if (idt_ntb_fault_props_check(s, s->faults.port, errp)) {
         configure(s);
+    } else {
+        idt_ntb_port_detach(&s->sw);
+        return false;
     }
+    s->port = s->sw.port;
     s->window.direct = idt_ntb_can_map(s);
     idt_ntb_window_start(&s->window, s->look_bh);
     idt_ntb_faults_start(&s->faults, &s->sw, idt_ntb_signals_deliver);

@@ -43,6 +43,25 @@ static void follow(IdtNtbState *s)
     qemu_bh_schedule(s->look_bh);       /* our guest's interrupt */
 }
 
+bool idt_ntb_fault_props_check(const IdtNtbState *s, int port, Error **errp)
+{
+    ERRP_GUARD();
+
+    if (port == IDT_NTB_FAULT_ALL_PORTS) {
+        return true;
+    }
+    if (!idt_ntb_port_check(&s->sw, "fault-port", port, errp)) {
+        return false;
+    }
+    if (port == s->sw.port) {
+        error_setg(errp, "fault-port=%d is the port of the device", port);
+        error_append_hint(errp, "Use another port's number: faults hit what "
+                          "goes there.\n");
+        return false;
+    }
+    return true;
+}
+
 /* Without power, the guest does not reach the function; it is reset twice */
 static void hold_in_reset(IdtNtbState *s, bool hold)
 {
@@ -199,6 +218,7 @@ static void set_fault(Object *obj, Visitor *v, const char *name, void *opaque,
 {
     ERRP_GUARD();
     const FaultProperty *property = opaque;
+    IdtNtbState *s = IDT_NTB(obj);
     int64_t value;
 
     if (!visit_type_int(v, name, &value, errp)) {
@@ -210,8 +230,13 @@ static void set_fault(Object *obj, Visitor *v, const char *name, void *opaque,
         error_append_hint(errp, "%s.\n", property->hint);
         return;
     }
+    /* Without a switch, idt_ntb_claim() checks it */
+    if (property->offset == offsetof(IdtNtbFaults, port) && s->sw.shm &&
+        !idt_ntb_fault_props_check(s, value, errp)) {
+        return;
+    }
     *fault_word(obj, property) = value;
-    follow(IDT_NTB(obj));
+    follow(s);
 }
 
 void idt_ntb_fault_props_init(IdtNtbState *s)

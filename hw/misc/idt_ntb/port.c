@@ -234,29 +234,34 @@ static bool create_or_check(IdtNtbSwitch *sw, const IdtNtbSwitch *old,
     return true;
 }
 
-/* Says that @port, any number, can't be attached to, and which ports can */
-static void refuse_port(const IdtNtbSwitch *sw, int port, Error **errp)
+bool idt_ntb_port_check(const IdtNtbSwitch *sw, const char *option, int port,
+                        Error **errp)
 {
     ERRP_GUARD();
     g_autoptr(GString) ports = g_string_new(NULL);
     int slot = idt_ntb_switch_slot(sw, port);
 
+    if (slot >= 0 && idt_ntb_config_has_nt(sw, slot)) {
+        return true;
+    }
     for (unsigned i = 0; i < sw->num_slots; i++) {
         if (idt_ntb_config_has_nt(sw, i)) {
             g_string_append_printf(ports, " %u", idt_ntb_switch_port(sw, i));
         }
     }
     if (qatomic_read(&sw->shm->header.from_file)) {
-        error_setg(errp, "port=%d has no NT function in the EEPROM image of "
-                   "the switch", port);
+        error_setg(errp, "%s=%d has no NT function in the EEPROM image of the "
+                   "switch", option, port);
     } else if (slot >= 0) {
-        error_setg(errp, "port=%d needs partitions=%u or more, not "
-                   "partitions=%u", port, slot + 1, sw->config->partitions);
+        error_setg(errp, "%s=%d needs partitions=%u or more, not "
+                   "partitions=%u", option, port, slot + 1,
+                   sw->config->partitions);
     } else {
-        error_setg(errp, "port=%d of %s can't have an NT function", port,
+        error_setg(errp, "%s=%d of %s can't have an NT function", option, port,
                    sw->chip->name);
     }
     error_append_hint(errp, "Use one of the ports%s.\n", ports->str);
+    return false;
 }
 
 /* Returns: 0 if the port in @slot is ours now, 1 if it is taken, -1: @errp */
@@ -284,8 +289,7 @@ static bool lock_port(IdtNtbSwitch *sw, int port, Error **errp)
     int asked = port == IDT_NTB_PORT_AUTO ? -1 : idt_ntb_switch_slot(sw, port);
 
     if (port != IDT_NTB_PORT_AUTO &&
-        (asked < 0 || !idt_ntb_config_has_nt(sw, asked))) {
-        refuse_port(sw, port, errp);
+        !idt_ntb_port_check(sw, "port", port, errp)) {
         return false;
     }
     for (unsigned slot = 0; slot < sw->num_slots; slot++) {

@@ -37,6 +37,15 @@ bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
                          unsigned client, unsigned timeout_ms, Error **errp);
 
 /*
+ * Check that a device can be at the port number @port, any number; messages
+ * call it the value of @option.
+ *
+ * Returns: true, or false with @errp set and the ports that can as a hint.
+ */
+bool idt_ntb_port_check(const IdtNtbSwitch *sw, const char *option, int port,
+                        Error **errp);
+
+/*
  * Waits up to @timeout_ms until no process owns the port number @port in the
  * memory @shm_fd.  @sw is detached.
  */

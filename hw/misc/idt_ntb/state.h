@@ -93,6 +93,12 @@ void idt_ntb_train_link(IdtNtbState *s);
 /* True if windows may be mapped: no fault needs requests. */
 bool idt_ntb_can_map(const IdtNtbState *s);
 
+/*
+ * Checks that @port can be fault-port of the device, which is attached.
+ * Returns: true, or false with @errp set.
+ */
+bool idt_ntb_fault_props_check(const IdtNtbState *s, int port, Error **errp);
+
 /* Adds the properties for faults on demand, sets their defaults. */
 void idt_ntb_fault_props_init_class(ObjectClass *klass);
 void idt_ntb_fault_props_init(IdtNtbState *s);

@@ -387,6 +387,9 @@ static void test_refused(NtbFixture *f)
         { "fault-late", "60001", "0 to 60000" },
         { "fault-port", "-2", "-1 to 23" },
         { "fault-port", "24", "-1 to 23" },
+        { "fault-port", "1", "fault-port=1 of 89HPES24NT6AG2" },
+        { "fault-port", "8", "fault-port=8 needs partitions=5" },
+        { "fault-port", "0", "fault-port=0 is the port of the device" },
         { "link-width", "'8'", "4 lanes" },
         { "link-width", "'3'", "3" },
         { "link-speed", "'8'", "5 GT/s" },
@@ -409,6 +412,12 @@ static void test_refused(NtbFixture *f)
                           ",partition-reset=on");
     ntb_assert_refused_at(f->server, "out of range|-1 means all",
                           ",fault-port=99");
+    ntb_assert_refused_at(f->server, "fault-port=1 of|Use one of the ports 0 2",
+                          ",fault-port=1");
+    ntb_assert_refused_at(f->server, "fault-port=2 is the port|another port's",
+                          ",fault-port=2");
+    ntb_assert_refused_at(f->server, "fault-port=2 is the port|another port's",
+                          ",fault-port=2,port=2");
     ntb_assert_refused_at(f->server, "4 lanes|Use 1, 2 or 4", ",link-width=16");
 }
 
