@@ -29,10 +29,13 @@ QUIET_WATCHDOGS = ('no_timer_check nowatchdog '
 # End QEMU when the kernel crashes, so that a test does not wait for the guest
 END_AT_ONCE = 'oops=panic'
 
-# Skip half of the boot of an emulated guest: tests of ciphers, a search for
-# pages that are writable and executable, and preparations for tracing.
+# Skip more than half of the boot of an emulated guest: tests of ciphers, a
+# search for pages that are writable and executable, preparations for tracing,
+# changes to the kernel's own code, and what no test uses.
 FAST_BOOT = ('cryptomgr.notests rodata=off '
-             'initcall_blacklist=crypto_kdf108_init,init_kprobe_trace')
+             'initcall_blacklist=crypto_kdf108_init,init_kprobe_trace '
+             'mitigations=off noreplace-smp nokaslr tsc=reliable '
+             'init_on_alloc=0 apparmor=0 lsm= ipv6.disable=1')
 
 # Messages that only a broken kernel or a broken device causes
 KERNEL_TROUBLE = re.compile(

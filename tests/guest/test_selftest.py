@@ -142,9 +142,9 @@ def test_remote(lab, suite, shared):
 
 # For a change, and for time: each window takes eight commands
 
-@pytest.mark.parametrize('windows,mode,size', [
-    (3, 'direct', '64K'),
-    pytest.param(14, 'lut12', '1M', marks=pytest.mark.everything)],
+@pytest.mark.everything
+@pytest.mark.parametrize('windows,mode,size', [(3, 'direct', '64K'),
+                                               (14, 'lut12', '1M')],
                          ids=['direct', 'lut12'])
 def test_remote_layout(lab, windows, mode, size):
     check_remote(lab, settings.SUITE, True, LAYOUT.format(mode, size), windows)
