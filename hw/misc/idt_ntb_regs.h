@@ -195,6 +195,7 @@ REG32(NTMCG0PA, 0x600)
 /* NT function: global address space access */
 
 REG32(GASAADDR, 0xff8)
+    FIELD(GASAADDR, REG, 2, 16)         /* byte address */
 REG32(GASADATA, 0xffc)
 
 /* Switch: control */

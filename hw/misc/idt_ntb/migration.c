@@ -43,6 +43,8 @@ static void freeze(IdtNtbState *s)
     idt_ntb_regs_copy_port(&m->regs, block);
     m->regs.irq_low = qatomic_read(&block->irq_low);
     memcpy(m->lut, m->regs.lut, sizeof(m->lut));
+    m->ecfgaddr = s->regs.ecfgaddr;
+    m->gasaaddr = s->regs.gasaaddr;
     m->partition = idt_ntb_switch_partition(&s->sw, s->sw.slot);
     for (unsigned i = 0; i < IDT_NUM_MTBL; i++) {
         uint32_t entry = qatomic_read(&s->sw.shm->sw.mtbl[i]);
@@ -86,6 +88,8 @@ static void thaw(IdtNtbState *s)
 
     idt_ntb_regs_copy_port(block, &m->regs);
     qatomic_set(&block->irq_low, m->regs.irq_low);
+    s->regs.ecfgaddr = m->ecfgaddr;
+    s->regs.gasaaddr = m->gasaaddr;
     thaw_mtbl(s);
     idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
     m->away = false;
@@ -255,6 +259,36 @@ static bool check_image(IdtNtbState *s, Error **errp)
     return true;
 }
 
+/*
+ * Checks the words that this process relies on.  All others go to the memory
+ * that any process can write.
+ */
+static bool check_words(const IdtNtbMigration *m, Error **errp)
+{
+    uint32_t layout[IDT_NUM_BARS];
+
+    if (!idt_ntb_bars_check(m->layout, errp)) {
+        return false;
+    }
+    idt_ntb_bars_layout(m->layout, layout);
+    for (unsigned bar = 0; bar < IDT_NUM_BARS; bar++) {
+        if (m->layout[bar] != layout[bar]) {
+            error_setg(errp, "BAR%u has the impossible layout 0x%08x", bar,
+                       m->layout[bar]);
+            return false;
+        }
+    }
+    if (m->ecfgaddr & ~R_ECFGADDR_REG_MASK) {
+        error_setg(errp, "ECFGADDR = 0x%08x is out of range", m->ecfgaddr);
+        return false;
+    }
+    if (m->gasaaddr & ~R_GASAADDR_REG_MASK) {
+        error_setg(errp, "GASAADDR = 0x%08x is out of range", m->gasaaddr);
+        return false;
+    }
+    return true;
+}
+
 static bool take_in(IdtNtbState *s, Error **errp)
 {
     IdtNtbMigration *m = &s->migration;
@@ -270,7 +304,7 @@ static bool take_in(IdtNtbState *s, Error **errp)
                    m->port, s->port);
         return false;
     }
-    if (!idt_ntb_bars_check(m->layout, errp)) {
+    if (!check_words(m, errp)) {
         return false;
     }
     if (s->sw.shm) {
@@ -371,6 +405,8 @@ static const VMStateDescription vmstate_function = {
                              IDT_NUM_MCAST_GROUPS),
         VMSTATE_UINT32(regs.ntueem, IdtNtbMigration),
         VMSTATE_UINT32(regs.ntceem, IdtNtbMigration),
+        VMSTATE_UINT32(ecfgaddr, IdtNtbMigration),
+        VMSTATE_UINT32(gasaaddr, IdtNtbMigration),
         VMSTATE_UINT32(partition, IdtNtbMigration),
         VMSTATE_UINT32_ARRAY(mtbl, IdtNtbMigration, IDT_NUM_MTBL),
         VMSTATE_END_OF_LIST()
@@ -389,8 +425,6 @@ const VMStateDescription idt_ntb_vmstate = {
         VMSTATE_PCI_DEVICE(parent_obj, IdtNtbState),
         VMSTATE_STRUCT(parent_obj.exp.aer_log, IdtNtbState, 0,
                        vmstate_pcie_aer_log, PCIEAERLog),
-        VMSTATE_UINT32(regs.ecfgaddr, IdtNtbState),
-        VMSTATE_UINT32(regs.gasaaddr, IdtNtbState),
         VMSTATE_UINT32(int_level, IdtNtbState),
         VMSTATE_BOOL(intx, IdtNtbState),
         VMSTATE_BOOL(powered_off, IdtNtbState),

@@ -39,6 +39,8 @@ typedef struct IdtNtbMigration {
     uint32_t layout[IDT_NUM_BARS];      /* of its BARs */
     IdtNtbShmPort regs;
     uint32_t lut[IDT_NTB_LUT_LEN];
+    uint32_t ecfgaddr;
+    uint32_t gasaaddr;
     uint32_t partition;
     uint32_t mtbl[IDT_NUM_MTBL];        /* entries of @partition, others 0 */
 

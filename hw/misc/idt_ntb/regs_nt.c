@@ -440,7 +440,7 @@ const IdtNtbReg idt_ntb_nt_regs[] = {
       .stride = 4, PORT_WORD(ntmcgpa), .rw = UINT32_MAX },
 
     { .name = "GASAADDR", .addr = A_GASAADDR, .local = true,
-      .rw = IDT_GAS_SIZE - 4, .read = read_gasaaddr,
+      .rw = R_GASAADDR_REG_MASK, .read = read_gasaaddr,
       .write = write_gasaaddr },
     { .name = "GASADATA", .addr = A_GASADATA, .local = true,
       .read = read_gasadata, .write = write_gasadata },

@@ -8,6 +8,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/wait.h>
+#include "qemu/bswap.h"
 #include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "libqos/libqos.h"
@@ -494,6 +495,70 @@ static void test_taken(NtbFixture *f)
     ntb_server_stop(other);
 }
 
+/* A word of the state, found by itself and its neighbours */
+typedef struct BadWord {
+    uint32_t found[IDT_NUM_BARS];
+    unsigned n;                 /* of them */
+    unsigned nth;               /* which of several such places */
+    unsigned index;             /* of the bad one */
+    uint32_t bad;
+    const char *words;
+} BadWord;
+
+/* The words are big-endian.  Returns: the state with the bad one. */
+static char *make_bad(const char *state, gsize size, const BadWord *b)
+{
+    char *copy = g_memdup2(state, size);
+    uint32_t found[IDT_NUM_BARS];
+    char *at = copy;
+
+    for (unsigned i = 0; i < b->n; i++) {
+        found[i] = cpu_to_be32(b->found[i]);
+    }
+    for (unsigned i = 0; i < b->nth; i++) {
+        at = memmem(at + 1, copy + size - at - 1, found,
+                    b->n * sizeof(found[0]));
+        g_assert_nonnull(at);
+    }
+    stl_be_p(at + b->index * sizeof(found[0]), b->bad);
+    return copy;
+}
+
+static void test_bad_state(NtbFixture *f)
+{
+    g_autofree char *file = ntb_tmp_path("state");
+    g_autofree char *log = ntb_tmp_path("log");
+    g_autofree char *to_file = g_strdup_printf("exec:cat >%s", file);
+    g_autofree char *from_file = g_strdup_printf("exec:cat %s", file);
+    g_autofree char *state = NULL;
+    NtbPort *b = f->ports[1];
+    gsize size;
+
+    ntb_cfg_write(b, A_ECFGADDR, 0xabc);
+    ntb_cfg_write(b, A_GASAADDR, 0x2dcb8);
+    qtest_qmp_assert_success(b->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': %s}}", to_file);
+    ntb_wait(is_status(b->qts, "completed"));
+    ntb_end(f, 1);
+    g_assert_true(g_file_get_contents(file, &state, &size, NULL));
+    for (const BadWord *bad = f->test->data; bad->n; bad++) {
+        g_autofree char *wrong = make_bad(state, size, bad);
+        g_autofree char *machine = win_next_machine(f->path);
+        QTestState *to;
+
+        g_assert_true(g_file_set_contents(file, wrong, size, NULL));
+        to = qtest_initf("%s -incoming defer -chardev socket,path=%s,id=ntb "
+                         "-device idt-ntb,chardev=ntb,addr=4.0,port=2 2>%s",
+                         machine, f->server->socket, log);
+        qtest_set_expected_status(to, 1);
+        qtest_qmp_assert_success(to, "{'execute': 'migrate-incoming', "
+                                 "'arguments': {'uri': %s}}", from_file);
+        qtest_wait_qemu(to);
+        qtest_quit(to);
+        assert_logged(log, bad->words);
+    }
+}
+
 static void test_no_port(NtbFixture *f)
 {
     g_autofree char *args = g_strdup_printf(
@@ -528,6 +593,21 @@ static const Refusal refusals[] = {
     { }
 };
 
+#define ADDRS   { 0xabc, 0x2dcb8 }, 2, 1
+/* The first place is the configuration of the switch, the next the layout */
+#define LAYOUT  { 0x800004c0, 0x80000140, 0x8000119c, 0, 0x8000014c, 0 }, 6, 2
+
+static const BadWord bad_words[] = {
+    { ADDRS, 0, UINT32_MAX, "ECFGADDR" },
+    { ADDRS, 0, 0xabe, "ECFGADDR" },
+    { ADDRS, 1, 0x40000, "GASAADDR" },
+    { ADDRS, 1, 0x7ffffffc, "GASAADDR" },
+    { LAYOUT, 3, 1, "BAR3" },
+    { LAYOUT, 4, 0x8000214c, "BAR4" },
+    { LAYOUT, 1, 0x80000800, "BARSETUP1" },
+    { }
+};
+
 static const NtbTest tests[] = {
     { "migration/guest-moves", test_migrate, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN), .q35 = true },
@@ -553,6 +633,8 @@ static const NtbTest tests[] = {
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .data = refusals },
     { "migration/refuse-a-taken-port", test_taken, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/refuse-a-bad-state", test_bad_state, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .data = bad_words },
     { "migration/refuse-a-missing-port", test_no_port, .q35 = true },
     { "migration/refuse-postcopy", test_postcopy, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
