@@ -634,7 +634,7 @@ bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp)
     } else if (idt_ntb_fault_props_check(s, s->faults.port, errp)) {
         configure(s);
     } else {
-        idt_ntb_port_detach(&s->sw);
+        idt_ntb_port_detach(&s->sw, false);
         return false;
     }
     s->port = s->sw.port;
@@ -647,11 +647,11 @@ bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp)
     return true;
 }
 
-void idt_ntb_release(IdtNtbState *s)
+void idt_ntb_release(IdtNtbState *s, bool away)
 {
     idt_ntb_window_stop(&s->window);
     idt_ntb_faults_stop(&s->faults);
-    idt_ntb_port_detach(&s->sw);
+    idt_ntb_port_detach(&s->sw, away);
 }
 
 /* Connects to the server and, unless the guest is yet to come, to a port. */
@@ -733,6 +733,7 @@ static void realize(PCIDevice *pci, Error **errp)
     IdtNtbState *s = IDT_NTB(pci);
 
     s->sw.fd = -1;
+    s->sw.away_fd = -1;
     s->sw.chip = idt_ntb_chips_find(s->chip, errp);
     if (!s->sw.chip) {
         return;
@@ -773,8 +774,9 @@ static void unrealize(PCIDevice *pci)
         /* Without link, no port reaches our memory, and we reach no port */
         idt_ntb_port_put_down(&s->sw, s->sw.slot);
         idt_ntb_window_close_inbound(&s->window);
-        idt_ntb_release(s);
+        idt_ntb_release(s, false);
     }
+    idt_ntb_port_end_away(&s->sw);
     g_clear_pointer(&s->flash, idt_ntb_flash_free);
     idt_ntb_server_disconnect(&s->server);
     cleanup_parts(s);

@@ -361,7 +361,7 @@ static int save_device(void *opaque)
         if (!m->away) {
             take_link_down(s);
         }
-        idt_ntb_release(s);
+        idt_ntb_release(s, true);
     }
     return 0;
 }

@@ -476,6 +476,7 @@ static bool attach_to(IdtNtbSwitch *sw, const IdtNtbSwitch *old, int shm_fd,
         copy_port(&new, old);
     }
     unlock_header(new.fd);
+    idt_ntb_port_end_away(&new);
     *sw = new;
     trace_idt_ntb_attach(sw->port, idt_ntb_switch_partition(sw, sw->slot),
                          client);
@@ -523,11 +524,29 @@ bool idt_ntb_port_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
     if (!attach_to(sw, &old, shm_fd, sw->port, client, timeout_ms, errp)) {
         return false;
     }
-    idt_ntb_port_detach(&old);
+    idt_ntb_port_detach(&old, false);
     return true;
 }
 
-void idt_ntb_port_detach(IdtNtbSwitch *sw)
+void idt_ntb_port_end_away(IdtNtbSwitch *sw)
+{
+    if (sw->away_fd >= 0) {
+        close(sw->away_fd);
+        sw->away_fd = -1;
+    }
+}
+
+/* Goes on to hold the switch, but not the port */
+static void begin_away(IdtNtbSwitch *sw)
+{
+    if (!qemu_lock_fd(sw->fd, idt_ntb_shm_away_offset(sw->slot), 1, true)) {
+        qemu_unlock_fd(sw->fd, idt_ntb_shm_lock_offset(sw->slot), 1);
+        sw->away_fd = sw->fd;
+        sw->fd = -1;
+    }
+}
+
+void idt_ntb_port_detach(IdtNtbSwitch *sw, bool away)
 {
     if (!sw->shm) {
         return;
@@ -538,6 +557,9 @@ void idt_ntb_port_detach(IdtNtbSwitch *sw)
     qatomic_set_mb(&idt_ntb_switch_block(sw, sw->slot)->state,
                    IDT_NTB_PORT_FREE);
     trace_idt_ntb_detach(sw->port);
+    if (away) {
+        begin_away(sw);
+    }
     unmap_memory(sw);
 }
 

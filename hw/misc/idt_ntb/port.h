@@ -66,8 +66,15 @@ bool idt_ntb_port_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
 /* Return true if @shm_fd is the memory that the port is attached to. */
 bool idt_ntb_port_is_attached_to(const IdtNtbSwitch *sw, int shm_fd);
 
-/* Take the link down and free the port.  Do nothing while detached. */
-void idt_ntb_port_detach(IdtNtbSwitch *sw);
+/*
+ * Take the link down and free the port.  Do nothing while detached.
+ *
+ * @away: the guest is on its way to another process.  Keep the switch, whose
+ * registers are not in the guest's state: no process creates it anew before the
+ * next attachment, or idt_ntb_port_end_away().
+ */
+void idt_ntb_port_detach(IdtNtbSwitch *sw, bool away);
+void idt_ntb_port_end_away(IdtNtbSwitch *sw);
 
 /*
  * Free the ports of other processes that died.  Call it again after a while:

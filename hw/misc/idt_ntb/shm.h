@@ -282,6 +282,15 @@ static inline uint64_t idt_ntb_shm_lock_offset(unsigned slot)
 }
 
 /*
+ * While the guest of a port migrates, its process holds the next byte instead:
+ * the port is free, but the switch is in use.
+ */
+static inline uint64_t idt_ntb_shm_away_offset(unsigned slot)
+{
+    return idt_ntb_shm_lock_offset(slot) + 1;
+}
+
+/*
  * The owner of a port also maps a page of the file without access (PROT_NONE):
  * its claim, far behind the end of the file.  Other processes find the page in
  * /proc/PID/maps and know the owner by it.  A lock is weaker evidence: any

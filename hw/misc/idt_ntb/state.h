@@ -79,8 +79,8 @@ struct IdtNtbState {
  */
 bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp);
 
-/* Frees our port; the device stays without one. */
-void idt_ntb_release(IdtNtbState *s);
+/* Frees our port; see idt_ntb_port_detach().  The device stays without one. */
+void idt_ntb_release(IdtNtbState *s, bool away);
 
 /* Gives the BARs a layout that idt_ntb_bars_check() accepts. */
 void idt_ntb_set_layout(IdtNtbState *s, const uint32_t layout[IDT_NUM_BARS]);

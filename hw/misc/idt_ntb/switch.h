@@ -36,6 +36,7 @@ typedef struct IdtNtbSwitch {
     IdtNtbShm *shm;             /* NULL while detached */
     size_t shm_size;            /* mapped, in bytes */
     int fd;                     /* of the memory; holds the lock of the port */
+    int away_fd;                /* see idt_ntb_port_detach(); or -1 */
     void *claim;                /* see idt_ntb_shm_claim_offset() */
     size_t claim_size;
     dev_t dev;                  /* with @ino: the file of the memory */

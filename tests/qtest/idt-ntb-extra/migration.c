@@ -243,6 +243,29 @@ static void test_snapshot(NtbFixture *f)
     assert_function(f, before);
 }
 
+/* No other port keeps the switch while the guest is on its way */
+static void test_alone(NtbFixture *f)
+{
+    NtbPort *b = f->ports[1];
+
+    ntb_end(f, 0);
+    ntb_gas_write(b, A_GODBELLMSK0 + 4, 0x41);
+    ntb_gas_write(b, A_SEPMSK, 0);
+    move_guest(f, f->server);
+    g_assert_cmphex(ntb_gas_read(b, A_GODBELLMSK0 + 4), ==, 0x41);
+    g_assert_cmphex(ntb_gas_read(b, A_SEPMSK), ==, 0);
+    /* Nor until it comes back */
+    qtest_qmp_assert_success(b->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': 'exec:cat >/dev/null'}}");
+    ntb_wait(is_status(b->qts, "completed"));
+    qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+    g_assert_cmphex(ntb_gas_read(b, A_GODBELLMSK0 + 4), ==, 0x41);
+    /* It ends with the guest */
+    ntb_end(f, 1);
+    b = ntb_start(f, 1, move);
+    g_assert_cmphex(ntb_gas_read(b, A_GODBELLMSK0 + 4), ==, 0);
+}
+
 /* The switch of the new server has the registers of its own */
 static void test_other_server(NtbFixture *f)
 {
@@ -611,6 +634,8 @@ static const BadWord bad_words[] = {
 static const NtbTest tests[] = {
     { "migration/guest-moves", test_migrate, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED) | WIN_ONLY(WIN_PLAIN), .q35 = true },
+    { "migration/keeps-the-switch", test_alone, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/snapshot-is-loaded", test_snapshot,
       .prepare = start_with_disk, .needs = has_qemu_img,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
