@@ -138,6 +138,7 @@ static void update_msi(IdtNtbState *s, uint32_t level)
     PCIDevice *pci = PCI_DEVICE(s);
     uint32_t rose = level & ~s->int_level;
 
+    s->intx = false;
     pci_set_irq(pci, 0);
     if (!(pci_get_word(pci->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
         s->int_level = 0;       /* send it when that is allowed again */
@@ -494,6 +495,7 @@ static bool handle_server_ready(void *opaque, Error **errp)
         return false;
     }
     if (!same) {
+        idt_ntb_faults_lose_late(&s->faults);
         idt_ntb_window_restart(&s->window);
         idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
         idt_ntb_train_link(s);

@@ -167,13 +167,18 @@ void idt_ntb_faults_start(IdtNtbFaults *f, IdtNtbSwitch *sw,
     idt_ntb_faults_follow(f);
 }
 
-void idt_ntb_faults_stop(IdtNtbFaults *f)
+void idt_ntb_faults_lose_late(IdtNtbFaults *f)
 {
     while (!QSIMPLEQ_EMPTY(&f->late)) {
         g_autofree IdtNtbSignal *signal = take_late(f);
 
         lose(f->sw, signal);
     }
+}
+
+void idt_ntb_faults_stop(IdtNtbFaults *f)
+{
+    idt_ntb_faults_lose_late(f);
     g_clear_pointer(&f->timer, timer_free);
     g_clear_pointer(&f->rand, g_rand_free);
     f->used_seed = 0;

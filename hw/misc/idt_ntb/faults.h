@@ -63,6 +63,9 @@ void idt_ntb_faults_start(IdtNtbFaults *f, IdtNtbSwitch *sw,
                           bool (*deliver)(IdtNtbSwitch *sw,
                                           const IdtNtbSignal *signal));
 
+/* Lose the signals that are on their way: ours is another link from now on. */
+void idt_ntb_faults_lose_late(IdtNtbFaults *f);
+
 /* Stop, before @sw is detached.  Late signals get lost. */
 void idt_ntb_faults_stop(IdtNtbFaults *f);
 

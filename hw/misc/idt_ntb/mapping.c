@@ -236,7 +236,7 @@ static void give_up_all(IdtNtbMapping *m)
     IdtNtbAlias *alias, *next;
 
     QLIST_FOREACH_SAFE(alias, &m->mappings, next, next) {
-        give_up_mapping(m, alias, alias->start);
+        give_up_mapping(m, alias, find_open_end(m, alias));
     }
     update_holds(m);
 }

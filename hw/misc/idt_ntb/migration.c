@@ -13,6 +13,7 @@
 #include "migration/misc.h"
 #include "migration/vmstate.h"
 #include "system/runstate.h"
+#include "caps.h"
 #include "migration.h"
 #include "port.h"
 #include "state.h"
@@ -91,6 +92,8 @@ static void thaw(IdtNtbState *s)
     s->regs.ecfgaddr = m->ecfgaddr;
     s->regs.gasaaddr = m->gasaaddr;
     thaw_mtbl(s);
+    /* Configuration space may be that of another time or place */
+    idt_ntb_caps_set_link(PCI_DEVICE(s), s->link_width, s->link_speed);
     idt_ntb_port_publish(&s->sw, PCI_DEVICE(s)->config);
     m->away = false;
     m->frozen = false;
@@ -100,6 +103,7 @@ static void thaw(IdtNtbState *s)
 
 static void take_link_down(IdtNtbState *s)
 {
+    idt_ntb_faults_lose_late(&s->faults);
     idt_ntb_port_put_down(&s->sw, s->sw.slot);
     idt_ntb_window_close_inbound(&s->window);
     s->migration.away = true;

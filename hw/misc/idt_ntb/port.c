@@ -393,6 +393,8 @@ static void take_port(IdtNtbSwitch *sw, unsigned client)
     qatomic_set(&p->generation, qatomic_read(&p->generation) + 1);
     qatomic_set(&p->client, client);
     qatomic_set(&p->holds, 0);
+    /* A value that the last owner had would mean that a signal is unread */
+    sw->looks = qatomic_read(&p->looks);
     for (unsigned i = 0; i < IDT_NTB_NUM_COUNTERS; i++) {
         sw->counter[i] = 0;
         qatomic_set(&p->counter[i], 0);

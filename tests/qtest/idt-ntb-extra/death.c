@@ -39,14 +39,20 @@ static void check_death(NtbFixture *f)
 
 static void test_kill(NtbFixture *f)
 {
+    volatile uint32_t *looks = &f->server->mem->slot[1].p.looks;
     NtbPort *a = f->ports[0];
 
     for (unsigned i = 0; i < 5; i++) {
+        uint32_t before;
         NtbPort *b;
 
         ntb_listen_to_links(a);
+        *looks += 100000;       /* the last owner has looked often */
+        before = *looks;
         b = ntb_start(f, 1, NULL);
         g_assert_cmpuint(b->port, ==, 2);
+        /* A value of the last owner would mean an unread signal */
+        g_assert_cmpuint(*looks, >, before);
         ntb_assert_link_events(a, 0, 1 << 2);
         ntb_assert_talk(a, b);
         ntb_assert_talk(b, a);

@@ -185,6 +185,16 @@ void ntb_assert_socket_refused(const char *path, const char *options,
     ntb_assert_refused(args, words);
 }
 
+void ntb_set_property(NtbPort *p, const char *name, const char *value)
+{
+    g_autofree char *command = g_strdup_printf(
+        "{'execute': 'qom-set', 'arguments': {"
+        "'path': '/machine/peripheral/%s', 'property': '%s', 'value': %s}}",
+        p->id, name, value);
+
+    qtest_qmp_assert_success(p->qts, command, NULL);
+}
+
 void ntb_function_reset(NtbPort *p)
 {
     ntb_cfg_writew(p, IDT_CAP_PCIE + PCI_EXP_DEVCTL, PCI_EXP_DEVCTL_BCR_FLR);

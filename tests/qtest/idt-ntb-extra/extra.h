@@ -50,6 +50,9 @@ GRand *ntb_random(const char *what);
 void ntb_assert_socket_refused(const char *path, const char *options,
                                const char *words);
 
+/* Set a QOM property of the device; @value is JSON */
+void ntb_set_property(NtbPort *p, const char *name, const char *value);
+
 /* Function level reset */
 void ntb_function_reset(NtbPort *p);
 

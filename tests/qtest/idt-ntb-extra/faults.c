@@ -15,17 +15,6 @@
 #define LNKSTA_LINK     (PCI_EXP_LNKSTA_CLS | PCI_EXP_LNKSTA_NLW)
 #define UNCOR_STATUS    (IDT_CAP_AER + PCI_ERR_UNCOR_STATUS)
 
-/* @value in JSON */
-static void set_fault(NtbPort *p, const char *name, const char *value)
-{
-    g_autofree char *command = g_strdup_printf(
-        "{'execute': 'qom-set', 'arguments': {"
-        "'path': '/machine/peripheral/%s', 'property': '%s', 'value': %s}}",
-        p->id, name, value);
-
-    qtest_qmp_assert_success(p->qts, command, NULL);
-}
-
 static uint64_t counter(NtbPort *p, const char *name)
 {
     QDict *answer = qtest_qmp(p->qts, "{'execute': 'qom-get', 'arguments': {"
@@ -77,7 +66,7 @@ static void test_cable(NtbFixture *f)
     for (unsigned i = 0; i < 3; i++) {
         ntb_listen_to_links(a);
         ntb_listen_to_links(b);
-        set_fault(b, "link", "false");
+        ntb_set_property(b, "link", "false");
         g_assert_false(ntb_qom_bool(b, "link"));
         g_assert_false(ntb_link_up(a, b->port));
         g_assert_false(ntb_link_up(b, b->port));
@@ -93,11 +82,11 @@ static void test_cable(NtbFixture *f)
         g_assert_false(take_message(a, 0));
         /* Once more is nothing new */
         ntb_listen_to_links(a);
-        set_fault(b, "link", "false");
+        ntb_set_property(b, "link", "false");
         ntb_assert_no_msi(a);
 
         ntb_listen_to_links(b);
-        set_fault(b, "link", "true");
+        ntb_set_property(b, "link", "true");
         g_assert_true(ntb_qom_bool(b, "link"));
         ntb_assert_msi(b);
         ntb_assert_link_events(a, 0, 1 << b->port);
@@ -120,11 +109,11 @@ static void test_cable_reset(NtbFixture *f)
     g_assert_false(ntb_link_up(a, b->port));
     g_assert_false(ntb_qom_bool(b, "link"));
     ntb_listen_to_links(a);
-    set_fault(b, "link", "true");
+    ntb_set_property(b, "link", "true");
     ntb_assert_link_events(a, 0, 1 << b->port);
     ntb_assert_talk(a, b);
     /* A port that ends without its cable is gone like any other */
-    set_fault(b, "link", "false");
+    ntb_set_property(b, "link", "false");
     ntb_end(f, 1);
     b = ntb_start(f, 1, NULL);
     g_assert_true(ntb_link_up(a, b->port));
@@ -143,11 +132,11 @@ static void test_cable_windows(NtbFixture *f)
     for (unsigned i = 0; i < 2; i++) {
         win_assert_shows(a, of_a, b, WIN_X);
         win_assert_shows(b, of_b, a, WIN_X);
-        set_fault(b, "link", "false");
+        ntb_set_property(b, "link", "false");
         win_assert_hides(a, of_a, b, WIN_X);
         win_assert_hides(b, of_b, a, WIN_X);
         g_assert_cmpuint(win_mappings(a) + win_mappings(b), ==, 0);
-        set_fault(b, "link", "true");
+        ntb_set_property(b, "link", "true");
     }
     win_assert_shows(a, of_a, b, WIN_X);
     win_assert_shows(b, of_b, a, WIN_X);
@@ -176,9 +165,9 @@ static void test_degraded(NtbFixture *f)
     NtbPort *b = f->ports[1];
 
     assert_link(b, a, 4, 2);
-    set_fault(b, "link-width", "'1'");
+    ntb_set_property(b, "link-width", "'1'");
     assert_link(b, a, 1, 2);
-    set_fault(b, "link-speed", "'2_5'");
+    ntb_set_property(b, "link-speed", "'2_5'");
     assert_link(b, a, 1, 1);
     assert_link(a, b, 4, 2);
     g_assert_true(ntb_link_up(a, b->port));
@@ -186,8 +175,8 @@ static void test_degraded(NtbFixture *f)
     ntb_setup_function(b);
     assert_link(b, a, 1, 1);
     ntb_assert_talk(a, b);
-    set_fault(b, "link-width", "'4'");
-    set_fault(b, "link-speed", "'5'");
+    ntb_set_property(b, "link-width", "'4'");
+    ntb_set_property(b, "link-speed", "'5'");
     assert_link(b, a, 4, 2);
     b = (ntb_end(f, 1), ntb_start(f, 1, ",link-width=2,link-speed=2_5"));
     assert_link(b, a, 2, 1);
@@ -205,7 +194,7 @@ static void test_partition_reset(NtbFixture *f)
     ntb_dirty(b);
     ntb_listen_to_links(a);
     ntb_gas_write(a, A_SEFRSTSTS, UINT32_MAX);
-    set_fault(b, "partition-reset", "true");
+    ntb_set_property(b, "partition-reset", "true");
     g_assert_true(ntb_qom_bool(b, "partition-reset"));
     g_assert_cmphex(ntb_gas_read(a, A_SEFRSTSTS), ==, 1 << b->partition);
     ntb_assert_link_events(a, 1 << b->port, 0);
@@ -215,13 +204,13 @@ static void test_partition_reset(NtbFixture *f)
     qtest_system_reset(b->qts);
     g_assert_cmphex(ntb_cfg_read(b, 0), ==, UINT32_MAX);
     g_assert_false(ntb_link_up(a, b->port));
-    set_fault(b, "partition-reset", "false");
+    ntb_set_property(b, "partition-reset", "false");
     ntb_assert_link_events(a, 0, 1 << b->port);
     ntb_setup_function(b);
     ntb_assert_talk(a, b);
     ntb_assert_talk(b, a);
     /* It ends with its port */
-    set_fault(b, "partition-reset", "true");
+    ntb_set_property(b, "partition-reset", "true");
     ntb_end(f, 1);
     b = ntb_start(f, 1, NULL);
     ntb_assert_talk(a, b);
@@ -238,16 +227,16 @@ static void test_lost_doorbells(NtbFixture *f)
     NtbPort *c = f->ports[2];
 
     g_assert_cmphex(ring_all(a, b), ==, 0xffff);
-    set_fault(a, "fault-doorbells", "4");
-    set_fault(a, "fault-port", "2");
+    ntb_set_property(a, "fault-doorbells", "4");
+    ntb_set_property(a, "fault-port", "2");
     g_assert_cmphex(ring_all(a, b), ==, 0x7777);
     g_assert_cmphex(ring_all(a, c), ==, 0xffff);
     g_assert_cmphex(ring_all(b, c), ==, 0xffff);
     /* To both that rang for @c too */
     g_assert_cmpuint(counter(a, "doorbells-lost"), ==, 8);
-    set_fault(a, "fault-doorbells", "1");
+    ntb_set_property(a, "fault-doorbells", "1");
     g_assert_cmphex(ring_all(a, b), ==, 0);
-    set_fault(a, "fault-doorbells", "0");
+    ntb_set_property(a, "fault-doorbells", "0");
     g_assert_cmphex(ring_all(a, b), ==, 0xffff);
     g_assert_cmpuint(counter(a, "doorbells-lost"), ==, 24);
     g_assert_cmpuint(counter(b, "doorbells-lost"), ==, 0);
@@ -259,16 +248,16 @@ static void test_seed(NtbFixture *f)
     NtbPort *b = f->ports[1];
     uint32_t first, second;
 
-    set_fault(a, "fault-doorbells", "2");
-    set_fault(a, "fault-seed", "18");
+    ntb_set_property(a, "fault-doorbells", "2");
+    ntb_set_property(a, "fault-seed", "18");
     first = ring_all(a, b);
     second = ring_all(a, b);
     g_assert_cmphex(first, !=, 0xaaaa);
     g_assert_cmphex(first, !=, second);
     /* Again from the start */
-    set_fault(a, "fault-seed", "0");
+    ntb_set_property(a, "fault-seed", "0");
     g_assert_cmphex(ring_all(a, b), ==, 0x5555);
-    set_fault(a, "fault-seed", "18");
+    ntb_set_property(a, "fault-seed", "18");
     g_assert_cmphex(ring_all(a, b), ==, first);
     g_assert_cmphex(ring_all(a, b), ==, second);
 }
@@ -279,7 +268,7 @@ static void test_lost_messages(NtbFixture *f)
     NtbPort *b = f->ports[1];
 
     ntb_route_message(a, 0, b->partition, 0);
-    set_fault(a, "fault-messages", "3");
+    ntb_set_property(a, "fault-messages", "3");
     for (unsigned n = 1; n <= 9; n++) {
         ntb_write(a, A_OUTMSG0, n);
         /* The sender does not learn it */
@@ -298,19 +287,19 @@ static void test_late(NtbFixture *f)
 
     ntb_route_message(a, 0, b->partition, 0);
     ntb_unmask_all(b);
-    set_fault(a, "fault-late", "20");
-    set_fault(a, "fault-doorbells", "1");
-    set_fault(a, "fault-messages", "1");
+    ntb_set_property(a, "fault-late", "20");
+    ntb_set_property(a, "fault-doorbells", "1");
+    ntb_set_property(a, "fault-messages", "1");
     ntb_write(a, A_OUTDBELLSET, 1);
     ntb_write(a, A_OUTMSG0, 0xfeed);
     ntb_write(a, A_OUTMSG0, 0xbeef);        /* finds the register full */
     qtest_clock_step(a->qts, 19 * 1000 * 1000);
     ntb_assert_no_msi(b);
     /* This one does not overtake */
-    set_fault(a, "fault-late", "1");
+    ntb_set_property(a, "fault-late", "1");
     ntb_write(a, A_OUTDBELLSET, 2);
-    set_fault(a, "fault-doorbells", "0");
-    set_fault(a, "fault-messages", "0");
+    ntb_set_property(a, "fault-doorbells", "0");
+    ntb_set_property(a, "fault-messages", "0");
     qtest_clock_step(a->qts, 500 * 1000);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
     qtest_clock_step(a->qts, 500 * 1000);
@@ -328,8 +317,8 @@ static void test_late_ends(NtbFixture *f)
     NtbPort *a = f->ports[0];
     NtbPort *b = f->ports[1];
 
-    set_fault(a, "fault-late", "20");
-    set_fault(a, "fault-doorbells", "1");
+    ntb_set_property(a, "fault-late", "20");
+    ntb_set_property(a, "fault-doorbells", "1");
     ntb_write(a, A_OUTDBELLSET, 1);
     ntb_end(f, 1);
     qtest_clock_step(a->qts, 20 * 1000 * 1000);
@@ -340,6 +329,25 @@ static void test_late_ends(NtbFixture *f)
     ntb_end(f, 0);
     a = ntb_start(f, 0, NULL);
     g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
+    ntb_assert_talk(a, b);
+}
+
+/* The port has gone to another switch */
+static void test_late_at_new_switch(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0];
+    NtbPort *b = f->ports[1];
+
+    ntb_set_property(a, "fault-late", "60000");
+    ntb_set_property(a, "fault-doorbells", "1");
+    ntb_write(a, A_OUTDBELLSET, 1 << 5);
+    ntb_server_kill(f->server);
+    ntb_server_restart_empty(f->server);
+    ntb_wait(ntb_is_up_in(f->server, a->port) &&
+             ntb_is_up_in(f->server, b->port));
+    qtest_clock_step(a->qts, 60ULL * 1000 * 1000 * 1000);
+    g_assert_cmphex(ntb_read(b, A_INDBELLSTS), ==, 0);
+    ntb_set_property(a, "fault-doorbells", "0");
     ntb_assert_talk(a, b);
 }
 
@@ -355,7 +363,7 @@ static void test_completions(NtbFixture *f)
 
     win_open(a, WIN_DIRECT64, b->partition, WIN_X);
     win_assert_shows(a, base, b, WIN_X);
-    set_fault(a, "fault-completions", "3");
+    ntb_set_property(a, "fault-completions", "3");
     g_assert_cmpuint(win_mappings(a), ==, 0);
     qtest_writel(a->qts, base, 0x1234);
     ntb_cfg_write(a, UNCOR_STATUS, UINT32_MAX);
@@ -367,7 +375,7 @@ static void test_completions(NtbFixture *f)
         ntb_cfg_write(a, UNCOR_STATUS, UINT32_MAX);
     }
     g_assert_cmpuint(counter(a, "completions-lost"), ==, 3);
-    set_fault(a, "fault-completions", "0");
+    ntb_set_property(a, "fault-completions", "0");
     win_assert_shows(a, base, b, WIN_X);
     win_assert_path(a, win_path_to(b, f->path));
 }
@@ -435,6 +443,9 @@ static const NtbTest tests[] = {
     { "faults/each-nth-message-is-lost", test_lost_messages, .ports = 2 },
     { "faults/late-signals-arrive-in-order", test_late, .ports = 2 },
     { "faults/late-signal-finds-nobody", test_late_ends, .ports = 2 },
+    { "faults/late-signal-stays-in-its-switch", test_late_at_new_switch,
+      .server = ntb_server_start_process, .needs = ntb_reconnects, .ports = 2,
+      .windows = WIN_ONLY(WIN_SHARED) },
     { "faults/each-nth-read-has-no-answer", test_completions, .ports = 2,
       .windows = WIN_MOSTLY_SHARED },
     { "faults/bad-values-are-refused", test_refused, .ports = 1 },

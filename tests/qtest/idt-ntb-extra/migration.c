@@ -243,6 +243,31 @@ static void test_snapshot(NtbFixture *f)
     assert_function(f, before);
 }
 
+/* The faults are those of now; a signal on its way is of another time */
+static void test_snapshot_faults(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    const uint32_t lnkctl = IDT_CAP_PCIE + PCI_EXP_LNKCTL;
+    const uint32_t width = PCI_EXP_LNKSTA_NLW << 16;
+
+    save_and_load(f, "savevm");
+    ntb_set_property(b, "link-width", "'1'");
+    ntb_set_property(b, "fault-late", "1000");
+    ntb_set_property(b, "fault-doorbells", "1");
+    ntb_write(b, A_OUTDBELLSET, 1 << 9);
+    ntb_set_property(b, "fault-doorbells", "0");
+    save_and_load(f, "loadvm");
+    ntb_wait(ntb_link_up(a, b->port));
+    qtest_clock_step(b->qts, 1000 * 1000 * 1000);
+    ntb_settle(a->qts);
+    g_assert_cmphex(ntb_read(a, A_INDBELLSTS), ==, 0);
+    g_assert_cmphex(ntb_cfg_read(b, lnkctl) & width, ==,
+                    PCI_EXP_LNKSTA_NLW_X1 << 16);
+    g_assert_cmphex(ntb_gas_read(a, ntb_gas_nt(b->port, lnkctl)) & width, ==,
+                    PCI_EXP_LNKSTA_NLW_X1 << 16);
+    ntb_assert_talk(b, a);
+}
+
 /* No other port keeps the switch while the guest is on its way */
 static void test_alone(NtbFixture *f)
 {
@@ -637,6 +662,9 @@ static const NtbTest tests[] = {
     { "migration/keeps-the-switch", test_alone, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/snapshot-is-loaded", test_snapshot,
+      .prepare = start_with_disk, .needs = has_qemu_img,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/snapshot-keeps-faults", test_snapshot_faults,
       .prepare = start_with_disk, .needs = has_qemu_img,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/to-another-server", test_other_server, .prepare = start_pair,

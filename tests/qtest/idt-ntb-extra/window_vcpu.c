@@ -340,6 +340,15 @@ static void disable_completions(NtbFixture *f)
 
 static const Change completions = { disable_completions, 5, WORDS };
 
+/* Nothing is mapped while a fault needs requests */
+static void fail_completions(NtbFixture *f)
+{
+    ntb_set_property(f->ports[0], "fault-completions", "1");
+    ntb_set_property(f->ports[0], "fault-completions", "0");
+}
+
+static const Change completion_fault = { fail_completions, 5, WORDS };
+
 /* True if a store at @addr arrives at @x, as it does when the vCPU has left */
 static bool stores(NtbFixture *f, uint64_t addr, uint64_t x, uint32_t value)
 {
@@ -562,6 +571,8 @@ static const NtbTest tests[] = {
       .prepare = prepare_both, SHARED },
     { "window-vcpu/completion-enable-loses-no-store", test_change,
       .data = &completions, .prepare = prepare, SHARED },
+    { "window-vcpu/completion-fault-loses-no-store", test_change,
+      .data = &completion_fault, .prepare = prepare, SHARED },
     { "window-vcpu/limit-loses-no-store", test_change,
       .data = &limit, .prepare = prepare, SHARED },
     { "window-vcpu/table-loses-no-store", test_table,

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/misc/idt_ntb/shm.h"
 #include "hw/pci/pci_regs.h"
 #include "fixture.h"
 
@@ -302,22 +303,28 @@ static void test_intx(NtbFixture *f)
     assert_intx(f, false);
 }
 
-/* The level moves between INTx and MSI with the enable bit */
+/* The level moves between INTx and MSI with the enable bit, and is counted */
 static void test_intx_and_msi(NtbFixture *f)
 {
     NtbPort *b = f->ports[1];
+    const uint64_t *interrupts = &f->server->mem->slot[ntb_slot(b->port)]
+                                 .p.counter[IDT_NTB_COUNT_INTERRUPTS];
+    uint64_t before = *interrupts;
 
     raise_doorbell(f);
     ntb_assert_msi(b);
     g_assert_false(ntb_intx(b));
-    ntb_msi_enable(b, false);
-    assert_intx(f, true);
-    ntb_msi_enable(b, true);
-    assert_intx(f, false);
-    ntb_assert_msi(b);
+    for (unsigned i = 0; i < 3; i++) {
+        ntb_msi_enable(b, false);
+        assert_intx(f, true);
+        ntb_msi_enable(b, true);
+        assert_intx(f, false);
+        ntb_assert_msi(b);
+    }
     clear_doorbell(f);
     ntb_msi_enable(b, false);
     assert_intx(f, false);
+    g_assert_cmpuint(*interrupts - before, ==, 7);
 }
 
 static int find_raised(QTestState *qts)
