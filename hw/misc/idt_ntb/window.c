@@ -15,6 +15,7 @@
 #include "exec/ramblock.h"
 #include "hw/boards.h"
 #include "system/runstate.h"
+#include "bars.h"
 #include "faults.h"
 #include "gate.h"
 #include "trace.h"
@@ -122,8 +123,11 @@ static void access_window(IdtNtbWindowBar *b, uint64_t offset, uint8_t *buf,
         return;                 /* a vCPU that waited for the BQL at unplug */
     }
     idt_ntb_request_begin_access(&w->request);
-    /* QEMU lets an access cross the end of a region: nothing is there */
-    while (size && offset < memory_region_size(&b->mr)) {
+    /*
+     * QEMU lets an access cross the end of a region: nothing is there.  A vCPU
+     * that waited for the BQL can come when the BAR is gone.
+     */
+    while (size && offset < idt_ntb_bar_size(w->sw->barsetup[b->bar])) {
         IdtNtbTranslation t;
         unsigned len;
 

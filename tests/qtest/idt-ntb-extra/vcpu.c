@@ -321,7 +321,7 @@ bool vcpu_freeze_possible(void)
     return possible;
 }
 
-pid_t vcpu_freeze(NtbPort *p)
+pid_t vcpu_thread(NtbPort *p)
 {
     QDict *answer = qtest_qmp(p->qts, "{'execute': 'query-cpus-fast'}");
     QList *cpus = qdict_get_qlist(answer, "return");
@@ -329,8 +329,12 @@ pid_t vcpu_freeze(NtbPort *p)
     pid_t thread = qdict_get_int(cpu, "thread-id");
 
     qobject_unref(answer);
-    g_assert_true(freeze_thread(thread));
     return thread;
+}
+
+void vcpu_freeze(pid_t thread)
+{
+    g_assert_true(freeze_thread(thread));
 }
 
 void vcpu_thaw(pid_t thread)

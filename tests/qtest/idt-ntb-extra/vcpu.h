@@ -59,7 +59,8 @@ uint32_t vcpu_count(NtbPort *p);
  * returns false, if this host does not let us do that.
  */
 bool vcpu_freeze_possible(void);
-pid_t vcpu_freeze(NtbPort *p);
+pid_t vcpu_thread(NtbPort *p);
+void vcpu_freeze(pid_t thread);
 void vcpu_thaw(pid_t thread);
 
 #endif

@@ -562,10 +562,11 @@ static bool acknowledges_under_vcpu(NtbFixture *f)
     IdtNtbShm *shm = f->server->mem;
     const IdtNtbShmPort *p = &shm->slot[ntb_slot(a->port)].p;
     uint32_t request = qatomic_read(&p->close_req);
-    pid_t thread = vcpu_freeze(a);
-    pid_t closer = ntb_fork();
+    pid_t thread = vcpu_thread(a), closer;
     bool acknowledged;
 
+    vcpu_freeze(thread);
+    closer = ntb_fork();
     if (!closer) {
         clear_master(f);
         _exit(0);

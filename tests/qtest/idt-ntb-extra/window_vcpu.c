@@ -547,6 +547,67 @@ static void test_table(NtbFixture *f)
     fake_port_stop(&t.us);
 }
 
+static bool can_freeze(void)
+{
+    return vcpu_possible() && vcpu_freeze_possible();
+}
+
+/* Sleeping, so not in code of the guest */
+static bool is_asleep(NtbPort *p, pid_t thread)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/task/%d/stat",
+                                            qtest_pid(p->qts), thread);
+    g_autofree char *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) &&
+           g_str_has_prefix(strrchr(text, ')'), ") S");
+}
+
+/*
+ * Freeze the vCPU of @a in an access to a window: the main loop of @a waits for
+ * @b, and the vCPU for the main loop.
+ */
+static pid_t freeze_in_access(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    uint32_t *head = &f->server->mem->mailbox[0][1].m.head;
+    pid_t vcpu = vcpu_thread(a), reader;
+    uint32_t before = qatomic_read(head);
+
+    ntb_freeze(b);
+    reader = ntb_fork();
+    if (!reader) {
+        qtest_readl(a->qts, bar1(a));
+        _exit(0);
+    }
+    ntb_wait(qatomic_read(head) != before && is_asleep(a, vcpu));
+    vcpu_freeze(vcpu);
+    ntb_thaw(b);
+    ntb_end_child(reader);
+    return vcpu;
+}
+
+/* The BAR of an access is gone when that gets its turn */
+static void test_late_access(NtbFixture *f)
+{
+    NtbPort *a = f->ports[0];
+    uint64_t bar3 = win_bar(a, 3);
+    uint32_t setup = ntb_read(a, win_reg(2, A_BARSETUP0));
+    pid_t vcpu;
+
+    ntb_write(a, win_reg(3, A_BARLIMIT0), 0);
+    vcpu_start(a, bar3);
+    vcpu = freeze_in_access(f);
+    /* Its register becomes the upper half of BAR2 */
+    ntb_write(a, win_reg(2, A_BARSETUP0),
+              FIELD_DP32(setup, BARSETUP0, TYPE, IDT_BAR_TYPE_64));
+    ntb_cfg_writew(a, PCI_COMMAND, 0);
+    ntb_cfg_write(a, PCI_BASE_ADDRESS_3, 0x1000);
+    g_assert_cmphex(ntb_cfg_read(a, PCI_BASE_ADDRESS_3), ==, 0x1000);
+    vcpu_thaw(vcpu);
+    vcpu_stop(a);
+}
+
 #define VCPU    .needs = vcpu_possible, .props = VCPU_PROPS, .q35 = true
 #define EACH    .windows = WIN_EACH, .prepare = prepare, VCPU
 #define SHARED  .windows = WIN_MOSTLY_SHARED, VCPU
@@ -577,6 +638,10 @@ static const NtbTest tests[] = {
       .data = &limit, .prepare = prepare, SHARED },
     { "window-vcpu/table-loses-no-store", test_table,
       .server = ntb_no_server, VCPU },
+    { "window-vcpu/access-to-a-removed-bar-ends", test_late_access,
+      .windows = WIN_ONLY(WIN_FORCED), .prepare = prepare,
+      .needs = can_freeze, .props = VCPU_PROPS ",bar3-mode=direct",
+      .q35 = true },
     { "window-vcpu/target-answers-while-it-stops",
       test_target_stops_and_answers, .prepare = prepare, SHARED },
     { "window-vcpu/target-answers-while-two-stop", test_two_targets_stop,
