@@ -209,7 +209,8 @@ static void end_migration(IdtNtbState *s, bool failed)
 static int handle_migration(NotifierWithReturn *notifier, MigrationEvent *e,
                             Error **errp)
 {
-    IdtNtbState *s = container_of(notifier, IdtNtbState, migration.notifier);
+    IdtNtbState *s = container_of(notifier, IdtNtbMigrationNotifier,
+                                  notifier)->s;
 
     if (e->type == MIG_EVENT_PRECOPY_SETUP) {
         return begin_migration(s, errp);
@@ -466,12 +467,18 @@ void idt_ntb_migration_start(IdtNtbState *s)
 {
     s->migration.vm_state =
         qdev_add_vm_change_state_handler(DEVICE(s), handle_vm_state, s);
-    migration_add_notifier(&s->migration.notifier, handle_migration);
+    for (unsigned mode = 0; mode < MIG_MODE__MAX; mode++) {
+        s->migration.notifier[mode].s = s;
+        migration_add_notifier_mode(&s->migration.notifier[mode].notifier,
+                                    handle_migration, mode);
+    }
 }
 
 void idt_ntb_migration_stop(IdtNtbState *s)
 {
-    migration_remove_notifier(&s->migration.notifier);
+    for (unsigned mode = 0; mode < MIG_MODE__MAX; mode++) {
+        migration_remove_notifier(&s->migration.notifier[mode].notifier);
+    }
     g_clear_pointer(&s->migration.vm_state, qemu_del_vm_change_state_handler);
     s->migration.away = false;
     s->migration.held = false;

@@ -20,12 +20,19 @@
 #ifndef HW_MISC_IDT_NTB_MIGRATION_H
 #define HW_MISC_IDT_NTB_MIGRATION_H
 
+#include "qapi/qapi-types-migration.h"
 #include "qemu/notify.h"
 #include "shm.h"
 
 typedef struct IdtNtbState IdtNtbState;
 
 #define IDT_NTB_LUT_LEN (IDT_NUM_LUTS * IDT_LUT_ENTRIES * IDT_LUT_WORDS)
+
+/* Is in QEMU's list for one mode of migration */
+typedef struct IdtNtbMigrationNotifier {
+    NotifierWithReturn notifier;
+    IdtNtbState *s;
+} IdtNtbMigrationNotifier;
 
 typedef struct IdtNtbMigration {
     /* Must be the same where the state is loaded */
@@ -49,7 +56,7 @@ typedef struct IdtNtbMigration {
     bool away;                  /* the function is in the above only */
     bool held;                  /* no link until the VM runs */
     bool active;                /* a migration from here is under way */
-    NotifierWithReturn notifier;
+    IdtNtbMigrationNotifier notifier[MIG_MODE__MAX];
     VMChangeStateEntry *vm_state;
 } IdtNtbMigration;
 

@@ -15,6 +15,7 @@
 #include "qobject/qdict.h"
 #include "idt-ntb/fixture.h"
 #include "extra.h"
+#include "image.h"
 
 /* Fills the RAM, for a migration that must not end before the test wants it */
 #define FILL_SIZE       (4 * MiB)
@@ -26,15 +27,19 @@ static const char *const move = ",port=2,completion-timeout=60000";
  * Moving
  */
 
-/* A QEMU that waits for the state of ports[1]; what it says goes to @log */
+/*
+ * A QEMU that waits for the state of ports[1], and what it says goes to @log;
+ * @socket is NULL: for "migrate-incoming".
+ */
 static QTestState *await(NtbFixture *f, NtbServer *server, const char *socket,
-                         const char *log, const char *props)
+                         const char *log, const char *props, const char *args)
 {
     g_autofree char *machine = win_next_machine(f->path);
 
-    return qtest_initf("%s -incoming unix:%s -chardev socket,path=%s,id=ntb "
+    return qtest_initf("%s %s -incoming %s%s -chardev socket,path=%s,id=ntb "
                        "-device idt-ntb,id=ntb0,chardev=ntb,addr=4.0%s 2>%s",
-                       machine, socket, server->socket, props, log);
+                       machine, args ?: "", socket ? "unix:" : "defer",
+                       socket ?: "", server->socket, props, log);
 }
 
 static void start_migration(QTestState *qts, const char *socket)
@@ -104,7 +109,7 @@ static void move_guest(NtbFixture *f, NtbServer *server)
 {
     g_autofree char *socket = ntb_tmp_path("migrate");
     NtbPort *b = f->ports[1];
-    QTestState *to = await(f, server, socket, "/dev/null", move);
+    QTestState *to = await(f, server, socket, "/dev/null", move, NULL);
 
     start_migration(b->qts, socket);
     ntb_wait(is_status(b->qts, "completed"));
@@ -291,6 +296,103 @@ static void test_alone(NtbFixture *f)
     g_assert_cmphex(ntb_gas_read(b, A_GODBELLMSK0 + 4), ==, 0);
 }
 
+/*
+ * CPR: migration to a new QEMU that keeps the RAM, or reads it from a file
+ */
+
+static void set_mode(QTestState *qts, const char *mode)
+{
+    qtest_qmp_assert_success(qts, "{'execute': 'migrate-set-parameters', "
+                             "'arguments': {'mode': %s}}", mode);
+}
+
+static bool is_running(QTestState *qts)
+{
+    QDict *reply = qtest_qmp_assert_success_ref(qts,
+                                                "{'execute': 'query-status'}");
+    bool running = qdict_get_bool(reply, "running");
+
+    qobject_unref(reply);
+    return running;
+}
+
+typedef struct Transfer {
+    QTestState *from;
+    const char *socket;         /* of the state */
+    const char *cpr;            /* of the descriptors */
+} Transfer;
+
+/* In a thread: QEMU lets qtest_init() in only when it has the descriptors */
+static void *transfer(void *opaque)
+{
+    Transfer *t = opaque;
+
+    ntb_wait(g_file_test(t->cpr, G_FILE_TEST_EXISTS));
+    qtest_qmp_assert_success(
+        t->from, "{'execute': 'migrate', 'arguments': {'channels': ["
+        "{'channel-type': 'main', 'addr': {'transport': 'socket',"
+        " 'type': 'unix', 'path': %s}},"
+        "{'channel-type': 'cpr', 'addr': {'transport': 'socket',"
+        " 'type': 'unix', 'path': %s}}]}}", t->socket, t->cpr);
+    return NULL;
+}
+
+static void test_cpr_transfer(NtbFixture *f)
+{
+    g_autofree uint32_t *before = g_new(uint32_t, IDT_NT_CFG_SIZE / 4);
+    NtbPort *b = f->ports[1];
+
+    for (unsigned i = 0; i < 2; i++) {
+        g_autofree char *socket = ntb_tmp_path("migrate");
+        g_autofree char *cpr = ntb_tmp_path("cpr");
+        g_autofree char *args = g_strdup_printf(
+            "%s -incoming cpr,addr.transport=socket,addr.type=unix,"
+            "addr.path=%s", f->test->args, cpr);
+        Transfer t = { b->qts, socket, cpr };
+        GThread *thread;
+        QTestState *to;
+
+        use_function(f);
+        read_function(b, before);
+        qtest_writeq(b->qts, WIN_X + 64, 0x1122334455667788 + i);
+        set_mode(b->qts, "cpr-transfer");
+        thread = g_thread_new("transfer", transfer, &t);
+        to = await(f, f->server, socket, "/dev/null", move, args);
+        g_thread_join(thread);
+        ntb_wait(is_status(b->qts, "completed"));
+        /* The event RESUME can come before qtest_init() listens */
+        ntb_wait(is_running(to));
+        adopt(b, to);
+        g_assert_cmphex(qtest_readq(b->qts, WIN_X + 64), ==,
+                        0x1122334455667788 + i);
+        assert_function(f, before);
+    }
+}
+
+static void test_cpr_reboot(NtbFixture *f)
+{
+    g_autofree uint32_t *before = g_new(uint32_t, IDT_NT_CFG_SIZE / 4);
+    g_autofree char *file = ntb_tmp_path("state");
+    g_autofree char *uri = g_strdup_printf("file:%s", file);
+    NtbPort *b = f->ports[1];
+    QTestState *to;
+
+    use_function(f);
+    read_function(b, before);
+    set_mode(b->qts, "cpr-reboot");
+    qtest_qmp_assert_success(b->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': %s}}", uri);
+    ntb_wait(is_status(b->qts, "completed"));
+    qtest_quit(b->qts);
+    b->qts = to = await(f, f->server, NULL, "/dev/null", move, NULL);
+    b->dev->bus->qts = to;
+    set_mode(to, "cpr-reboot");
+    qtest_qmp_assert_success(to, "{'execute': 'migrate-incoming', "
+                             "'arguments': {'uri': %s}}", uri);
+    qtest_qmp_eventwait(to, "RESUME");
+    assert_function(f, before);
+}
+
 /* The switch of the new server has the registers of its own */
 static void test_other_server(NtbFixture *f)
 {
@@ -321,7 +423,7 @@ static void test_other_server(NtbFixture *f)
 static QTestState *start_slowly(NtbFixture *f, const char *socket)
 {
     NtbPort *b = f->ports[1];
-    QTestState *to = await(f, f->server, socket, "/dev/null", move);
+    QTestState *to = await(f, f->server, socket, "/dev/null", move, NULL);
 
     qtest_memset(b->qts, WIN_X, 0x5a, FILL_SIZE);
     for (uint64_t at = 0; at < FILL_SIZE; at += 4 * KiB) {
@@ -410,7 +512,7 @@ static void test_cancel_late(NtbFixture *f)
 
     use_function(f);
     set_capability(b->qts, "pause-before-switchover");
-    to = await(f, f->server, socket, "/dev/null", move);
+    to = await(f, f->server, socket, "/dev/null", move, NULL);
     start_migration(b->qts, socket);
     ntb_wait(is_status(b->qts, "pre-switchover"));
     g_assert_false(ntb_link_up(a, b->port));
@@ -428,7 +530,7 @@ static void test_continue(NtbFixture *f)
     QTestState *to;
 
     use_function(f);
-    to = await(f, f->server, socket, "/dev/null", move);
+    to = await(f, f->server, socket, "/dev/null", move, NULL);
     qtest_qmp_assert_success(b->qts, "{'execute': 'stop'}");
     start_migration(b->qts, socket);
     ntb_wait(is_status(b->qts, "completed"));
@@ -500,26 +602,68 @@ static void assert_logged(const char *log, const char *words)
     }
 }
 
+static void refuse(NtbFixture *f, const Refusal *r)
+{
+    NtbServer *other = ntb_server_start();
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    g_autofree char *log = ntb_tmp_path("log");
+    NtbPort *b = f->ports[1];
+    QTestState *to = await(f, other, socket, log, r->props, NULL);
+
+    qtest_set_expected_status(to, 1);
+    start_migration(b->qts, socket);
+    qtest_wait_qemu(to);
+    qtest_quit(to);
+    assert_logged(log, r->words);
+    ntb_server_stop(other);
+    ntb_wait(is_over(b->qts));
+    qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+}
+
 static void test_refused(NtbFixture *f)
 {
-    NtbPort *b = f->ports[1];
-
     for (const Refusal *r = f->test->data; r->props; r++) {
-        NtbServer *other = ntb_server_start();
-        g_autofree char *socket = ntb_tmp_path("migrate");
-        g_autofree char *log = ntb_tmp_path("log");
-        QTestState *to = await(f, other, socket, log, r->props);
-
         use_function(f);
-        qtest_set_expected_status(to, 1);
-        start_migration(b->qts, socket);
-        qtest_wait_qemu(to);
-        qtest_quit(to);
-        assert_logged(log, r->words);
-        ntb_server_stop(other);
-        ntb_wait(is_over(b->qts));
-        qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+        refuse(f, r);
         assert_stayed(f);
+    }
+}
+
+/* Images differ in @word; the message has this much of the @digest */
+static ImagePath *new_image(uint32_t word, char **digest)
+{
+    GByteArray *image = image_new(2);
+    g_autofree char *sum = NULL;
+
+    image_write(image, ntb_gas_nt(0, A_NTSDATA), word);
+    image_end(image);
+    sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, image->data,
+                                      image->len);
+    *digest = g_strndup(sum, 8);
+    return image_save(image);
+}
+
+/* The guest is from a switch with one image; the other switch has another */
+static void test_image(NtbFixture *f)
+{
+    g_autofree char *sum1 = NULL, *sum2 = NULL;
+    g_autoptr(ImagePath) one = new_image(1, &sum1);
+    g_autoptr(ImagePath) two = new_image(2, &sum2);
+    g_autofree char *other = g_strdup_printf("%s,eeprom=%s", move, two);
+    g_autofree char *both = g_strdup_printf(
+        "an EEPROM image with SHA-256 %s|an EEPROM image with SHA-256 %s",
+        sum1, sum2);
+    g_autofree char *none = g_strdup_printf(
+        "an EEPROM image with SHA-256 %s|by properties", sum1);
+    const Refusal refused[] = { { other, both }, { move, none } };
+    NtbPort *b;
+
+    image_start(f, 0, one, ",port=0");
+    b = image_start(f, 1, one, move);
+    for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++) {
+        refuse(f, &refused[i]);
+        ntb_wait(ntb_link_up(f->ports[0], b->port));
+        ntb_assert_talk(f->ports[0], b);
     }
 }
 
@@ -533,7 +677,8 @@ static void test_taken(NtbFixture *f)
     QTestState *to;
 
     thief = win_boot(other, f->path, NULL, ",port=2");
-    to = await(f, other, socket, log, ",port=2,server-timeout=100");
+    to = await(f, other, socket, log, ",port=2,server-timeout=100",
+               NULL);
     qtest_set_expected_status(to, 1);
     start_migration(b->qts, socket);
     qtest_wait_qemu(to);
@@ -667,6 +812,11 @@ static const NtbTest tests[] = {
     { "migration/snapshot-keeps-faults", test_snapshot_faults,
       .prepare = start_with_disk, .needs = has_qemu_img,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/cpr-transfer", test_cpr_transfer, .prepare = start_pair,
+      .args = "-machine aux-ram-share=on", .windows = WIN_ONLY(WIN_SHARED),
+      .q35 = true },
+    { "migration/cpr-reboot", test_cpr_reboot, .prepare = start_pair,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/to-another-server", test_other_server, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/peers-writes-are-not-lost", test_dirty, .prepare = start_pair,
@@ -684,6 +834,8 @@ static const NtbTest tests[] = {
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/refuse-another-switch", test_refused, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true, .data = refusals },
+    { "migration/refuse-another-image", test_image,
+      .q35 = true },
     { "migration/refuse-a-taken-port", test_taken, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/refuse-a-bad-state", test_bad_state, .prepare = start_pair,
