@@ -10,7 +10,7 @@
  * least one side sees the other's update.  docs/spin/idt-ntb-closing.promela
  * is a model of this.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -32,24 +32,24 @@ typedef struct IdtNtbClosing {
     IdtNtbHolder holder[IDT_MAX_NT_PORTS];  /* by slot */
 } IdtNtbClosing;
 
-/* Starts over, with the port that @request is of. */
+/* Start over, with the port that @request is of. */
 void idt_ntb_closing_start(IdtNtbClosing *c, IdtNtbRequest *request);
 
-/* Asks all ports that have memory of ours mapped; does not wait. */
+/* Ask all ports that have memory of ours mapped; do not wait. */
 void idt_ntb_closing_ask(IdtNtbClosing *c);
 
 /*
- * Asks the ports in @holders, a bit per slot, and waits up to the completion
+ * Ask the ports in @holders, a bit per slot, and wait up to the completion
  * timeout until they have given up the mappings of closed windows.  After that
  * they send requests by the registers as they are now.
  */
 void idt_ntb_closing_wait(IdtNtbClosing *c, uint32_t holders);
 
 /*
- * Asks all ports while our VM stops or migrates, and shows no memory.  Waits,
+ * Ask all ports while our VM stops or migrates, and show no memory.  Wait,
  * up to the completion timeout, until no other process has any of it mapped.
  *
- * Returns: true if that is so.
+ * Return true if that is so.
  */
 bool idt_ntb_closing_expel(IdtNtbClosing *c);
 

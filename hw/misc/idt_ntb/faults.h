@@ -79,7 +79,7 @@ bool idt_ntb_faults_cable_is_pulled(const IdtNtbSwitch *sw);
  * Take a signal of our port away, to lose it or to deliver it late.
  * @sw->faults is not NULL.
  *
- * Returns: false if no fault hits it.
+ * Return false if no fault hits it.
  */
 bool idt_ntb_faults_take(IdtNtbSwitch *sw, const IdtNtbSignal *signal);
 

@@ -12,7 +12,7 @@
  * is freed before the state is sent, so that the destination can claim it.  If
  * the migration fails, claim it again.
  *
- * All functions are called with the BQL held.
+ * Call all functions with the BQL held.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -62,23 +62,23 @@ typedef struct IdtNtbMigration {
 
 extern const VMStateDescription idt_ntb_vmstate;
 
-/* Follows migrations and stops of the VM. */
+/* Follow migrations and stops of the VM. */
 void idt_ntb_migration_start(IdtNtbState *s);
 void idt_ntb_migration_stop(IdtNtbState *s);
 
 /*
- * True if the device waits for the state of its guest: it claims its port when
- * that comes.
+ * Return true if the device waits for the state of its guest: it claims its
+ * port when that comes.
  */
 bool idt_ntb_migration_is_awaited(void);
 
-/* Called at a reset: if that is for loadvm, hold the link down. */
+/* Call at a reset: if that is for loadvm, hold the link down. */
 void idt_ntb_migration_hold(IdtNtbState *s);
 
-/* Called when the function has changed while the VM may be stopped. */
+/* Call when the function has changed while the VM may be stopped. */
 void idt_ntb_migration_forget(IdtNtbState *s);
 
-/* Claims the port of a guest that runs without one, if it is free. */
+/* Claim the port of a guest that runs without one, if it is free. */
 void idt_ntb_migration_retry(IdtNtbState *s);
 
 #endif

@@ -24,14 +24,14 @@
 #define IDT_NTB_PORT_AUTO   -1
 
 /*
- * Attaches to the switch in the memory @shm_fd, which stays open, and creates
+ * Attach to the switch in the memory @shm_fd, which stays open, and create
  * the switch if no port is attached.  The link stays down.
  *
  * @port: the port number, or IDT_NTB_PORT_AUTO
  * @client: our client id at the server
  * @timeout_ms: how long to wait for another process that attaches or detaches
  *
- * Returns: true, or false with @errp set and @sw unchanged.
+ * Return true, or false with @errp set and @sw unchanged.
  */
 bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
                          unsigned client, unsigned timeout_ms, Error **errp);
@@ -40,25 +40,25 @@ bool idt_ntb_port_attach(IdtNtbSwitch *sw, int shm_fd, int port,
  * Check that a device can be at the port number @port, any number; messages
  * call it the value of @option.
  *
- * Returns: true, or false with @errp set and the ports that can as a hint.
+ * Return true, or false with @errp set and the ports that can as a hint.
  */
 bool idt_ntb_port_check(const IdtNtbSwitch *sw, const char *option, int port,
                         Error **errp);
 
 /*
- * Waits up to @timeout_ms until no process owns the port number @port in the
+ * Wait up to @timeout_ms until no process owns the port number @port in the
  * memory @shm_fd.  @sw is detached.
  */
 void idt_ntb_port_wait(const IdtNtbSwitch *sw, int shm_fd, int port,
                        unsigned timeout_ms);
 
 /*
- * Attaches at a new server, whose memory is @shm_fd.  If that is the memory
- * that the port is attached to, the attachment goes on.  Else attaches to the
- * same port there and detaches from the old memory: the NT function keeps its
+ * Attach at a new server, whose memory is @shm_fd.  If that is the memory
+ * that the port is attached to, the attachment goes on.  Else attach to the
+ * same port there and detach from the old memory: the NT function keeps its
  * registers, its link is down.
  *
- * Returns: true, or false with @errp set and @sw unchanged.
+ * Return true, or false with @errp set and @sw unchanged.
  */
 bool idt_ntb_port_reattach(IdtNtbSwitch *sw, int shm_fd, unsigned client,
                            unsigned timeout_ms, Error **errp);
@@ -80,7 +80,7 @@ void idt_ntb_port_end_away(IdtNtbSwitch *sw);
  * Free the ports of other processes that died.  Call it again after a while:
  * the kernel can drop the lock of a process some time after its end.
  *
- * Returns: true if there was such a port.
+ * Return true if there was such a port.
  */
 bool idt_ntb_port_reap(IdtNtbSwitch *sw);
 
@@ -108,7 +108,7 @@ void idt_ntb_port_link_up(IdtNtbSwitch *sw);
 /*
  * Show the others the first IDT_NT_REGS bytes of our configuration space.
  *
- * Returns: true if the function was a bus master and is no more.
+ * Return true if the function was a bus master and is no more.
  */
 bool idt_ntb_port_publish(IdtNtbSwitch *sw, const uint8_t *config);
 

@@ -6,7 +6,7 @@
  * the mapping (mapping.h), else by request (request.h).  The guest can't tell
  * which.
  *
- * All functions are called with the BQL held, from the main loop or a vCPU.
+ * Call all functions with the BQL held, from the main loop or a vCPU.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -54,59 +54,59 @@ struct IdtNtbWindow {
     IdtNtbRefusals served_refusals;     /* requests of others */
 };
 
-/* Makes the regions of the BARs, without a size yet. */
+/* Make the regions of the BARs, without a size yet. */
 void idt_ntb_window_init(IdtNtbWindow *w);
 
 /*
- * Opens the windows of a port that is attached.  @look_bh is scheduled if there
+ * Open the windows of a port that is attached.  @look_bh is scheduled if there
  * is something to look at: idt_ntb_window_look().
  */
 void idt_ntb_window_start(IdtNtbWindow *w, QEMUBH *look_bh);
 
-/* Closes them, before the port is detached. */
+/* Close them, before the port is detached. */
 void idt_ntb_window_stop(IdtNtbWindow *w);
 
-/* Starts over: @w->sw is attached to another memory. */
+/* Start over: @w->sw is attached to another memory. */
 void idt_ntb_window_restart(IdtNtbWindow *w);
 
 /*
- * Follows register writes: the windows of the ports in @changed may lead
+ * Follow register writes: the windows of the ports in @changed may lead
  * elsewhere, the memory of those in @closed is not open any more; a bit per
- * slot.  On return nothing goes through a closed window: waits for other
+ * slot.  On return nothing goes through a closed window: wait for other
  * processes, up to the completion timeout.
  *
- * If our guest's RAM has changed, also asks the ports that have it mapped to
+ * If our guest's RAM has changed, also ask the ports that have it mapped to
  * look at it, without waiting.
  */
 void idt_ntb_window_update(IdtNtbWindow *w, uint32_t changed, uint32_t closed);
 
-/* Makes other ports give up mappings of our memory; waits for them too. */
+/* Make other ports give up mappings of our memory; wait for them too. */
 void idt_ntb_window_close_inbound(IdtNtbWindow *w);
 
-/* Allows mappings of other ports' memory, or makes each access a request. */
+/* Allow mappings of other ports' memory, or make each access a request. */
 void idt_ntb_window_set_direct(IdtNtbWindow *w, bool direct);
 
-/* Gives up our mappings of other ports' memory. */
+/* Give up our mappings of other ports' memory. */
 void idt_ntb_window_close_outbound(IdtNtbWindow *w);
 
 /*
- * Makes other ports reach our memory by request only.  Requests wait while the
- * VM is stopped.  Waits up to the completion timeout.
+ * Make other ports reach our memory by request only.  Requests wait while the
+ * VM is stopped.  Wait up to the completion timeout.
  *
- * Returns: true if no other process has our memory mapped any more.
+ * Return true if no other process has our memory mapped any more.
  */
 bool idt_ntb_window_hide(IdtNtbWindow *w);
 
-/* The VM runs: executes what has waited, and lets others @map our memory. */
+/* The VM runs: execute what has waited, and let others @map our memory. */
 void idt_ntb_window_show(IdtNtbWindow *w, bool map);
 
 /*
- * Executes the requests that others have sent, although the VM is stopped, and
- * waits until they have executed ours.  Waits up to the completion timeout.
+ * Execute the requests that others have sent, although the VM is stopped, and
+ * wait until they have executed ours.  Wait up to the completion timeout.
  */
 void idt_ntb_window_complete(IdtNtbWindow *w);
 
-/* Does what other ports asked for; when signalled, and once a second. */
+/* Do what other ports asked for; when signalled, and once a second. */
 void idt_ntb_window_look(IdtNtbWindow *w);
 
 #endif
