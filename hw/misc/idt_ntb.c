@@ -621,14 +621,15 @@ static void configure(IdtNtbState *s)
     s->configured = true;
 }
 
-bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp)
+bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, unsigned lock_ms,
+                   Error **errp)
 {
     uint32_t layout[IDT_NUM_BARS];
 
     memcpy(layout, s->sw.barsetup, sizeof(layout));
     idt_ntb_port_wait(&s->sw, s->server.shm_fd, s->port, wait_ms);
     if (!idt_ntb_port_attach(&s->sw, s->server.shm_fd, s->port, s->server.id,
-                             s->server_timeout, errp)) {
+                             lock_ms, errp)) {
         return false;
     }
     if (s->configured) {
@@ -673,7 +674,7 @@ static bool attach_port(IdtNtbState *s, Error **errp)
     if (idt_ntb_migration_is_awaited()) {
         error_setg(errp, "port= is missing, and the guest comes by -incoming");
         error_append_hint(errp, "Use the port= of the device there.\n");
-    } else if (idt_ntb_claim(s, 0, errp)) {
+    } else if (idt_ntb_claim(s, 0, s->server_timeout, errp)) {
         return true;
     }
     idt_ntb_server_disconnect(&s->server);
@@ -691,10 +692,11 @@ static void init_window(IdtNtbState *s)
     idt_ntb_window_init(&s->window);
 }
 
-static bool init_image(IdtNtbState *s, Error **errp)
+bool idt_ntb_load_image(IdtNtbState *s, Error **errp)
 {
     uint32_t barsetup[IDT_NUM_BARS];
 
+    idt_ntb_config_cleanup(&s->image);
     return idt_ntb_bars_setup(s->bars, barsetup, errp) &&
            idt_ntb_config_init(&s->image, s->sw.chip, s->eeprom,
                                s->eeprom_writable, s->partitions, barsetup,
@@ -736,13 +738,14 @@ static void realize(PCIDevice *pci, Error **errp)
 
     s->sw.fd = -1;
     s->sw.away_fd = -1;
+    s->image.fd = -1;
     s->sw.chip = idt_ntb_chips_find(s->chip, errp);
     if (!s->sw.chip) {
         return;
     }
     pci_config_set_device_id(pci->config, s->sw.chip->device_id);
     pci_set_word(pci->config + PCI_SUBSYSTEM_ID, s->sw.chip->device_id);
-    if (!idt_ntb_props_check(s, errp) || !init_image(s, errp)) {
+    if (!idt_ntb_props_check(s, errp) || !idt_ntb_load_image(s, errp)) {
         return;
     }
     pci_config_set_interrupt_pin(pci->config, 1);

@@ -110,10 +110,13 @@ static void take_link_down(IdtNtbState *s)
     s->migration.held = true;
 }
 
-/* Does nothing if the function is there. */
+/*
+ * Waits up to @wait_ms for the port, and for a lock.  Does nothing if the
+ * function is there.
+ */
 static bool come_back(IdtNtbState *s, unsigned wait_ms, Error **errp)
 {
-    if (!s->sw.shm && !idt_ntb_claim(s, wait_ms, errp)) {
+    if (!s->sw.shm && !idt_ntb_claim(s, wait_ms, wait_ms, errp)) {
         return false;
     }
     if (s->migration.away) {
@@ -149,6 +152,12 @@ static void run_function(IdtNtbState *s)
     resume(s);
 }
 
+/* False if the state is only written, and the guest stays */
+static bool is_leaving(const IdtNtbState *s)
+{
+    return s->migration.active && !migrate_background_snapshot();
+}
+
 static void stop_function(IdtNtbState *s)
 {
     if (!s->sw.shm) {
@@ -157,7 +166,7 @@ static void stop_function(IdtNtbState *s)
     freeze(s);
     idt_ntb_window_hide(&s->window);
     idt_ntb_window_complete(&s->window);
-    if (s->migration.active) {
+    if (is_leaving(s)) {
         take_link_down(s);
     }
 }
@@ -312,9 +321,11 @@ static bool take_in(IdtNtbState *s, Error **errp)
     if (!check_words(m, errp)) {
         return false;
     }
+    /* The guest may have flashed the image since this QEMU started */
     if (s->sw.shm) {
         take_link_down(s);
-    } else if (!idt_ntb_claim(s, s->server_timeout, errp)) {
+    } else if ((!s->configured && !idt_ntb_load_image(s, errp)) ||
+               !idt_ntb_claim(s, s->server_timeout, s->server_timeout, errp)) {
         return false;
     }
     if (!check_image(s, errp)) {
@@ -362,7 +373,7 @@ static int save_device(void *opaque)
     if (!m->away && !m->frozen) {
         freeze(s);
     }
-    if (m->active && s->sw.shm) {
+    if (is_leaving(s) && s->sw.shm) {
         if (!m->away) {
             take_link_down(s);
         }

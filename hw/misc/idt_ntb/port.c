@@ -492,7 +492,8 @@ void idt_ntb_port_wait(const IdtNtbSwitch *sw, int shm_fd, int port,
     int slot = port == IDT_NTB_PORT_AUTO ? -1 : idt_ntb_switch_slot(sw, port);
 
     while (slot >= 0 &&
-           qemu_lock_fd_test(shm_fd, idt_ntb_shm_lock_offset(slot), 1, true) &&
+           qemu_lock_fd_test(shm_fd, idt_ntb_shm_lock_offset(slot), 1, true) ==
+           -EAGAIN &&
            qemu_clock_get_ms(QEMU_CLOCK_REALTIME) < deadline) {
         g_usleep(LOCK_RETRY_MS * 1000);
     }
@@ -567,12 +568,17 @@ void idt_ntb_port_detach(IdtNtbSwitch *sw, bool away)
 
 /* Processes that died */
 
-/* True if the port in @slot was not freed, but has no owner */
+/*
+ * True if the port in @slot was not freed, but has no owner.  A process that has
+ * gone may have written @holds of a port that was free.
+ */
 static bool is_abandoned(const IdtNtbSwitch *sw, unsigned slot)
 {
+    IdtNtbShmPort *p = idt_ntb_switch_block(sw, slot);
+
     return slot != sw->slot &&
-           qatomic_read(&idt_ntb_switch_block(sw, slot)->state) !=
-           IDT_NTB_PORT_FREE &&
+           (qatomic_read(&p->state) != IDT_NTB_PORT_FREE ||
+            qatomic_read(&p->holds)) &&
            !qemu_lock_fd_test(sw->fd, idt_ntb_shm_lock_offset(slot), 1, true);
 }
 

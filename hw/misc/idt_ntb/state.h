@@ -71,13 +71,19 @@ struct IdtNtbState {
 
 /* idt_ntb.c */
 
+/* Reads the reset image again.  Returns: true, or false with @errp set. */
+bool idt_ntb_load_image(IdtNtbState *s, Error **errp);
+
 /*
- * Claims our port and opens the windows; the link stays down.  Waits up to
- * @wait_ms until the port is free.
+ * Claims our port and opens the windows; the link stays down.
+ *
+ * @wait_ms: how long to wait until the port is free
+ * @lock_ms: how long to wait for another process that attaches or detaches
  *
  * Returns: true, or false with @errp set.
  */
-bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, Error **errp);
+bool idt_ntb_claim(IdtNtbState *s, unsigned wait_ms, unsigned lock_ms,
+                   Error **errp);
 
 /* Frees our port; see idt_ntb_port_detach().  The device stays without one. */
 void idt_ntb_release(IdtNtbState *s, bool away);

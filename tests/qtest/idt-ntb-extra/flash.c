@@ -302,6 +302,29 @@ static void test_other_guest(NtbFixture *f)
     assert_file(path, image);
 }
 
+/* The guest flashes after the QEMU that it moves to has started */
+static void test_moves(NtbFixture *f)
+{
+    g_autoptr(ImagePath) path = image_save(make_image(2, 0));
+    g_autofree char *socket = ntb_tmp_path("migrate");
+    g_autofree char *uri = g_strdup_printf("unix:%s", socket);
+    NtbPort *a = image_start(f, 0, path, WRITABLE ",port=0");
+    QTestState *to = qtest_initf(
+        "%s -incoming %s -chardev socket,path=%s,id=ntb "
+        "-device idt-ntb,id=ntb0,chardev=ntb,addr=4.0,port=0,eeprom=%s"
+        WRITABLE, ntb_next_machine(), uri, f->server->socket, path);
+
+    rom_write(a, 200, 0x33);
+    qtest_qmp_assert_success(a->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': %s}}", uri);
+    qtest_qmp_eventwait(to, "RESUME");
+    qtest_quit(a->qts);
+    a->qts = a->dev->bus->qts = to;
+    g_assert_cmphex(rom_read(a, 200), ==, 0x33);
+    rom_write(a, 201, 0x44);
+    assert_no_errors(a);
+}
+
 /* If the file can't be written any more, the EEPROM keeps what the file has */
 static void test_failure(NtbFixture *f)
 {
@@ -437,6 +460,7 @@ static const NtbTest tests[] = {
     { "flash/file-grows-to-64-kib", test_growth, .q35 = true },
     { "flash/other-guests-do-not-write-our-file", test_other_guest,
       .q35 = true },
+    { "flash/moves-with-its-guest", test_moves, .q35 = true },
     { "flash/failed-write-changes-nothing", test_failure, .q35 = true },
     { "flash/refuses-another-file", test_options, .q35 = true },
     { "flash/bad-image-acts-up-to-its-error", test_bad_flash, .q35 = true },

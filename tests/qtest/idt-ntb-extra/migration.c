@@ -541,6 +541,67 @@ static void test_continue(NtbFixture *f)
     assert_stayed(f);
 }
 
+/* The guest stays, and goes on while its state is written */
+static void test_background(NtbFixture *f)
+{
+    g_autofree uint32_t *before = g_new(uint32_t, IDT_NT_CFG_SIZE / 4);
+    NtbPort *a = f->ports[0], *b = f->ports[1];
+    QDict *reply = qtest_qmp(b->qts, "{'execute': 'migrate-set-capabilities', "
+                             "'arguments': {'capabilities': [{'capability': "
+                             "'background-snapshot', 'state': true}]}}");
+    bool possible = qdict_haskey(reply, "return");
+
+    qobject_unref(reply);
+    if (!possible) {
+        g_test_skip("this host can't write-protect the guest's RAM");
+        return;
+    }
+    use_function(f);
+    read_function(b, before);
+    qtest_qmp_assert_success(b->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': 'exec:cat >/dev/null'}}");
+    ntb_wait(is_status(b->qts, "completed"));
+    g_assert_cmphex(ntb_gas_read(a, A_SELINKDNSTS), ==, 0);
+    assert_stayed(f);
+}
+
+/* The port is free again while a process holds the lock of the switch */
+static void test_retry(NtbFixture *f)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+    uint32_t *version = &f->server->mem->header.version;
+    NtbPort *a = ntb_start(f, 0, stay);
+    NtbPort *b = ntb_start(f, 1, ",port=2,server-timeout=1000000000");
+    int fd = shm_open(f->server->shm_name, O_RDWR, 0);
+
+    qtest_qmp_assert_success(b->qts, "{'execute': 'migrate', 'arguments': "
+                             "{'uri': 'exec:cat >/dev/null'}}");
+    ntb_wait(is_status(b->qts, "completed"));
+    qatomic_set(version, 0);
+    qtest_qmp_assert_success(b->qts, "{'execute': 'cont'}");
+    g_assert_cmphex(ntb_cfg_read(b, 0), ==, UINT32_MAX);
+    g_assert_cmpint(fcntl(fd, F_OFD_SETLK, &lock), ==, 0);
+    qatomic_set(version, IDT_NTB_SHM_VERSION);
+    /* It tries once a second, but goes on meanwhile */
+    for (unsigned i = 0; i < 250; i++) {
+        g_assert_cmphex(ntb_cfg_read(b, 0), ==, UINT32_MAX);
+        g_usleep(10000);
+    }
+    close(fd);
+    ntb_wait(ntb_link_up(a, b->port));
+    ntb_assert_talk(a, b);
+}
+
+/* A process that has gone left the word of a port that nobody has */
+static void test_nobodys_hold(NtbFixture *f)
+{
+    uint32_t *holds = &f->server->mem->slot[2].p.holds;
+
+    qatomic_set_mb(holds, UINT32_MAX);
+    ntb_wait(!qatomic_read(holds));
+    move_guest(f, f->server);
+}
+
 /* The source dies; the port is free, and the destination ends */
 static void test_source_killed(NtbFixture *f)
 {
@@ -826,6 +887,12 @@ static const NtbTest tests[] = {
     { "migration/cancel-after-the-stop", test_cancel_late,
       .prepare = start_pair, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/continue-at-the-source", test_continue,
+      .prepare = start_pair, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/background-snapshot-disturbs-nobody", test_background,
+      .prepare = start_pair, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/retry-waits-for-no-lock", test_retry,
+      .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
+    { "migration/ignores-the-hold-of-nobody", test_nobodys_hold,
       .prepare = start_pair, .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
     { "migration/source-is-killed", test_source_killed, .prepare = start_pair,
       .windows = WIN_ONLY(WIN_SHARED), .q35 = true },
