@@ -126,7 +126,8 @@ class Logs(unittest.TestCase):
                  'write PCICMD/PCISTS = 0x00000507, only 0x0000ffff',
                  'write SWPART0STS = 0x00000000']
         for options, hidden in ((), []), (('--all',), [
-                'write GASAADDR = 0x0000542c  # REG(0x150b)', 'read GASADATA = 0x0000ffff']):
+                'write GASAADDR = 0x0000542c  # REG(0x150b)',
+                'read GASADATA = 0x0000ffff']):
             lines = self.text(log, options=options).splitlines()
             self.assertEqual(sorted(line[30:] for line in lines),
                              sorted(shown + hidden))

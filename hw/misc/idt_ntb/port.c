@@ -569,8 +569,8 @@ void idt_ntb_port_detach(IdtNtbSwitch *sw, bool away)
 /* Processes that died */
 
 /*
- * True if the port in @slot was not freed, but has no owner.  A process that has
- * gone may have written @holds of a port that was free.
+ * True if the port in @slot was not freed, but has no owner.  A process that
+ * has gone may have written @holds of a port that was free.
  */
 static bool is_abandoned(const IdtNtbSwitch *sw, unsigned slot)
 {

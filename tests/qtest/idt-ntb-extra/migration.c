@@ -322,12 +322,22 @@ typedef struct Transfer {
     const char *cpr;            /* of the descriptors */
 } Transfer;
 
+/* A process listens at this path: it has one before, from bind() on */
+static bool is_listening(const char *path)
+{
+    g_autofree char *sockets = NULL;
+    g_autofree char *line = g_strdup_printf("00010000 0001 01 [^\n]*%s\n", path);
+
+    g_assert_true(g_file_get_contents("/proc/net/unix", &sockets, NULL, NULL));
+    return g_regex_match_simple(line, sockets, 0, 0);
+}
+
 /* In a thread: QEMU lets qtest_init() in only when it has the descriptors */
 static void *transfer(void *opaque)
 {
     Transfer *t = opaque;
 
-    ntb_wait(g_file_test(t->cpr, G_FILE_TEST_EXISTS));
+    ntb_wait(is_listening(t->cpr));
     qtest_qmp_assert_success(
         t->from, "{'execute': 'migrate', 'arguments': {'channels': ["
         "{'channel-type': 'main', 'addr': {'transport': 'socket',"
